@@ -1,0 +1,1 @@
+"""Sources of images, one file per format on disk, and the split that gives them roles."""

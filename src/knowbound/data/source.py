@@ -1,0 +1,123 @@
+"""Images, labels and class names; nothing about roles."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knowbound.labels import OUT
+
+
+class Pixels(Protocol):
+    """Images of one shape that can be taken by index: an array in memory, or files decoded when asked for.
+
+    Indexing by an integer array or a slice gives (B, C, H, W), uint8 in 0..255 or float32 in [0, 1]; a NumPy array is one.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)."""
+
+    @property
+    def dtype(self) -> Any:
+        """uint8 or float32."""
+
+    def __getitem__(self, indices: Any, /) -> Any:
+        """The images at ``indices``, in that order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """N images of one shape with their labels.
+
+    pixels: (N, C, H, W), C = 1 or 3, uint8 in 0..255 or float32 in [0, 1];
+    labels: (N,) int64, an index into ``class_names``, or ``OUT`` (-1) for an image without a class.
+    Raises ValueError where the three do not fit together.
+    """
+
+    name: str
+    pixels: Pixels
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape, labels = tuple(self.pixels.shape), self.labels
+        if len(shape) != 4 or shape[1] not in (1, 3):
+            raise ValueError(f"images of {self.name!r} have shape {shape}; expected (N, C, H, W) with C = 1 or 3")
+        if self.pixels.dtype not in (np.uint8, np.float32):
+            raise ValueError(f"images of {self.name!r} are {self.pixels.dtype}; expected uint8 or float32 in [0, 1]")
+        if labels.shape != (shape[0],) or labels.dtype != np.int64:
+            raise ValueError(
+                f"labels of {self.name!r} are {labels.dtype} of shape {labels.shape}; "
+                f"expected int64 of shape ({shape[0]},), one for each image"
+            )
+        if labels.size and (labels.min() < OUT or labels.max() >= len(self.class_names)):
+            raise ValueError(
+                f"labels of {self.name!r} lie in {labels.min()}..{labels.max()}; "
+                f"expected {OUT}..{len(self.class_names) - 1}, as it has {len(self.class_names)} class names"
+            )
+
+    def __len__(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        _, channels, height, width = self.pixels.shape
+        return channels, height, width
+
+    def images(self, indices: NDArray[np.int64] | slice) -> NDArray[Any]:
+        """The images at ``indices``: (B, C, H, W), uint8 in 0..255 or float32 in [0, 1]."""
+        return np.asarray(self.pixels[indices])
+
+    def take(self, indices: NDArray[np.int64], name: str | None = None) -> "Source":
+        """The images at ``indices`` in that order, with the same class names."""
+        return replace(self, name=name or self.name, pixels=self.pixels[indices], labels=self.labels[indices])
+
+    def take_classes(self, names: Sequence[str], name: str | None = None) -> "Source":
+        """The images of the named classes, relabelled 0..len(names)-1 in the order given.  Raises ValueError for unknown names."""
+        unknown = [n for n in names if n not in self.class_names]
+        if unknown:
+            raise ValueError(f"{self.name!r} has no class {unknown}; it has {list(self.class_names)}")
+        new_label = np.full(len(self.class_names) + 1, OUT, dtype=np.int64)  # the last entry serves label -1
+        for position, class_name in enumerate(names):
+            new_label[self.class_names.index(class_name)] = position
+        relabelled = new_label[self.labels]
+        keep = np.flatnonzero(relabelled >= 0)
+        return Source(name or self.name, self.pixels[keep], relabelled[keep], tuple(names))
+
+    def drop_classes(self, names: Sequence[str], name: str | None = None) -> "Source":
+        """The images of all other classes, relabelled 0.. in the order of ``class_names``."""
+        return self.take_classes([n for n in self.class_names if n not in set(names)], name)
+
+    def without_labels(self, name: str | None = None) -> "Source":
+        """The same images, every label ``OUT``: how seen out images enter training."""
+        return Source(name or self.name, self.pixels, np.full(len(self), OUT, dtype=np.int64))
+
+    def sample(self, count: int, rng: np.random.Generator, name: str | None = None) -> "Source":
+        """``count`` images drawn without replacement, in their own order; all of them where there are fewer."""
+        if count >= len(self):
+            return self
+        return self.take(np.sort(rng.choice(len(self), count, replace=False)), name)
+
+    def sha256(self) -> str:
+        """Hash of the images, labels and class names, for provenance: equal sources give equal hashes."""
+        digest = hashlib.sha256(repr((self.pixels.shape, str(np.dtype(self.pixels.dtype)), self.class_names)).encode())
+        digest.update(np.ascontiguousarray(self.labels))
+        for start in range(0, len(self), 1024):
+            digest.update(np.ascontiguousarray(self.images(slice(start, start + 1024))))
+        return digest.hexdigest()
+
+
+@overload
+def to_unit_interval(pixels: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+@overload
+def to_unit_interval(pixels: NDArray[np.float32]) -> NDArray[np.float32]: ...
+def to_unit_interval(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Images as float32 in [0, 1]: uint8 divided by 255, float32 as it is.  Any shape."""
+    if pixels.dtype == np.uint8:
+        return np.multiply(pixels, np.float32(1 / 255), dtype=np.float32)
+    return pixels.astype(np.float32, copy=False)
