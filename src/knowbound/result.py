@@ -59,6 +59,34 @@ class Result:
         return cls(**{**values, "seen_out": tuple(values["seen_out"])})
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One row that a paper printed, as fractions; None where it printed nothing.
+
+    A Result is its counterpart when ``in_dist``, ``method``, ``variant`` and ``out_dist`` are equal.
+    """
+
+    table: str
+    in_dist: str
+    method: str
+    variant: str
+    out_dist: str
+    kind: str
+    seen: bool
+    convention: str
+    in_accuracy: float | None
+    fpr95: float | None
+    detection_error: float | None
+    auroc: float | None
+    aupr_in: float | None
+    aupr_out: float | None
+
+    def matches(self, row: Result) -> bool:
+        """Whether the row is the same cell of the table."""
+        ours = (row.in_dist, row.method, row.variant, row.out_dist)
+        return ours == (self.in_dist, self.method, self.variant, self.out_dist)
+
+
 def read_rows(path: Path) -> Iterator[Result]:
     """The rows of a ``.jsonl`` file in order; none if the file is absent.
 
