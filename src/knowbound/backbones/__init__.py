@@ -1,1 +1,7 @@
-""""""
+"""Published networks, images -> embeddings, one file each.  ``BACKBONES`` names those a saved model may hold."""
+
+from knowbound.backbones.backbone import Backbone as Backbone
+from knowbound.backbones.lenet import LeNet as LeNet
+from knowbound.backbones.wide_resnet import WideResNet as WideResNet
+
+BACKBONES = {"lenet": LeNet, "wide_resnet": WideResNet}

@@ -1,0 +1,187 @@
+"""The thing that is shipped: backbone, detector and thresholds in one module.  Images in, verdicts out."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from knowbound.data.preprocessing import Preprocessing, to_picture
+from knowbound.data.source import Source, to_unit_interval
+from knowbound.detectors.detector import Detector
+from knowbound.detectors.likeness import Likeness, image_statistics, smallest_accepting
+from knowbound.errors import UserError
+from knowbound.labels import Decision, Verdict
+
+DECISIONS = (Decision.KNOWN, Decision.NOVELTY, Decision.ANOMALY)
+BATCH = 512
+
+Picture = Image.Image | str | Path | NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What a boundary says of N images, as arrays."""
+
+    embeddings: NDArray[np.float32]
+    """(N, D)."""
+    scores: NDArray[np.float64]
+    """(N,) higher = more out-of-distribution."""
+    nearest: NDArray[np.int64]
+    """(N,) index of the nearest class."""
+    decisions: NDArray[np.int64]
+    """(N,) index into ``DECISIONS``: 0 known, 1 novelty, 2 anomaly."""
+
+
+class Boundary(nn.Module):
+    """Known, novelty or anomaly for every image.
+
+    An image is known if its detector score is at most ``threshold``.  One that is not is a novelty if its likeness score is
+    within the likeness's own threshold, else an anomaly.  Call ``learn`` with training images and ``calibrate`` with held-out
+    ones before judging; ``knowbound.fit`` does both.
+    """
+
+    threshold: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        detector: Detector,
+        preprocessing: Preprocessing,
+        class_names: Sequence[str],
+        *,
+        acceptance: float = 0.95,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 < acceptance < 1:
+            raise UserError(f"an acceptance of {acceptance} was asked for; expected a share between 0 and 1, such as 0.95")
+        self.backbone = backbone
+        self.detector: Any = detector  # an nn.Module too, which a Protocol cannot say
+        self.likeness = Likeness()
+        self.preprocessing = preprocessing
+        self.class_names = tuple(class_names)
+        self.acceptance = acceptance
+        self.about: dict[str, Any] = dict(about or {})
+        self.register_buffer("threshold", torch.tensor(float("nan"), dtype=torch.float64))
+
+    def learn(self, source: Source) -> "Boundary":
+        """Fit the detector and the likeness on in-distribution training images (labels 0..C-1); the boundary itself."""
+        labels = torch.from_numpy(source.labels)
+        parts = [(self.embed(images), image_statistics(images)) for images in self._batches(source)]
+        device = parts[0][0].device
+        with torch.no_grad():
+            self.detector.fit(torch.cat([p[0] for p in parts]), labels.to(device))
+            self.likeness.fit(torch.cat([p[1] for p in parts]), labels.to(device))
+        return self
+
+    def calibrate(self, source: Source) -> "Boundary":
+        """Set ``threshold`` to the smallest score that accepts ``acceptance`` of held-out in-distribution images.
+
+        Raises UserError for fewer images than it takes to reject one of them at that acceptance.
+        """
+        least = int(np.ceil(1 / (1 - self.acceptance) - 1e-9))
+        if len(source) < least:
+            raise UserError(
+                f"{len(source)} held-out images are there to set the threshold from; expected at least {least} for an acceptance "
+                f"of {self.acceptance:g}: give more images, or hold out a larger share"
+            )
+        scores = torch.cat([self._score(images)[1] for images in self._batches(source)])
+        self.threshold = smallest_accepting(scores.double(), self.acceptance)
+        return self
+
+    @torch.no_grad()
+    def embed(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) float32 in [0, 1] -> (N, D) float32 embeddings, after what the detector does to the images."""
+        prepare = getattr(self.detector, "prepare", None)
+        embeddings: Tensor = self.backbone(prepare(self.backbone, images) if prepare else images)
+        return embeddings.float()
+
+    @torch.no_grad()
+    def _score(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        embeddings = self.embed(images)
+        return embeddings, self.detector.score(embeddings)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(N, C, H, W) float32 in [0, 1] -> embeddings (N, D), scores (N,), nearest class (N,), decision index (N,)."""
+        embeddings, scores = self._score(images)
+        unknown = torch.where(self.likeness.score(images) <= self.likeness.threshold, 1, 2)
+        decisions = torch.where(scores <= self.threshold, 0, unknown)
+        return embeddings, scores, self.detector.classify(embeddings), decisions
+
+    def judge(self, images: NDArray[Any] | Tensor) -> Judgement:
+        """What the boundary says of images already in its own shape: (N, C, H, W), uint8 in 0..255 or float32 in [0, 1].
+
+        Raises ValueError for another shape, and if the boundary was not calibrated.
+        """
+        array = images.cpu().numpy() if isinstance(images, Tensor) else images
+        return self.judge_source(Source("images", array, np.full(len(array), -1, dtype=np.int64)))
+
+    def judge_source(self, source: Source) -> Judgement:
+        """What the boundary says of every image of a source, batch by batch."""
+        if torch.isnan(self.threshold):
+            raise ValueError("this boundary has no threshold yet; call calibrate with held-out in-distribution images")
+        parts = [tuple(t.cpu().numpy() for t in self(images)) for images in self._batches(source)]
+        if not parts:
+            return Judgement(np.empty((0, 0), np.float32), np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
+        embeddings, scores, nearest, decisions = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return Judgement(embeddings, scores.astype(np.float64), nearest, decisions)
+
+    def predict(self, pictures: Iterable[Picture]) -> list[Verdict]:
+        """A verdict for each picture: PIL images, paths, or arrays (H, W) or (H, W, 3) of uint8, of any size.
+
+        Raises knowbound.UserError naming a file that cannot be read; the command line's ``predict`` reports it in its row.
+        """
+        from knowbound.data.folder import UnreadableImageError, open_picture
+
+        arrays = []
+        for picture in pictures:
+            if isinstance(picture, str | Path):
+                try:
+                    picture, _ = open_picture(Path(picture))
+                except UnreadableImageError as error:
+                    raise UserError(f"{picture} cannot be used: {error}") from error
+            elif isinstance(picture, np.ndarray):
+                picture = to_picture(picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1))
+            arrays.append(self.preprocessing(picture))
+        return self.verdicts(self.judge(np.stack(arrays))) if arrays else []
+
+    def verdicts(self, judgement: Judgement) -> list[Verdict]:
+        """The judgement in words, one verdict for each image."""
+        threshold = float(self.threshold)
+        return [
+            Verdict(DECISIONS[d], self.class_names[c] if d == 0 else None, self.class_names[c], float(s), threshold)
+            for d, c, s in zip(judgement.decisions, judgement.nearest, judgement.scores, strict=True)
+        ]
+
+    def _batches(self, source: Source) -> Iterator[Tensor]:
+        expected = (self.preprocessing.channels, self.preprocessing.height, self.preprocessing.width)
+        if source.image_shape != expected:
+            raise ValueError(
+                f"images of {source.name!r} have the shape {source.image_shape}; expected {expected}: "
+                "bring them there with boundary.preprocessing.apply"
+            )
+        device = next(self.backbone.parameters()).device
+        self.eval()
+        for start in range(0, len(source), BATCH):
+            pixels = to_unit_interval(source.images(slice(start, start + BATCH)))
+            yield torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)
+
+    def save(self, folder: Path | str) -> None:
+        """Write the boundary to a folder: ``model.safetensors`` and ``model.json``.  Raises UserError if it cannot."""
+        from knowbound.boundary_file import save_boundary
+
+        save_boundary(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Boundary":
+        """A boundary read from a folder, on the CPU.  Raises UserError for anything missing, damaged or unknown."""
+        from knowbound.boundary_file import load_boundary
+
+        return load_boundary(Path(folder))

@@ -1,0 +1,27 @@
+"""What the rest of the package asks of a detector."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, Self, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """An ``nn.Module`` that learns where the in-distribution embeddings lie; its state stands in buffers.
+
+    A detector may also have ``prepare(backbone, images) -> images``, which changes the images before they are embedded.
+    """
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The constructor's arguments as JSON values."""
+
+    def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
+        """Learn from in-distribution embeddings (N, D) and labels (N,) in 0..C-1."""
+
+    def score(self, embeddings: Tensor) -> Tensor:
+        """(N, D) -> (N,): higher = more out-of-distribution."""
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        """(N, D) -> (N,) int64: the class each image is closest to, whatever its score."""

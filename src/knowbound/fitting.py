@@ -1,0 +1,245 @@
+"""From a folder of labelled images to a boundary, in one call: what a practitioner uses."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from knowbound.backbones import LeNet, WideResNet
+from knowbound.boundary import Boundary
+from knowbound.data.augmentation import Augmentation
+from knowbound.data.folder import FolderRead, Problem, measure_folder, read_folder, same_bytes
+from knowbound.data.preprocessing import Preprocessing
+from knowbound.data.source import Source
+from knowbound.detectors import MaxSoftmax, NearestCentre
+from knowbound.errors import UserError
+from knowbound.experiment import provenance
+from knowbound.files import check_writable
+from knowbound.objectives import Contrastive, CrossEntropy, Objective
+from knowbound.training import Progress, Trained, Training, train
+
+ObjectiveName = Literal["odm", "ml", "ce"]
+BackboneName = Literal["auto", "lenet", "wrn-16-2", "wrn-28-10"]
+CHECKPOINT = "checkpoint.safetensors"
+LEAST_HELD_OUT = 20
+"""Images it takes to reject one in twenty."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything decided before the training starts, so that it can be shown and checked."""
+
+    known: FolderRead
+    outliers: tuple[FolderRead, ...]
+    preprocessing: Preprocessing
+    backbone: Callable[[int], nn.Module]
+    backbone_name: str
+    objective: Objective
+    objective_name: ObjectiveName
+    training: Training
+    acceptance: float
+    held_out: float
+    chosen: tuple[str, ...]
+    """What was chosen for the user, a sentence each."""
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every file that could not be used, or was used with a remark."""
+        return sum((read.problems for read in self.outliers), self.known.problems)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A calibrated boundary, the training behind it, and the images it was held against."""
+
+    boundary: Boundary
+    trained: Trained
+    train: Source
+    held_out: Source
+
+
+def fit(
+    known: str | Path,
+    outliers: Sequence[str | Path] = (),
+    *,
+    objective: ObjectiveName | Objective | None = None,
+    on_step: Callable[[Progress], None] | None = None,
+    **settings: Any,
+) -> Boundary:
+    """A calibrated boundary for a folder of labelled images (``known/class/...``) and folders of images of none of its classes.
+
+    objective: ``odm`` (the default with outliers), ``ml`` (the default without), ``ce``, or an objective of your own;
+    settings: those of ``plan_fit``.  Raises UserError for folders that cannot be used.
+    """
+    return carry_out(plan_fit(known, outliers, objective=objective, **settings), on_step=on_step).boundary
+
+
+def plan_fit(
+    known: str | Path,
+    outliers: Sequence[str | Path] = (),
+    *,
+    objective: ObjectiveName | Objective | None = None,
+    backbone: BackboneName = "auto",
+    size: int | None = None,
+    channels: int | None = None,
+    dim: int | None = None,
+    margin: float = 10.0,
+    steps: int | None = None,
+    learning_rate: float | None = None,
+    acceptance: float = 0.95,
+    held_out: float | None = None,
+    precision: Literal["auto", "float32", "bf16"] = "auto",
+    seed: int = 0,
+    memory_limit: int = 2 * 1024**3,
+    progress: Callable[[int, int], None] | None = None,
+) -> Plan:
+    """Read the folders and decide on everything that was not given.
+
+    size: side in pixels of the square images the network takes (default 28 for LeNet, 32 for WRN); channels: 1 or 3
+    (default: grey if no picture has colour); dim: length of the embedding; margin: of the contrastive loss; acceptance: share
+    of in-distribution images the threshold accepts; held_out: share of the images kept from training to set it;
+    memory_limit: bytes of decoded images over which they are streamed; progress: called with (files done, files).
+    Raises UserError, with one clear sentence, for anything that cannot be used.
+    """
+    known, outliers = Path(known), [Path(folder) for folder in outliers]
+    name, chosen_objective = _choose_objective(objective, margin, dim, bool(outliers))
+    if not 0 < acceptance < 1:
+        raise UserError(f"an acceptance of {acceptance} was asked for; expected a share between 0 and 1, such as 0.95")
+    _, colour = measure_folder(known, classes=True)
+    channels = channels or (3 if colour else 1)
+    backbone = ("lenet" if channels == 1 else "wrn-16-2") if backbone == "auto" else backbone
+    side = size or (28 if backbone == "lenet" else 32)
+    preprocessing = Preprocessing(side, side, channels)
+    read = partial(read_folder, preprocessing=preprocessing, memory_limit=memory_limit, progress=progress)
+    inside = read(known, classes=True)
+    outs = tuple(read(folder, classes=False) for folder in outliers)
+    refuse_overlap(inside, known, outs, outliers)
+    default_steps, default_rate = (1500, 2e-3) if backbone == "lenet" else (2000, 2e-3)
+    spread = Augmentation(shift=max(1, side // 14)) if backbone == "lenet" else Augmentation(3, 10.0, 0.1, 0.2, 0.2)
+    training = Training(
+        steps=steps or default_steps, learning_rate=learning_rate or default_rate, augmentation=spread,
+        precision=precision, seed=seed, checkpoint_every=100,
+    )  # fmt: skip
+    share = held_out if held_out is not None else min(0.5, max(0.1, LEAST_HELD_OUT / len(inside.source)))
+    chosen = (
+        f"{'colour' if channels == 3 else 'grey'} images of {side} x {side} pixels",
+        f"the network {backbone}",
+        f"the objective {name.upper()}" + ("" if outliers or name == "ce" else ": no folder of outliers was given"),
+        f"{share:.0%} of the images held out to set the threshold",
+    )
+    return Plan(
+        inside, outs, preprocessing, backbone_maker(backbone, preprocessing), backbone, chosen_objective, name, training,
+        acceptance, share, chosen,
+    )  # fmt: skip
+
+
+def carry_out(
+    plan: Plan,
+    *,
+    output: Path | None = None,
+    resume: bool = False,
+    on_step: Callable[[Progress], None] | None = None,
+) -> Fitted:
+    """Train, fit the detector and calibrate; with ``output`` keep a checkpoint there and save the boundary at the end.
+
+    resume: continue from the checkpoint in ``output``, bit for bit on a CPU.  Raises UserError as ``train`` does, and before
+    anything else where ``output`` cannot be written.
+    """
+    if output:
+        check_writable(output)
+    learned, held = hold_out(plan.known.source, plan.held_out, np.random.default_rng(plan.training.seed))
+    torch.manual_seed(plan.training.seed)
+    classes = plan.known.source.class_names
+    backbone = plan.backbone(plan.objective.embedding_dim(len(classes)))
+    outs = [read.source for read in plan.outliers]
+    hashes = {"known": plan.known.sha256, **{f"outliers {i + 1}": r.sha256 for i, r in enumerate(plan.outliers)}}
+    identity = {"images": hashes, "network": plan.backbone_name, "preprocessing": plan.preprocessing.to_dict(), "held_out": plan.held_out}
+    checkpoint = output / CHECKPOINT if output else None
+    trained = train(
+        backbone, learned, outs, plan.objective, plan.training,
+        checkpoint=checkpoint, resume=resume, identity=identity, on_step=on_step,
+    )  # fmt: skip
+    detector = MaxSoftmax() if isinstance(plan.objective, CrossEntropy) else NearestCentre()
+    settings = {
+        "objective": plan.objective.to_dict(), "training": asdict(plan.training), "precision": trained.precision,
+        "held_out": plan.held_out, "images": len(learned), "outliers": [len(out) for out in outs],
+    }  # fmt: skip
+    about = {
+        "objective": plan.objective_name, "train_seconds": round(trained.seconds, 2), "train_images": trained.images,
+        **provenance(settings, hashes, trained.hardware),
+    }  # fmt: skip
+    boundary = Boundary(backbone, detector, plan.preprocessing, classes, acceptance=plan.acceptance, about=about)
+    boundary.learn(learned).calibrate(held)
+    if output:
+        boundary.save(output)
+        (output / CHECKPOINT).unlink(missing_ok=True)
+    return Fitted(boundary, trained, learned, held)
+
+
+def hold_out(source: Source, share: float, rng: np.random.Generator) -> tuple[Source, Source]:
+    """(the rest, a random ``share`` of each class); at least two images of each class stay for training.
+
+    Raises UserError for a class too small to give both.
+    """
+    counts = np.bincount(source.labels, minlength=len(source.class_names))
+    few = [f"{name} ({count})" for name, count in zip(source.class_names, counts, strict=True) if count < 3]
+    if few:
+        raise UserError(
+            f"too few usable images of {', '.join(few)}; expected at least 3 of each class (2 to learn from, 1 to set the "
+            "threshold with): add images or remove the folder"
+        )
+    taken = []
+    for label, count in enumerate(counts):
+        members = np.flatnonzero(source.labels == label)
+        taken.append(rng.choice(members, min(max(1, round(share * count)), count - 2), replace=False))
+    held = np.sort(np.concatenate(taken))
+    return source.take(np.setdiff1d(np.arange(len(source)), held)), source.take(held)
+
+
+def backbone_maker(name: BackboneName, preprocessing: Preprocessing) -> Callable[[int], nn.Module]:
+    """From a name to a function from the embedding's length to a network for images of this shape."""
+    if name == "lenet":
+        return partial(LeNet, channels=preprocessing.channels, height=preprocessing.height, width=preprocessing.width)
+    depths = {"wrn-16-2": (16, 2), "wrn-28-10": (28, 10)}
+    if name not in depths:
+        raise UserError(f"the backbone {name!r} is unknown; expected auto, lenet, {', '.join(depths)}")
+    depth, widen = depths[name]
+    return partial(WideResNet, depth=depth, widen=widen, channels=preprocessing.channels)
+
+
+def _choose_objective(
+    objective: ObjectiveName | Objective | None, margin: float, dim: int | None, outliers: bool
+) -> tuple[ObjectiveName, Objective]:
+    if objective is None:
+        objective = "odm" if outliers else "ml"
+    if not isinstance(objective, str):
+        return ("ce" if isinstance(objective, CrossEntropy) else "odm" if outliers else "ml"), objective
+    if objective == "odm" and not outliers:
+        raise UserError(
+            "the objective odm was asked for without outliers; give a folder of images of none of the classes with --outliers, or "
+            "take --objective ml, which needs none"
+        )
+    if objective in ("ml", "ce") and outliers:
+        raise UserError(f"outliers were given, but the objective {objective} learns from none; leave them out, or take --objective odm")
+    if objective == "ce":
+        return "ce", CrossEntropy()
+    if objective in ("odm", "ml"):
+        contrastive = Contrastive(margin=margin)
+        return objective, replace(contrastive, dim=dim) if dim else contrastive
+    raise UserError(f"the objective {objective!r} is unknown; expected odm, ml or ce")
+
+
+def refuse_overlap(inside: FolderRead, known: Path, outs: Sequence[FolderRead], folders: Sequence[Path]) -> None:
+    """Raises UserError where the same bytes are both a known class and an outlier: the network would be told both."""
+    for read, folder in zip(outs, folders, strict=True):
+        pairs = same_bytes(inside, read)
+        if pairs:
+            raise UserError(
+                f"{len(pairs)} images of {folder} are also in {known}, byte for byte (the first: {pairs[0][1]} is {pairs[0][0]}); "
+                "an outlier must be of none of the classes: remove them from one side"
+            )

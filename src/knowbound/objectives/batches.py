@@ -1,0 +1,160 @@
+"""Which images go together: labels -> index lists.  Two builders: balanced classes, and the authors' own."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knowbound.errors import UserError
+from knowbound.objectives.objective import Batches
+
+Indices = NDArray[np.int64]
+
+
+def group_indices(labels: Indices) -> tuple[list[Indices], list[Indices]]:
+    """Image indices by class, and by out set: labels 0..C-1 give C groups, each distinct label below 0 one out group.
+
+    The out sets may be told apart by the labels -1, -2, ... so that a small set is drawn as often as a large one;
+    no loss looks at the difference.
+    """
+    order = np.argsort(labels, kind="stable")
+    values, starts = np.unique(labels[order], return_index=True)
+    groups = np.split(order, starts[1:])
+    classes = [group for value, group in zip(values, groups, strict=True) if value >= 0]
+    outs = [group for value, group in zip(values, groups, strict=True) if value < 0][::-1]
+    return classes, outs
+
+
+def draw(group: Indices, count: int, rng: np.random.Generator) -> Indices:
+    """``count`` images of a group, without repeats where it has enough."""
+    if count <= len(group):
+        return rng.choice(group, count, replace=False, shuffle=False)
+    return np.concatenate([np.tile(group, count // len(group)), rng.choice(group, count % len(group), replace=False)])
+
+
+def shares(total: int, parts: int, step: int) -> list[int]:
+    """``total`` in ``parts`` nearly equal whole numbers; the larger ones rotate with the step so that none is favoured."""
+    return [total // parts + ((part - step) % parts < total % parts) for part in range(parts)]
+
+
+@dataclass(frozen=True)
+class BalancedBatches:
+    """P classes with the same number of images each, and out images where there are any.
+
+    images: in-distribution images in a batch; outs: out images on top, shared equally among the out sets;
+    per_class: at least so many of a class, which bounds P; with few classes every class is in every batch.
+    """
+
+    images: int = 128
+    outs: int = 64
+    per_class: int = 4
+
+    def plan(self, labels: Indices, seed: int) -> Batches:
+        """The batches for these labels.  Raises UserError where there is no class to learn."""
+        classes, outs = group_indices(labels)
+        if not classes:
+            raise UserError("there is no labelled image to train on; expected at least two classes of images")
+        return _Balanced(self, classes, outs, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Balanced:
+    rule: BalancedBatches
+    classes: list[Indices]
+    out_sets: list[Indices]
+    seed: int
+
+    def __getitem__(self, step: int) -> Indices:
+        rng = np.random.default_rng([self.seed, step])
+        count = max(1, min(len(self.classes), self.rule.images // self.rule.per_class))
+        chosen = rng.choice(len(self.classes), count, replace=False)
+        picked = [
+            draw(self.classes[c], n, rng) for c, n in zip(chosen, shares(self.rule.images, count, step), strict=True)
+        ]
+        if self.out_sets:
+            parts = shares(self.rule.outs, len(self.out_sets), step)
+            picked += [draw(group, n, rng) for group, n in zip(self.out_sets, parts, strict=True)]
+        return np.concatenate(picked)
+
+
+@dataclass(frozen=True)
+class AuthorsBatches:
+    """The batches of the authors' released Table 1 run, for partner pairs: image i goes with image i + images / 2.
+
+    The left half is drawn at random.  ``same`` of the partners in the right half are of their image's class, the others
+    of another one.  In every second batch the last quarter of the whole batch, half of the partners, is replaced by out
+    images, so that a quarter of all pairs is in/out over two batches (Section 4.1).  The same-class partners stand first,
+    so it is different-class pairs that make room for the out images.
+    """
+
+    images: int = 1024
+    same: float = 0.25
+
+    def plan(self, labels: Indices, seed: int) -> Batches:
+        """The batches for these labels.  Raises UserError unless there are two classes to form pairs from."""
+        classes, outs = group_indices(labels)
+        if len(classes) < 2:
+            raise UserError(
+                f"pairs of images were asked for, but there is {len(classes)} class; expected at least two classes"
+            )
+        return _Authors(self, labels, classes, outs, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Authors:
+    rule: AuthorsBatches
+    labels: Indices
+    classes: list[Indices]
+    out_sets: list[Indices]
+    seed: int
+
+    def __getitem__(self, step: int) -> Indices:
+        rng = np.random.default_rng([self.seed, step])
+        half = self.rule.images // 2
+        inside = np.concatenate(self.classes)
+        left = rng.choice(inside, half)
+        wanted = np.searchsorted([self.labels[group[0]] for group in self.classes], self.labels[left])
+        same = round(self.rule.same * half)
+        other = (wanted + rng.integers(1, len(self.classes), half)) % len(self.classes)
+        partner = np.where(np.arange(half) < same, wanted, other)
+        right = np.array([rng.choice(self.classes[c]) for c in partner], dtype=np.int64)
+        if self.out_sets and step % 2 == 1:
+            quarter = self.rule.images // 4
+            right[half - quarter :] = rng.choice(np.concatenate(self.out_sets), quarter)
+        return np.concatenate([left, right])
+
+
+@dataclass(frozen=True)
+class RandomBatches:
+    """In-distribution images drawn at random, epoch by epoch without repeats: what cross-entropy is trained on."""
+
+    images: int = 128
+
+    def plan(self, labels: Indices, seed: int) -> Batches:
+        """The batches for these labels; out images are never drawn."""
+        inside = np.flatnonzero(labels >= 0)
+        if not len(inside):
+            raise UserError("there is no labelled image to train on; expected at least two classes of images")
+        return _Random(self, inside, seed)
+
+
+@dataclass(eq=False)
+class _Random:
+    rule: RandomBatches
+    inside: Indices
+    seed: int
+
+    def __post_init__(self) -> None:
+        self._epoch, self._order = -1, self.inside
+
+    def _in_epoch(self, epoch: int) -> Indices:
+        if epoch != self._epoch:  # a function of (seed, epoch) alone; kept because the next step asks for it again
+            self._order = np.random.default_rng([self.seed, epoch]).permutation(self.inside)
+            self._epoch = epoch
+        return self._order
+
+    def __getitem__(self, step: int) -> Indices:
+        positions = np.arange(step * self.rule.images, (step + 1) * self.rule.images)
+        epochs = positions // len(self.inside)
+        parts = [self._in_epoch(int(e))[positions[epochs == e] % len(self.inside)] for e in np.unique(epochs)]
+        return np.concatenate(parts)

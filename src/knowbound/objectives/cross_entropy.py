@@ -1,0 +1,40 @@
+"""The softmax loss on in-distribution labels: what the compared methods are trained with."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from knowbound.objectives.batches import RandomBatches
+from knowbound.objectives.objective import Batches
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Cross-entropy over the C classes; the embeddings are the logits, D = C.  Out images play no part."""
+
+    rule: RandomBatches = field(default_factory=RandomBatches)
+
+    def batches(self, labels: NDArray[np.int64], seed: int) -> Batches:
+        """In-distribution images at random, epoch by epoch."""
+        return self.rule.plan(labels, seed)
+
+    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy: logits (B, C), labels (B,); out images (below 0) are left out; 0 if nothing is left."""
+        inside = labels >= 0
+        if not inside.any():
+            return embeddings.sum() * 0.0
+        return cross_entropy(embeddings[inside].float(), labels[inside])
+
+    __call__ = loss
+
+    def embedding_dim(self, classes: int) -> int:
+        """One logit for each class."""
+        return classes
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON values."""
+        return {"name": "cross_entropy", "rule": {"name": type(self.rule).__name__, **asdict(self.rule)}}

@@ -1,0 +1,244 @@
+"""The loop: images, backbone and objective -> a trained backbone.
+
+Everything random is a function of (seed, step) alone, so a training that was killed continues bit for bit from its last
+checkpoint, and several processes draw the same batches.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from knowbound.checkpoint import load_checkpoint, save_checkpoint
+from knowbound.data.augmentation import Augmentation
+from knowbound.data.source import Source, to_unit_interval
+from knowbound.errors import UserError
+from knowbound.objectives.objective import Objective
+
+Precision = Literal["auto", "float32", "bf16"]
+CHECK_EVERY = 50
+LEAST_SPREAD = 1e-3
+"""Root mean square distance of a batch's embeddings from their mean under which they count as collapsed."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a backbone is trained.
+
+    steps: batches; learning_rate: Adam's largest; schedule: ``one-cycle`` (rises over the first 30%, then falls to 0 along a
+    cosine) or ``constant``; weight_decay: decoupled (AdamW); augmentation: of every training image; clip: largest norm of
+    the whole gradient, 0 = no limit; precision: ``bf16`` (autocast), ``float32``, or ``auto``: bf16 where the processor
+    multiplies it in hardware; compile: torch.compile; seed: of everything random; checkpoint_every: steps.
+    """
+
+    steps: int = 1500
+    learning_rate: float = 2e-3
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    weight_decay: float = 0.0
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(shift=2))
+    clip: float = 0.0
+    precision: Precision = "auto"
+    compile: bool = False
+    seed: int = 0
+    checkpoint_every: int = 250
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not self.learning_rate > 0:
+            raise ValueError(f"{self.steps} steps at rate {self.learning_rate} were asked for; expected both above 0")
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step, 0..steps-1."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        rise = 0.3 * self.steps
+        if step < rise:
+            return self.learning_rate * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / rise)))
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / (self.steps - rise)))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the loop reports after a step: steps done, the loss, and images per second since the start or resume."""
+
+    step: int
+    steps: int
+    loss: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training was: seconds and images (through the backbone) of this run, its last losses, and what it ran on."""
+
+    seconds: float
+    images: int
+    loss: float
+    precision: str
+    hardware: str
+
+
+class TrainingStoppedError(RuntimeError):
+    """The training cannot go on: the loss is not a number, or all embeddings are one point.  The message says what to do."""
+
+
+class Pool:
+    """The images of several sources under one index: in-distribution with their labels, the k-th out set with label -1 - k."""
+
+    def __init__(self, source: Source, outs: Sequence[Source]) -> None:
+        self.sources = [source, *outs]
+        self.starts = np.cumsum([0, *(len(s) for s in self.sources)])
+        self.labels = np.concatenate([source.labels, *(np.full(len(o), -1 - k) for k, o in enumerate(outs))])
+
+    def images(self, indices: NDArray[np.int64]) -> Tensor:
+        """(B, C, H, W) float32 in [0, 1], in the order of ``indices``."""
+        owner = np.searchsorted(self.starts, indices, side="right") - 1
+        out = np.empty((len(indices), *self.sources[0].image_shape), dtype=np.float32)
+        for which in np.unique(owner):
+            mine = owner == which
+            out[mine] = to_unit_interval(self.sources[which].images(indices[mine] - self.starts[which]))
+        return torch.from_numpy(out)
+
+
+def train(
+    backbone: nn.Module,
+    source: Source,
+    outs: Sequence[Source],
+    objective: Objective,
+    training: Training,
+    *,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    identity: dict[str, Any] | None = None,
+    on_step: Callable[[Progress], None] | None = None,
+) -> Trained:
+    """Train the backbone in place, on the device accelerate finds (CPU, a GPU, or one of several processes).
+
+    source: in-distribution images with labels 0..C-1; outs: seen out sets, unlabelled; checkpoint: where the state goes every
+    ``training.checkpoint_every`` steps, and where ``resume`` takes it from; identity: what a checkpoint must agree with.
+    Raises UserError for classes that cannot be trained on or a checkpoint of another training, TrainingStoppedError for a
+    loss that is not a number and for collapsed embeddings.
+    """
+    from accelerate import Accelerator
+
+    check_classes(source)
+    accelerator = Accelerator()
+    device, precision = accelerator.device, choose_precision(training.precision, accelerator.device)
+    pool = Pool(source, outs)
+    batches = objective.batches(pool.labels, training.seed)
+    backbone.to(device, memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(
+        backbone.parameters(), training.learning_rate, weight_decay=training.weight_decay, fused=device.type != "mps"
+    )
+    identity = {**(identity or {}), "training": asdict(training), "objective": objective.to_dict()}
+    first = load_checkpoint(checkpoint, backbone, optimizer, identity) if checkpoint and resume else 0
+    model = accelerator.prepare_model(backbone, evaluation_mode=accelerator.num_processes == 1)
+    model = torch.compile(model) if training.compile else model
+
+    started, images, loss = time.perf_counter(), 0, float("nan")
+    with torch.random.fork_rng(devices=[]):
+        for step in range(first, training.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = training.rate_at(step)
+            indices = batches[step]
+            mine = slice(accelerator.process_index, None, accelerator.num_processes)
+            inputs = _inputs(pool, indices, training, step).to(device, memory_format=torch.channels_last)[mine]
+            torch.manual_seed(_mix(training.seed, step, 1))  # dropout
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                embeddings = model(inputs)
+            embeddings, labels = _gather(accelerator, embeddings, pool.labels[indices])
+            value = objective.loss(embeddings, labels)
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            if training.clip:
+                nn.utils.clip_grad_norm_(backbone.parameters(), training.clip)
+            optimizer.step()
+            images += len(indices)
+            loss = value.item()
+            _check_health(step, loss, embeddings, training)
+            done = step + 1
+            if on_step:
+                on_step(Progress(done, training.steps, loss, images / (time.perf_counter() - started)))
+            if checkpoint and accelerator.is_main_process and done % training.checkpoint_every == 0 and done < training.steps:
+                save_checkpoint(checkpoint, done, backbone, optimizer, identity)
+    backbone.eval()
+    return Trained(time.perf_counter() - started, images, loss, precision, describe_hardware(device))
+
+
+def check_classes(source: Source) -> None:
+    """Raises UserError unless there are at least two classes with at least two images each."""
+    counts = np.bincount(source.labels[source.labels >= 0], minlength=len(source.class_names))
+    if len(counts) < 2:
+        raise UserError(
+            f"{source.name!r} has {len(counts)} class; expected at least two: what sets classes apart is learned from the "
+            "difference between them"
+        )
+    small = [name for name, count in zip(source.class_names, counts, strict=True) if count < 2]
+    if small:
+        raise UserError(
+            f"the classes {small} of {source.name!r} have fewer than 2 training images; expected at least 2 of each: add images "
+            "or remove the class"
+        )
+
+
+def choose_precision(wanted: Precision, device: torch.device) -> str:
+    """``bf16`` or ``float32``: what was asked for, or under ``auto`` bf16 where the hardware multiplies it."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "float32"
+    return "float32"
+
+
+def describe_hardware(device: torch.device) -> str:
+    """The processor or accelerator in words, with the number of threads."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{device.type}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _mix(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _inputs(pool: Pool, indices: NDArray[np.int64], training: Training, step: int) -> Tensor:
+    generator = torch.Generator().manual_seed(_mix(training.seed, step, 0))
+    return training.augmentation(pool.images(indices), generator)
+
+
+def _gather(accelerator: Any, embeddings: Tensor, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """The embeddings and labels of the whole batch: pairs are formed across processes."""
+    everyone = torch.from_numpy(np.maximum(labels, -1)).to(embeddings.device)
+    if accelerator.num_processes == 1:
+        return embeddings, everyone
+    from torch.distributed.nn.functional import all_gather
+
+    count = accelerator.num_processes
+    parts = all_gather(embeddings)  # its backward sums the gradients of all processes, which DDP then averages
+    return torch.cat(list(parts)), torch.cat([everyone[rank::count] for rank in range(count)])
+
+
+def _check_health(step: int, loss: float, embeddings: Tensor, training: Training) -> None:
+    if not math.isfinite(loss):
+        raise TrainingStoppedError(
+            f"the loss became {loss} at step {step + 1}; lower the learning rate (now {training.learning_rate:g}) "
+            "or train in float32"
+        )
+    if (step + 1) % CHECK_EVERY or len(embeddings) < 2:
+        return
+    detached = embeddings.detach().float()
+    spread = (detached - detached.mean(dim=0)).square().sum(dim=1).mean().sqrt().item()
+    if spread < LEAST_SPREAD:
+        raise TrainingStoppedError(
+            f"after {step + 1} steps every image is mapped to the same point (spread {spread:.1e}); lower the learning rate "
+            f"(now {training.learning_rate:g}), or check that the images of different classes do differ"
+        )
