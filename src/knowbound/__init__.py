@@ -23,7 +23,7 @@ _HOME = {
     "Decision": "labels", "Kind": "labels", "Verdict": "labels", "Contrastive": "objectives", "CrossEntropy": "objectives",
     "contrastive_loss": "objectives",
 }  # fmt: skip
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+__all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:

@@ -60,7 +60,9 @@ class Boundary(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 < acceptance < 1:
-            raise UserError(f"an acceptance of {acceptance} was asked for; expected a share between 0 and 1, such as 0.95")
+            raise UserError(
+                f"an acceptance of {acceptance} was asked for; expected a share between 0 and 1, such as 0.95"
+            )
         self.backbone = backbone
         self.detector: Any = detector  # an nn.Module too, which a Protocol cannot say
         self.likeness = Likeness()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,13 @@ def load_boundary(folder: Path) -> Boundary:
     try:
         weights = (folder / WEIGHTS).read_bytes()
     except OSError as error:
-        raise UserError(f"{folder / WEIGHTS} cannot be read ({error.strerror}); a model is the two files {WEIGHTS} and {DESCRIPTION}") from error
+        raise UserError(
+            f"{folder / WEIGHTS} cannot be read ({error.strerror}); a model is the two files {WEIGHTS} and {DESCRIPTION}"
+        ) from error
     if hashlib.sha256(weights).hexdigest() != description["weights_sha256"]:
-        raise UserError(f"{folder / WEIGHTS} is damaged or of another model: its checksum differs from the one in {DESCRIPTION}; copy both again")
+        raise UserError(
+            f"{folder / WEIGHTS} is damaged or of another model: its checksum is not the one in {DESCRIPTION}; copy both"
+        )
     try:
         boundary = _build(description)
     except (KeyError, TypeError, ValueError) as error:
@@ -75,12 +80,16 @@ def load_boundary(folder: Path) -> Boundary:
 def _read_description(folder: Path) -> dict[str, Any]:
     path = folder / DESCRIPTION
     if not folder.is_dir() or not path.is_file():
-        raise UserError(f"there is no model in {folder} ({DESCRIPTION} is missing); expected a folder that `knowbound fit -o` wrote")
+        raise UserError(
+            f"there is no model in {folder} ({DESCRIPTION} is missing); expected a folder that `knowbound fit -o` wrote"
+        )
     try:
         description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = (description["format"], description["format_version"])
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise UserError(f"{path} is not the description of a model: {error}; expected a file that `knowbound fit -o` wrote") from error
+        raise UserError(
+            f"{path} is not the description of a model: {error}; expected a file that `knowbound fit -o` wrote"
+        ) from error
     if found != (FORMAT, FORMAT_VERSION):
         raise UserError(
             f"{path} has the format {found[0]} {found[1]}, written by knowbound {description.get('knowbound')}; this is knowbound "
@@ -88,18 +97,22 @@ def _read_description(folder: Path) -> dict[str, Any]:
         )
     checksum = description.pop("description_sha256", None)
     if checksum != _hash(description):
-        raise UserError(f"{path} was changed or damaged since it was written (its checksum differs); copy it again, or fit anew")
+        raise UserError(
+            f"{path} was changed or damaged since it was written (its checksum differs); copy it again, or fit anew"
+        )
     return description
 
 
 def _build(description: dict[str, Any]) -> Boundary:
     backbone, detector = description["backbone"], description["detector"]
-    for kind, table, found in (("backbone", BACKBONES, backbone), ("detector", DETECTORS, detector)):
+    tables: tuple[tuple[str, Mapping[str, Any], Any], ...] = (("backbone", BACKBONES, backbone), ("detector", DETECTORS, detector))
+    for kind, table, found in tables:
         if found["name"] not in table:
             raise ValueError(f"the {kind} {found['name']!r} is unknown; this version has {sorted(table)}")
+    build: Any = DETECTORS[detector["name"]]
     return Boundary(
         BACKBONES[backbone["name"]](**backbone["settings"]),
-        DETECTORS[detector["name"]](**detector["settings"]),
+        build(**detector["settings"]),
         Preprocessing.from_dict(description["preprocessing"]),
         description["class_names"],
         acceptance=description["acceptance"],
@@ -116,7 +129,7 @@ def _resize_buffer(module: Any, name: str, shape: Any) -> None:
         setattr(module, last, buffer.new_empty(shape))
 
 
-def _name_of(part: Any, table: dict[str, Any]) -> str:
+def _name_of(part: Any, table: Mapping[str, Any]) -> str:
     for name, kind in table.items():
         if type(part) is kind:
             return name

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -66,24 +66,45 @@ def demo(
     with _training_bar() as bar:
         evidence = run_demo(output, seed=seed, on_step=lambda method, progress: bar(method, progress))
     _console().print(terminal_table([row for one in evidence for row in one.results]))
-    _console().print(f"Report: [bold]{output / 'report.html'}[/bold]. Models: {', '.join(str(output / m) for m in ('ce', 'ml', 'odm'))}")
+    _console().print(
+        f"Report: [bold]{output / 'report.html'}[/bold]. Models: {', '.join(str(output / m) for m in ('ce', 'ml', 'odm'))}"
+    )
 
 
 @app.command()
 def fit(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Labelled images: DIR/class/... (any depth below), or a list: path,class per line.")],
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Labelled images: DIR/class/... (any depth below), or a list: path,class per line."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="MODEL", help="Folder the model is written to.")],
-    outliers: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Images of none of the classes, unlabelled. May be given several times.")] = None,
-    objective: Annotated[str | None, typer.Option(help="odm (with outliers), ml (without) or ce (cross-entropy).", show_default="odm with --outliers, else ml")] = None,
-    backbone: Annotated[str, typer.Option(help="auto, lenet, wrn-16-2 or wrn-28-10.")] = "auto",
-    size: Annotated[int | None, typer.Option(help="Side in pixels of the images the network sees.", show_default="28 or 32", min=16)] = None,
+    outliers: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Images of none of the classes, unlabelled. May be given several times."),
+    ] = None,
+    objective: Annotated[
+        Literal["odm", "ml", "ce"] | None,
+        typer.Option(help="odm (with outliers), ml (without) or ce (cross-entropy).", show_default="odm with --outliers, else ml"),
+    ] = None,
+    backbone: Annotated[
+        Literal["auto", "lenet", "wrn-16-2", "wrn-28-10"],
+        typer.Option(help="The network; auto: lenet for grey images, wrn-16-2 for colour."),
+    ] = "auto",
+    size: Annotated[
+        int | None, typer.Option(help="Side in pixels of the images the network sees.", show_default="28 or 32", min=16)
+    ] = None,
     dim: Annotated[int | None, typer.Option(help="Length of the embedding.", show_default="32", min=1)] = None,
     margin: Annotated[float, typer.Option(help="Distance that different classes are pushed apart to.")] = 10.0,
     steps: Annotated[int | None, typer.Option(help="Training steps.", show_default="1500 for lenet, 2000 for wrn", min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Largest learning rate.", show_default="0.002")] = None,
     acceptance: Annotated[float, typer.Option(help="Share of known images the threshold accepts.")] = 0.95,
-    held_out: Annotated[float | None, typer.Option(help="Share of the images kept from training to set the threshold.", show_default="0.1, more of small sets")] = None,
-    precision: Annotated[str, typer.Option(help="auto, float32 or bf16.")] = "auto",
+    held_out: Annotated[
+        float | None,
+        typer.Option(help="Share of the images kept from training to set the threshold.", show_default="0.1, more of small sets"),
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "float32", "bf16"], typer.Option(help="Of the arithmetic; auto: whichever the machine is fast with.")
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed training stopped.")] = False,
     overwrite: Overwrite = False,
@@ -110,11 +131,13 @@ def fit(
             directory, outliers or (), objective=objective, backbone=backbone, size=size, dim=dim, margin=margin, steps=steps,
             learning_rate=learning_rate, acceptance=acceptance, held_out=held_out, precision=precision, seed=seed,
             progress=reading,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
     _print_problems(plan.problems)
     console = _console()
     source = plan.known.source
-    console.print(f"{len(source)} images of {len(source.class_names)} classes, {sum(len(o.source) for o in plan.outliers)} outliers. Chosen: {'; '.join(plan.chosen)}.")
+    outliers_read = sum(len(read.source) for read in plan.outliers)
+    console.print(f"{len(source)} images of {len(source.class_names)} classes, {outliers_read} outliers.")
+    console.print(f"Chosen: {'; '.join(plan.chosen)}.")
     with _training_bar() as bar:
         fitted = carry_out(plan, output=output, resume=resume, on_step=lambda progress: bar("training", progress))
     threshold = float(fitted.boundary.threshold)
@@ -128,7 +151,10 @@ def fit(
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder that `knowbound fit` wrote.")],
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Pictures, or folders of pictures.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Table to write: .csv, .jsonl or .parquet.", show_default="a table on the terminal")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Table to write: .csv, .jsonl or .parquet.", show_default="a table on the terminal"),
+    ] = None,
 ) -> None:
     """Say known, novelty or anomaly of every picture. A picture that cannot be read says why in its row and stops nothing.
 
@@ -164,8 +190,13 @@ def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder that `knowbound fit` wrote.")],
     known: Annotated[Path, typer.Option(metavar="DIR", help="Test images of the known classes: DIR/class/...")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where rows.jsonl and report.html go.")],
-    novelty: Annotated[list[str] | None, typer.Option(metavar="NAME=DIR", help="Images of related classes nobody taught. May be repeated.")] = None,
-    anomaly: Annotated[list[str] | None, typer.Option(metavar="NAME=DIR", help="Images of nothing like the classes. May be repeated.")] = None,
+    novelty: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=DIR", help="Images of related classes nobody taught. May be repeated."),
+    ] = None,
+    anomaly: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=DIR", help="Images of nothing like the classes. May be repeated.")
+    ] = None,
 ) -> None:
     """Measure a model on images whose truth you know, and write a report.
 
@@ -193,7 +224,12 @@ Download = Annotated[bool, typer.Option("--download", help="Fetch missing offici
 
 
 @reproduce_app.command()
-def table3(data: Data, results: Results = Path("results"), seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 3, download: Download = False) -> None:
+def table3(
+    data: Data,
+    results: Results = Path("results"),
+    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 3,
+    download: Download = False,
+) -> None:
     """Table 3: MNIST 2, 6, 7 against novelties, noise, SVHN and CIFAR-10. About twelve minutes on 2 cores for three seeds.
 
     **Example**
@@ -205,7 +241,13 @@ def table3(data: Data, results: Results = Path("results"), seeds: Annotated[int,
     from knowbound.report import terminal_table
 
     with _training_bar() as bar:
-        rows = reproduce(data, results, seeds=range(seeds), download=download, on_step=lambda e, p: bar(f"{e.method}, seed {e.training.seed}", p))
+        rows = reproduce(
+            data,
+            results,
+            seeds=range(seeds),
+            download=download,
+            on_step=lambda e, p: bar(f"{e.method}, seed {e.training.seed}", p),
+        )
     write_table3(results)
     _console().print(terminal_table(rows, published("table3")))
 
@@ -251,7 +293,14 @@ def _console(*, err: bool = False) -> Any:
 def _reading_bar(words: str = "Reading") -> "Iterator[Callable[[int, int], None]]":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=_console(err=True), transient=True) as bar:
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=_console(err=True),
+        transient=True,
+    ) as bar:
         task = bar.add_task(words, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -259,10 +308,17 @@ def _reading_bar(words: str = "Reading") -> "Iterator[Callable[[int, int], None]
 @contextmanager
 def _training_bar() -> "Iterator[Callable[[str, Progress], None]]":
     """A bar with loss, images per second and the time left; a new one for each new name."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[numbers]}"), TimeRemainingColumn())
-    with Progress(*columns, console=_console(err=True)) as bar:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=_console(err=True)) as bar:
         tasks: dict[str, Any] = {}
 
         def show(name: str, progress: "Progress") -> None:
@@ -287,6 +343,13 @@ def _print_predictions(rows: list[Any]) -> None:
     table = Table("file", "verdict", "class", "nearest class", "score", "threshold", "note")
     for row in rows:
         numbers = [f"{value:.4g}" if value is not None else "" for value in (row.score, row.threshold)]
-        cells = (row.path, row.verdict or "error", row.class_name or "", row.nearest_class or "", *numbers, row.error or row.remark)
+        cells = (
+            row.path,
+            row.verdict or "error",
+            row.class_name or "",
+            row.nearest_class or "",
+            *numbers,
+            row.error or row.remark,
+        )
         table.add_row(*(Text(cell) for cell in cells))
     _console().print(table)

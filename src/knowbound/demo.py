@@ -77,9 +77,7 @@ def demo_experiments(split: Split, seed: int = 0) -> tuple[Experiment, ...]:
     return ce, ml, odm
 
 
-def run_demo(
-    output: Path, *, seed: int = 0, on_step: Callable[[str, Progress], None] | None = None
-) -> list[Evidence]:
+def run_demo(output: Path, *, seed: int = 0, on_step: Callable[[str, Progress], None] | None = None) -> list[Evidence]:
     """Train and judge all three, save each model under ``output``, and write ``rows.jsonl`` and ``report.html`` there.
 
     on_step: called with the method's name and the progress.  Raises UserError where ``output`` cannot be written.

@@ -48,7 +48,9 @@ def evaluate(
     folders = [(name, path, Kind.NOVELTY) for name, path in (novelty or {}).items()]
     folders += [(name, path, Kind.ANOMALY) for name, path in (anomaly or {}).items()]
     if not folders:
-        raise UserError("no folder of novelties or anomalies was given; name at least one with --novelty NAME=DIR or --anomaly NAME=DIR")
+        raise UserError(
+            "no folder of novelties or anomalies was given; name at least one with --novelty NAME=DIR or --anomaly NAME=DIR"
+        )
     if len({name for name, *_ in folders}) < len(folders):
         raise UserError(f"the out folders are named {[n for n, *_ in folders]}; expected a name of its own for each")
 
@@ -58,9 +60,7 @@ def evaluate(
     inside = read(known, True)
     in_source = match_classes(inside.source, boundary, known)
     reads = [read(path, False) for _, path, _ in folders]
-    outs = [
-        OutSet(r.source.without_labels(name), kind) for r, (name, _, kind) in zip(reads, folders, strict=True)
-    ]
+    outs = [OutSet(r.source.without_labels(name), kind) for r, (name, _, kind) in zip(reads, folders, strict=True)]
     paths = {in_source.name: inside.paths, **{o.name: r.paths for o, r in zip(outs, reads, strict=True)}}
     hashes = {"known": inside.sha256, **{o.name: r.sha256 for o, r in zip(outs, reads, strict=True)}}
     template = _template(boundary, in_source.name, hashes)
@@ -77,8 +77,8 @@ def match_classes(source: Source, boundary: Boundary, folder: Path) -> Source:
     unknown = [name for name in source.class_names if name not in boundary.class_names]
     if unknown:
         raise UserError(
-            f"{folder} has the classes {unknown}, which the model does not know (it knows {list(boundary.class_names)}); move them "
-            "to a folder of their own and give it with --novelty"
+            f"{folder} has the classes {unknown}, which the model does not know (it knows {list(boundary.class_names)}); move "
+            "them to a folder of their own and give it with --novelty"
         )
     new_label = np.array([boundary.class_names.index(name) for name in source.class_names], dtype=np.int64)
     return Source(source.name, source.pixels, new_label[source.labels], boundary.class_names)
@@ -91,7 +91,8 @@ def _template(boundary: Boundary, in_dist: str, hashes: Mapping[str, str]) -> Re
     return Result(
         experiment="evaluate", scale="", method=objective.upper() or "model", variant="",
         backbone=type(boundary.backbone).__name__, in_dist=in_dist, split="folders",
-        seed=int(about.get("settings", {}).get("training", {}).get("seed", 0)), seen_out=("outliers",) if objective == "odm" else (),
+        seen_out=("outliers",) if objective == "odm" else (),
+        seed=int(about.get("settings", {}).get("training", {}).get("seed", 0)),
         out_dist="", kind="", seen=False, detector=type(boundary.detector).__name__, convention="", n_in=0, n_out=0,
         in_accuracy=None, fpr95=1.0, detection_error=0.5, auroc=0.0, aupr_in=0.0, aupr_out=0.0,
         train_seconds=float(about.get("train_seconds", 0.0)), train_images=int(about.get("train_images", 0)),

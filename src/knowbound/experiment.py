@@ -153,7 +153,9 @@ def row_template(experiment: Experiment, trained: Trained, detector: str) -> Res
     )  # fmt: skip
 
 
-def provenance(settings: Mapping[str, Any], data_sha256: Mapping[str, str], hardware: str | None = None) -> dict[str, Any]:
+def provenance(
+    settings: Mapping[str, Any], data_sha256: Mapping[str, str], hardware: str | None = None
+) -> dict[str, Any]:
     """Where a number comes from: version, commit, settings, data hashes, hardware, torch and the date (UTC)."""
     return {
         "version": __version__,
@@ -172,7 +174,9 @@ def commit() -> str | None:
 
     def git(*words: str) -> str | None:
         try:
-            found = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10)
+            found = subprocess.run(
+                ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10
+            )
         except (OSError, subprocess.SubprocessError):
             return None
         return found.stdout.strip()

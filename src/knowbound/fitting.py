@@ -50,7 +50,7 @@ class Plan:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Every file that could not be used, or was used with a remark."""
-        return sum((read.problems for read in self.outliers), self.known.problems)
+        return self.known.problems + tuple(problem for read in self.outliers for problem in read.problems)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +106,8 @@ def plan_fit(
     memory_limit: bytes of decoded images over which they are streamed; progress: called with (files done, files).
     Raises UserError, with one clear sentence, for anything that cannot be used.
     """
-    known, outliers = Path(known), [Path(folder) for folder in outliers]
-    name, chosen_objective = _choose_objective(objective, margin, dim, bool(outliers))
+    known, folders = Path(known), [Path(folder) for folder in outliers]
+    name, chosen_objective = _choose_objective(objective, margin, dim, bool(folders))
     if not 0 < acceptance < 1:
         raise UserError(f"an acceptance of {acceptance} was asked for; expected a share between 0 and 1, such as 0.95")
     _, colour = measure_folder(known, classes=True)
@@ -117,8 +117,8 @@ def plan_fit(
     preprocessing = Preprocessing(side, side, channels)
     read = partial(read_folder, preprocessing=preprocessing, memory_limit=memory_limit, progress=progress)
     inside = read(known, classes=True)
-    outs = tuple(read(folder, classes=False) for folder in outliers)
-    refuse_overlap(inside, known, outs, outliers)
+    outs = tuple(read(folder, classes=False) for folder in folders)
+    refuse_overlap(inside, known, outs, folders)
     default_steps, default_rate = (1500, 2e-3) if backbone == "lenet" else (2000, 2e-3)
     spread = Augmentation(shift=max(1, side // 14)) if backbone == "lenet" else Augmentation(3, 10.0, 0.1, 0.2, 0.2)
     training = Training(
@@ -129,7 +129,7 @@ def plan_fit(
     chosen = (
         f"{'colour' if channels == 3 else 'grey'} images of {side} x {side} pixels",
         f"the network {backbone}",
-        f"the objective {name.upper()}" + ("" if outliers or name == "ce" else ": no folder of outliers was given"),
+        f"the objective {name.upper()}" + ("" if folders or name == "ce" else ": no folder of outliers was given"),
         f"{share:.0%} of the images held out to set the threshold",
     )
     return Plan(
@@ -158,7 +158,12 @@ def carry_out(
     backbone = plan.backbone(plan.objective.embedding_dim(len(classes)))
     outs = [read.source for read in plan.outliers]
     hashes = {"known": plan.known.sha256, **{f"outliers {i + 1}": r.sha256 for i, r in enumerate(plan.outliers)}}
-    identity = {"images": hashes, "network": plan.backbone_name, "preprocessing": plan.preprocessing.to_dict(), "held_out": plan.held_out}
+    identity = {
+        "images": hashes,
+        "network": plan.backbone_name,
+        "preprocessing": plan.preprocessing.to_dict(),
+        "held_out": plan.held_out,
+    }
     checkpoint = output / CHECKPOINT if output else None
     trained = train(
         backbone, learned, outs, plan.objective, plan.training,
@@ -225,7 +230,9 @@ def _choose_objective(
             "take --objective ml, which needs none"
         )
     if objective in ("ml", "ce") and outliers:
-        raise UserError(f"outliers were given, but the objective {objective} learns from none; leave them out, or take --objective odm")
+        raise UserError(
+            f"outliers were given, but the objective {objective} learns from none; leave them out, or take --objective odm"
+        )
     if objective == "ce":
         return "ce", CrossEntropy()
     if objective in ("odm", "ml"):

@@ -132,7 +132,7 @@ def train(
     device, precision = accelerator.device, choose_precision(training.precision, accelerator.device)
     pool = Pool(source, outs)
     batches = objective.batches(pool.labels, training.seed)
-    backbone.to(device, memory_format=torch.channels_last).train()
+    backbone.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         backbone.parameters(), training.learning_rate, weight_decay=training.weight_decay, fused=device.type != "mps"
     )
@@ -155,7 +155,7 @@ def train(
             embeddings, labels = _gather(accelerator, embeddings, pool.labels[indices])
             value = objective.loss(embeddings, labels)
             optimizer.zero_grad(set_to_none=True)
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             if training.clip:
                 nn.utils.clip_grad_norm_(backbone.parameters(), training.clip)
             optimizer.step()
@@ -165,7 +165,12 @@ def train(
             done = step + 1
             if on_step:
                 on_step(Progress(done, training.steps, loss, images / (time.perf_counter() - started)))
-            if checkpoint and accelerator.is_main_process and done % training.checkpoint_every == 0 and done < training.steps:
+            if (
+                checkpoint
+                and accelerator.is_main_process
+                and done % training.checkpoint_every == 0
+                and done < training.steps
+            ):
                 save_checkpoint(checkpoint, done, backbone, optimizer, identity)
     backbone.eval()
     return Trained(time.perf_counter() - started, images, loss, precision, describe_hardware(device))

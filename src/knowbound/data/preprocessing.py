@@ -48,13 +48,20 @@ class Preprocessing:
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values."""
-        return {"height": self.height, "width": self.width, "channels": self.channels, "resampling": "antialiased bilinear"}
+        return {
+            "height": self.height,
+            "width": self.width,
+            "channels": self.channels,
+            "resampling": "antialiased bilinear",
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
         """The settings read back.  Raises ValueError for a resampling this version does not know."""
         if values.get("resampling") != "antialiased bilinear":
-            raise ValueError(f"resampling {values.get('resampling')!r} is unknown; this version has 'antialiased bilinear'")
+            raise ValueError(
+                f"resampling {values.get('resampling')!r} is unknown; this version has 'antialiased bilinear'"
+            )
         return cls(values["height"], values["width"], values["channels"])
 
 

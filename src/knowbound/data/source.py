@@ -106,9 +106,9 @@ class Source:
     def sha256(self) -> str:
         """Hash of the images, labels and class names, for provenance: equal sources give equal hashes."""
         digest = hashlib.sha256(repr((self.pixels.shape, str(np.dtype(self.pixels.dtype)), self.class_names)).encode())
-        digest.update(np.ascontiguousarray(self.labels))
+        digest.update(self.labels.tobytes())
         for start in range(0, len(self), 1024):
-            digest.update(np.ascontiguousarray(self.images(slice(start, start + 1024))))
+            digest.update(self.images(slice(start, start + 1024)).tobytes())
         return digest.hexdigest()
 
 
@@ -119,5 +119,6 @@ def to_unit_interval(pixels: NDArray[np.float32]) -> NDArray[np.float32]: ...
 def to_unit_interval(pixels: NDArray[Any]) -> NDArray[np.float32]:
     """Images as float32 in [0, 1]: uint8 divided by 255, float32 as it is.  Any shape."""
     if pixels.dtype == np.uint8:
-        return np.multiply(pixels, np.float32(1 / 255), dtype=np.float32)
+        scaled: NDArray[np.float32] = np.multiply(pixels, np.float32(1 / 255), dtype=np.float32)
+        return scaled
     return pixels.astype(np.float32, copy=False)

@@ -39,11 +39,15 @@ class Split:
     def __post_init__(self) -> None:
         for part in (self.validation, self.test):
             if part.class_names != self.train.class_names:
-                raise ValueError(f"{part.name!r} has the classes {part.class_names}; expected {self.train.class_names}, as in training")
+                raise ValueError(
+                    f"{part.name!r} has the classes {part.class_names}; expected {self.train.class_names}, as in training"
+                )
         everything = [self.train, self.validation, self.test, *(o.source for o in (*self.seen_out, *self.unseen_out))]
         shapes = {source.image_shape for source in everything}
         if len(shapes) > 1:
-            raise ValueError(f"split {self.name!r} mixes the image shapes {sorted(shapes)}; bring all to one with Preprocessing.apply")
+            raise ValueError(
+                f"split {self.name!r} mixes the image shapes {sorted(shapes)}; bring all to one with Preprocessing.apply"
+            )
         names = [o.name for o in self.unseen_out]
         if len(set(names)) < len(names):
             raise ValueError(f"out sets of {self.name!r} are named {names}; expected a name of its own for each")

@@ -5,6 +5,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+
 class NearestCentre(nn.Module):
     """Scores an image by the Euclidean distance of its embedding to the nearest class centre (Section 3.3).
 

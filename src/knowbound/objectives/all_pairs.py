@@ -37,7 +37,7 @@ def all_pairs_loss(embeddings: Tensor, labels: Tensor, margin: float, *, squared
             f"embeddings of shape {tuple(embeddings.shape)} came with labels of shape {tuple(labels.shape)}; "
             "expected (B, D) and (B,)"
         )
-    loss: Tensor = _AllPairs.apply(embeddings, labels.clamp(min=OUT), margin, squared)
+    loss: Tensor = _AllPairs.apply(embeddings, labels.clamp(min=OUT), margin, squared)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -74,7 +74,9 @@ def _count_pairs(labels: Tensor) -> int:
 def _pull(x: Tensor, labels: Tensor, gradient: Tensor | None) -> Tensor:
     """Sum of D^2 over same-class pairs, in closed form; the gradient of half that sum is added to ``gradient``."""
     inside = labels >= 0
-    group = torch.where(inside, labels, labels.max().clamp(min=0) + 1)  # out images in a group of their own, left out below
+    group = torch.where(
+        inside, labels, labels.max().clamp(min=0) + 1
+    )  # out images in a group of their own, left out below
     count = torch.bincount(group).to(x.dtype)
     sums = torch.zeros((len(count), x.shape[1]), dtype=x.dtype, device=x.device).index_add_(0, group, x)
     from_mean = (x - (sums / count.clamp(min=1)[:, None])[group]) * inside[:, None]
@@ -132,9 +134,7 @@ def _linear(squared_distance: Tensor, equal: Tensor, same: Tensor, margin: float
     return part, (0.5 * sign).div_(distance)
 
 
-def _add_gradient(
-    gradient: Tensor, x: Tensor, with_one: Tensor, weights: Tensor, rows: slice, columns: slice
-) -> None:
+def _add_gradient(gradient: Tensor, x: Tensor, with_one: Tensor, weights: Tensor, rows: slice, columns: slice) -> None:
     """gradient_i += sum_j w_ij (x_i - x_j) for the rows, and the same for the columns if they are other images."""
     sums = weights @ with_one[columns]
     gradient[rows] += x[rows] * sums[:, -1:] - sums[:, :-1]

@@ -1,0 +1,18 @@
+"""WRN against its published size."""
+
+import pytest
+import torch
+
+from knowbound.backbones import WideResNet
+
+
+@pytest.mark.parametrize(("depth", "widen", "millions"), [(16, 2, 0.69), (28, 10, 36.5)])
+def test_number_of_weights_is_the_published_one(depth: int, widen: int, millions: float) -> None:
+    with torch.device("meta"):
+        network = WideResNet(10, depth=depth, widen=widen)
+    assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, rel=0.01)
+
+
+def test_depth_must_be_6n_plus_4() -> None:
+    with pytest.raises(ValueError, match="6n"):
+        WideResNet(10, depth=17)
