@@ -121,11 +121,7 @@ def test_what_is_seen_is_the_only_difference(toy: Toy, make: object, seen: tuple
     for field in fields(Split):
         if field.name not in ("name", "seen_out"):
             one, other = getattr(some, field.name), getattr(everything, field.name)
-            sources = (
-                [(one, other)]
-                if isinstance(one, Source)
-                else [(a.source, b.source) for a, b in zip(one, other, strict=True)]
-            )
+            sources = [(one, other)] if isinstance(one, Source) else [(a.source, b.source) for a, b in zip(one, other, strict=True)]
             assert all(a.sha256() == b.sha256() for a, b in sources)
     for name in seen:
         assert out(some, "seen_out", name).sha256() == out(everything, "seen_out", name).sha256()

@@ -46,9 +46,7 @@ def test_a_small_crop_is_not_taken_however_sharp() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_choice_is_the_sharpest_of_the_typical_half_of_the_large(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    images = [
-        np.rint(blurred(CHECKS + rng.normal(0, 60, CHECKS.shape), rng.integers(1, 5))).clip(0, 255) for _ in range(12)
-    ]
+    images = [np.rint(blurred(CHECKS + rng.normal(0, 60, CHECKS.shape), rng.integers(1, 5))).clip(0, 255) for _ in range(12)]
     sides = rng.integers(36, 45, size=12).tolist()
     labels = [0, 1] * 6
     signs = crops(images, [(side, 44) for side in sides], labels)

@@ -34,9 +34,7 @@ def background_patches(
     passed over.  Raises UserError where no frame can give a patch.
     """
     if not 1 <= side[0] <= side[1]:
-        raise ValueError(
-            f"sides of {side[0]} to {side[1]} pixels were asked for; expected at least 1, the smallest first"
-        )
+        raise ValueError(f"sides of {side[0]} to {side[1]} pixels were asked for; expected at least 1, the smallest first")
     crops: list[Crop] = []
     problems: dict[int, Problem] = {}
     each = -(-count // max(len(frames), 1))
@@ -46,8 +44,7 @@ def background_patches(
         if not order:
             reasons = "; ".join(sorted({problem.reason for problem in problems.values()})) or "there is no frame"
             raise UserError(
-                f"{count} background patches were asked for and {len(crops)} were found ({reasons}); "
-                "give more or larger frames"
+                f"{count} background patches were asked for and {len(crops)} were found ({reasons}); give more or larger frames"
             )
         for index in order:
             try:
@@ -59,14 +56,10 @@ def background_patches(
     return collect_crops(crops, "Background", (), preprocessing), tuple(problems[index] for index in sorted(problems))
 
 
-def _cut(
-    frame: Frame, count: int, side: tuple[int, int], preprocessing: Preprocessing, rng: np.random.Generator
-) -> list[Crop]:
+def _cut(frame: Frame, count: int, side: tuple[int, int], preprocessing: Preprocessing, rng: np.random.Generator) -> list[Crop]:
     picture = frame.picture()
     squares = [_draw_square(picture.size, frame.boxes, side, rng) for _ in range(count)]
-    return [
-        Crop(preprocessing(picture.crop(square)), OUT, frame.name, (square[3] - square[1],) * 2) for square in squares
-    ]
+    return [Crop(preprocessing(picture.crop(square)), OUT, frame.name, (square[3] - square[1],) * 2) for square in squares]
 
 
 def _draw_square(
@@ -76,9 +69,7 @@ def _draw_square(
     (left, right), (top, bottom) = _span(CENTRAL_COLUMNS, size[0]), _span(CENTRAL_ROWS, size[1])
     largest = min(side[1], right - left, bottom - top)
     if largest < side[0]:
-        raise ValueError(
-            f"the central area has {right - left} x {bottom - top} pixels, too few for a patch of {side[0]}"
-        )
+        raise ValueError(f"the central area has {right - left} x {bottom - top} pixels, too few for a patch of {side[0]}")
     for _ in range(TRIES):
         length = int(rng.integers(side[0], largest, endpoint=True))
         x = int(rng.integers(left, right - length, endpoint=True))

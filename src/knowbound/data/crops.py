@@ -59,9 +59,7 @@ class Crop:
     size: tuple[int, int]
 
 
-def collect_crops(
-    crops: Sequence[Crop], name: str, class_names: tuple[str, ...], preprocessing: Preprocessing
-) -> Crops:
+def collect_crops(crops: Sequence[Crop], name: str, class_names: tuple[str, ...], preprocessing: Preprocessing) -> Crops:
     """The crops in one array, in their order; none at all gives (0, C, H, W)."""
     pixels = np.empty((len(crops), preprocessing.channels, preprocessing.height, preprocessing.width), dtype=np.uint8)
     for index, crop in enumerate(crops):

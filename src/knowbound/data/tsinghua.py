@@ -70,9 +70,7 @@ def read_tsinghua_crops(path: Path, part: Part, preprocessing: Preprocessing) ->
 def drop_shared_frames(train: TsinghuaCrops, test: TsinghuaCrops) -> tuple[TsinghuaCrops, int]:
     """``train`` without the crops whose frame also gives a crop to ``test``, and how many crops that took away."""
     tested = np.concatenate([test.signs.frames, test.background.frames])
-    signs, background = (
-        crops.take(np.flatnonzero(~np.isin(crops.frames, tested))) for crops in (train.signs, train.background)
-    )
+    signs, background = (crops.take(np.flatnonzero(~np.isin(crops.frames, tested))) for crops in (train.signs, train.background))
     dropped = len(train.signs) + len(train.background) - len(signs) - len(background)
     return replace(train, signs=signs, background=background), dropped
 

@@ -49,9 +49,7 @@ def read_tsinghua_frames(
         try:
             picture = frame.picture()
         except UNREADABLE as error:
-            problems.append(
-                Problem(_path(frame), f"not a readable picture ({error}); {_signs(len(categories))} lost", used=False)
-            )
+            problems.append(Problem(_path(frame), f"not a readable picture ({error}); {_signs(len(categories))} lost", used=False))
             continue
         for cut in _cut_signs(frame, categories, listed.types, picture, preprocessing):
             if isinstance(cut, Problem):
@@ -95,28 +93,20 @@ def _read_annotations(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as JSON ({error}); expected the official annotations file") from error
-    layout = (
-        isinstance(content, dict) and isinstance(content.get("imgs"), dict) and isinstance(content.get("types"), list)
-    )
+    layout = isinstance(content, dict) and isinstance(content.get("imgs"), dict) and isinstance(content.get("types"), list)
     if not layout:
-        raise UserError(
-            f"{path} lacks 'imgs' (frames by their id) or 'types' (a list of categories); expected the official layout"
-        )
+        raise UserError(f"{path} lacks 'imgs' (frames by their id) or 'types' (a list of categories); expected the official layout")
     return dict(content)
 
 
-def _entries(
-    imgs: dict[str, Any], part: Part, file: Path, problems: list[Problem]
-) -> Iterator[tuple[str, str, list[Any]]]:
+def _entries(imgs: dict[str, Any], part: Part, file: Path, problems: list[Problem]) -> Iterator[tuple[str, str, list[Any]]]:
     """Path, id and objects of each frame of the part; an entry without a usable path or objects is named."""
     for identifier, entry in imgs.items():
         path = entry.get("path") if isinstance(entry, dict) else None
         objects = entry.get("objects", []) if isinstance(entry, dict) else None
         parts = PurePosixPath(path).parts if isinstance(path, str) else ()
         if not parts or not isinstance(objects, list) or ".." in parts or PurePosixPath(*parts).is_absolute():
-            problems.append(
-                Problem(file, f"frame {identifier} has no path inside this folder or no list of objects", used=False)
-            )
+            problems.append(Problem(file, f"frame {identifier} has no path inside this folder or no list of objects", used=False))
         elif parts[0] == part:
             yield str(PurePosixPath(*parts)), str(identifier), objects
 
@@ -133,9 +123,7 @@ def _boxes(objects: list[Any], path: Path, problems: list[Problem]) -> Iterator[
         if box[0] < box[2] and box[1] < box[3] and bool(np.isfinite(box).all()):
             yield category, box
         else:
-            problems.append(
-                Problem(path, f"sign {position} ({category}) has the empty or inverted box {box}", used=False)
-            )
+            problems.append(Problem(path, f"sign {position} ({category}) has the empty or inverted box {box}", used=False))
 
 
 def _cut_signs(
@@ -158,9 +146,7 @@ def _cut_signs(
             yield Problem(_path(frame), f"the box {box} of {category} lies outside {bounds}", used=False)
             continue
         if clipped != whole:
-            yield Problem(
-                _path(frame), f"the box {box} of {category} leaves {bounds} and was cut at its edge", used=True
-            )
+            yield Problem(_path(frame), f"the box {box} of {category} leaves {bounds} and was cut at its edge", used=True)
         yield Crop(preprocessing(picture.crop(clipped)), types.index(category), frame.name, size)
 
 

@@ -59,9 +59,7 @@ def read_tsinghua(root: Path, size: int = 32) -> TsinghuaImages:
     return TsinghuaImages(train, test, roads, dropped, (*train.problems, *test.problems, *problems))
 
 
-def tsinghua_split(
-    images: TsinghuaImages, classes: ClassSplit, seen: tuple[str, ...] = (NOVELTY,), seed: int = 0
-) -> Split:
+def tsinghua_split(images: TsinghuaImages, classes: ClassSplit, seen: tuple[str, ...] = (NOVELTY,), seed: int = 0) -> Split:
     """The split of Tables 2 and 4: in classes' training crops for train and validation, their test crops for test.
 
     validation: a tenth of the in training crops, whole frames (``seed``).  seen: which kinds are shown in training, of

@@ -62,9 +62,7 @@ LOOK_ALIKES = (
         ("ph3", "ph4", "ph4.2", "ph4.5", "ph5"),
         "a number with m between two black wedges in a red ring; they differ only in their digits",
     ),
-    LookAlikes(
-        "axle load limits", ("pa13", "pa14"), "a number with t above an axle in a red ring; they differ in one digit"
-    ),
+    LookAlikes("axle load limits", ("pa13", "pa14"), "a number with t above an axle in a red ring; they differ in one digit"),
     LookAlikes(
         "direction arrows",
         ("i5", "i10", "i12", "i13"),
@@ -106,8 +104,7 @@ LOOK_ALIKES = (
 def groups_of(classes: Sequence[str]) -> tuple[LookAlikes, ...]:
     """The given classes in their groups: those that look alike first, then each of the others alone."""
     named = [
-        LookAlikes(group.name, tuple(name for name in group.classes if name in classes), group.reason)
-        for group in LOOK_ALIKES
+        LookAlikes(group.name, tuple(name for name in group.classes if name in classes), group.reason) for group in LOOK_ALIKES
     ]
     grouped = {name for group in named for name in group.classes}
     alone = [LookAlikes(name, (name,), _why_alone(name)) for name in classes if name not in grouped]

@@ -67,9 +67,7 @@ def make_splits(train_counts: Mapping[str, int], test_counts: Mapping[str, int])
     counts = {name: (train_counts[name], test_counts.get(name, 0)) for name in usable_classes(train_counts)}
     groups = groups_of(tuple(counts))
     seed, restricted = _restricted([group.classes for group in groups], counts)
-    random = [
-        split_classes([(name,) for name in counts], SHARES, np.random.default_rng(i)) for i in range(RANDOM_SPLITS)
-    ]
+    random = [split_classes([(name,) for name in counts], SHARES, np.random.default_rng(i)) for i in range(RANDOM_SPLITS)]
     return {
         "about": "Our splits of the Tsinghua sign classes into in, seen out and unseen out. They are not the paper's: "
         "its split is only a picture (Figure 2) and its random splits were not released.",
