@@ -133,7 +133,7 @@ def test_conventions_use_their_own_number_of_steps_and_limits() -> None:
 
 
 def test_ties_at_full_confidence_cost_the_ccag_auroc_half_of_their_block() -> None:
-    """Softmax scores tied at 1.0 for 79% of in and 61% of out: no step separates them, and the block beyond the last is left out."""
+    """Softmax scores tied at 1.0 for 79% of in and 61% of out: no step separates them."""
     rng = np.random.default_rng(0)
     inside = np.where(np.arange(1000) < 790, 1.0, rng.uniform(0.3, 1.0, 1000))
     outside = np.where(np.arange(1000) < 610, 1.0, rng.uniform(0.3, 1.0, 1000))
