@@ -75,7 +75,7 @@ class Source:
 
     def take(self, indices: NDArray[np.int64], name: str | None = None) -> "Source":
         """The images at ``indices`` in that order, with the same class names."""
-        return replace(self, name=name or self.name, pixels=self.pixels[indices], labels=self.labels[indices])
+        return replace(self, name=name or self.name, pixels=_subset(self.pixels, indices), labels=self.labels[indices])
 
     def take_classes(self, names: Sequence[str], name: str | None = None) -> "Source":
         """The images of the named classes, relabelled 0..len(names)-1 in the order given.  Raises ValueError for unknown names."""
@@ -87,7 +87,7 @@ class Source:
             new_label[self.class_names.index(class_name)] = position
         relabelled = new_label[self.labels]
         keep = np.flatnonzero(relabelled >= 0)
-        return Source(name or self.name, self.pixels[keep], relabelled[keep], tuple(names))
+        return Source(name or self.name, _subset(self.pixels, keep), relabelled[keep], tuple(names))
 
     def drop_classes(self, names: Sequence[str], name: str | None = None) -> "Source":
         """The images of all other classes, relabelled 0.. in the order of ``class_names``."""
@@ -110,6 +110,12 @@ class Source:
         for start in range(0, len(self), 1024):
             digest.update(self.images(slice(start, start + 1024)).tobytes())
         return digest.hexdigest()
+
+
+def _subset(pixels: Pixels, indices: NDArray[np.int64]) -> Pixels:
+    """Some of the images; files that are decoded when asked for stay undecoded (they have ``subset``)."""
+    lazily = getattr(pixels, "subset", None)
+    return lazily(indices) if lazily else pixels[indices]  # type: ignore[no-any-return]
 
 
 @overload

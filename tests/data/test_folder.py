@@ -1,0 +1,246 @@
+"""Folders of every kind of picture: each problem named once, nothing lost, pixels as a slow computation has them."""
+
+import re
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from knowbound.data import folder as folder_module
+from knowbound.data.folder import (
+    FolderPixels,
+    UnreadableImageError,
+    list_files,
+    measure_folder,
+    open_picture,
+    read_files,
+    read_folder,
+    same_bytes,
+)
+from knowbound.data.preprocessing import Preprocessing
+from knowbound.errors import UserError
+
+SHAPE = Preprocessing(8, 8, 3)
+GREY = np.linspace(0, 255, 64).astype(np.uint8).reshape(8, 8)
+RGB = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that promises a huge picture in a few bytes."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Path:
+    """Good pictures of every mode in class ``good``, bad ones in ``bad`` (with one good), some at the wrong places."""
+    good, bad = tmp_path / "zoo" / "good", tmp_path / "zoo" / "bad"
+    (good / "deep" / "deeper").mkdir(parents=True)
+    bad.mkdir()
+    Image.fromarray(RGB).save(good / "rgb.png")
+    Image.fromarray(RGB).save(good / "deep" / "deeper" / "ünï cødé.png")
+    Image.fromarray(GREY).save(good / "grey.png")
+    Image.fromarray(GREY).convert("P").save(good / "palette.png")
+    Image.fromarray(RGB).convert("CMYK").save(good / "cmyk.jpg", quality=95)
+    Image.fromarray(GREY.astype(np.uint16) * 257).save(good / "sixteen.png")
+    Image.fromarray(np.dstack([RGB, np.where(GREY > 127, 255, 0).astype(np.uint8)])).save(good / "transparent.png")
+    Image.fromarray(GREY > 127).save(good / "one_bit.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    Image.fromarray(RGB).save(good / "turned.png", exif=exif)
+    Image.fromarray(RGB).save(bad / "png_named.jpg", format="PNG")
+    frames = [Image.fromarray(np.full((8, 8), value, np.uint8)) for value in (10, 200, 90)]
+    frames[0].save(bad / "animated.gif", save_all=True, append_images=frames[1:])
+    (bad / "empty.png").write_bytes(b"")
+    (bad / "text.png").write_text("this is no picture")
+    (bad / "notes.txt").write_text("nor is this")
+    (bad / "bomb.png").write_bytes(png_header(50_000, 50_000))
+    (bad / "small_bomb.png").write_bytes(png_header(12_000, 12_000))
+    Image.fromarray(np.tile(RGB, (20, 20, 1))).save(bad / "truncated.jpg")
+    whole = (bad / "truncated.jpg").read_bytes()
+    (bad / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    Image.fromarray(GREY.astype(np.float32)).save(bad / "float.tiff")
+    (bad / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "zoo" / "beside.png").write_bytes((good / "rgb.png").read_bytes())
+    (tmp_path / "zoo" / "hollow").mkdir()
+    (tmp_path / "zoo" / "hollow" / "nothing.png").write_bytes(b"\x89PNG")
+    (good / ".DS_Store").write_bytes(b"x")
+    (good / "Thumbs.db").write_bytes(b"x")
+    return tmp_path / "zoo"
+
+
+EXPECTED = {
+    "png_named.jpg": (True, "is a PNG in spite of its name"),
+    "animated.gif": (True, "3 frames, of which only the first"),
+    "empty.png": (False, r"is empty \(0 bytes\)"),
+    "text.png": (False, "is not a picture"),
+    "notes.txt": (False, "is not a picture"),
+    "bomb.png": (False, "is too large: 2,500,000,000 pixels.*decompression bomb"),
+    "small_bomb.png": (False, "12000 x 12000"),
+    "truncated.jpg": (False, "is truncated"),
+    "float.tiff": (False, "floating-point"),
+    "gone.png": (False, "link to a file that does not exist"),
+    "beside.png": (False, "lies beside the class folders"),
+    "nothing.png": (False, "is not a picture|is truncated"),
+    "hollow": (False, "no picture that can be read and is left out"),
+}
+
+
+def test_each_problem_is_named_once_and_nothing_is_lost(zoo: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read = read_folder(zoo, SHAPE, classes=True)
+    found = [problem.path.name for problem in read.problems]
+    assert sorted(found) == sorted(EXPECTED)
+    for problem in read.problems:
+        used, words = EXPECTED[problem.path.name]
+        assert problem.used is used, problem
+        assert re.search(words, problem.reason), problem
+    assert read.source.class_names == ("bad", "good")
+    assert np.bincount(read.source.labels).tolist() == [2, 9]
+    everything = {p.name for p in zoo.rglob("*") if not p.is_dir()} - {".DS_Store", "Thumbs.db"}
+    assert everything == {Path(p).name for p in read.paths} | set(found) - {"hollow"}
+
+
+def test_pixels_of_every_mode(zoo: Path) -> None:
+    read = read_folder(zoo / "good", SHAPE, classes=False)
+    images = {Path(p).name: image.transpose(1, 2, 0) for p, image in zip(read.paths, read.source.images(slice(None)), strict=True)}
+    np.testing.assert_array_equal(images["rgb.png"], RGB)
+    np.testing.assert_array_equal(images["ünï cødé.png"], RGB)
+    np.testing.assert_array_equal(images["grey.png"], np.dstack([GREY] * 3))
+    np.testing.assert_array_equal(images["sixteen.png"], np.dstack([GREY] * 3))
+    np.testing.assert_array_equal(images["palette.png"], np.dstack([GREY] * 3))
+    np.testing.assert_array_equal(images["one_bit.png"], np.dstack([np.where(GREY > 127, 255, 0)] * 3))
+    np.testing.assert_array_equal(images["turned.png"], np.rot90(RGB, -1))
+    np.testing.assert_array_equal(images["transparent.png"], np.where(GREY[..., None] > 127, RGB, 255))
+    assert np.abs(images["cmyk.jpg"].astype(int) - RGB).mean() < 40
+    assert (read.source.labels == -1).all()
+
+
+def test_streamed_images_and_hashes_are_those_in_memory(zoo: Path) -> None:
+    whole, streamed = (read_folder(zoo, SHAPE, classes=True, memory_limit=limit) for limit in (10**9, 10))
+    assert isinstance(streamed.source.pixels, FolderPixels)
+    np.testing.assert_array_equal(whole.source.images(slice(None)), streamed.source.images(slice(None)))
+    indices = np.array([7, 0, 3])
+    for taken in (streamed.source.take(indices), streamed.source.take_classes(["good"])):
+        assert isinstance(taken.pixels, FolderPixels)
+    np.testing.assert_array_equal(whole.source.take(indices).images(slice(1, 3)), streamed.source.take(indices).images(slice(1, 3)))
+    assert whole.sha256 == streamed.sha256
+    assert whole.source.sha256() == streamed.source.sha256()
+
+
+def test_a_file_that_breaks_later_is_named(zoo: Path) -> None:
+    streamed = read_folder(zoo / "good", SHAPE, classes=False, memory_limit=10)
+    (zoo / "good" / "rgb.png").unlink()
+    with pytest.raises(UserError, match="rgb.png does not exist; it could be read before"):
+        streamed.source.images(slice(None))
+
+
+def test_large_jpegs_are_decoded_smaller_but_alike(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[0:800, 0:600]
+    large = np.dstack([rows * 255 // 800, columns * 255 // 600, (rows + columns) * 255 // 1400]).astype(np.uint8)
+    Image.fromarray(large).save(tmp_path / "large.jpg", quality=95)
+    ((_, image, remark),) = read_files([tmp_path / "large.jpg"], SHAPE)
+    assert remark == ""
+    assert image is not None
+    slow = SHAPE(Image.open(tmp_path / "large.jpg"))
+    assert np.abs(image.astype(int) - slow).max() <= 3
+
+
+def test_read_files_keeps_the_order_and_gives_reasons(zoo: Path) -> None:
+    paths = [zoo / "good" / "rgb.png", zoo / "bad" / "empty.png", zoo / "missing.png", zoo / "good"] * 30
+    rows = list(read_files(paths, SHAPE, workers=3))
+    assert [row[0] for row in rows] == paths
+    assert [row[1] is None for row in rows] == [False, True, True, True] * 30
+    assert rows[2][2] == "does not exist"
+    assert rows[3][2] == "is a folder, not a file"
+
+
+def test_open_picture_raises_one_short_sentence(zoo: Path) -> None:
+    assert open_picture(zoo / "good" / "rgb.png")[1] == ""
+    with pytest.raises(UnreadableImageError, match="^is truncated$"):
+        open_picture(zoo / "bad" / "truncated.jpg")
+    with pytest.raises(UnreadableImageError, match="over the limit of 10"):
+        open_picture(zoo / "good" / "rgb.png", max_pixels=10)
+
+
+def test_files_come_in_natural_order(tmp_path: Path) -> None:
+    for name in ("10.png", "9.png", "a/2.png", "a/11.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    assert [str(p.relative_to(tmp_path)) for p in list_files(tmp_path)] == ["9.png", "10.png", "a/2.png", "a/11.png"]
+
+
+def test_a_list_of_pictures_works_like_a_folder(zoo: Path) -> None:
+    (zoo / "list.csv").write_text("# path, class\ngood/rgb.png,sign 2\ngood/grey.png,sign 10\n\nbad/empty.png,sign 2\n")
+    read = read_folder(zoo / "list.csv", SHAPE, classes=True)
+    assert read.source.class_names == ("sign 2", "sign 10")
+    assert read.source.labels.tolist() == [0, 1]
+    assert [p.path.name for p in read.problems] == ["empty.png"]
+    (zoo / "plain.txt").write_text("good/rgb.png\n")
+    assert len(read_folder(zoo / "plain.txt", SHAPE, classes=False).source) == 1
+    with pytest.raises(UserError, match="line 1 of .* names no class"):
+        read_folder(zoo / "plain.txt", SHAPE, classes=True)
+
+
+def test_same_bytes_finds_copies_under_other_names(zoo: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "copy.png").write_bytes((zoo / "good" / "grey.png").read_bytes())
+    Image.fromarray(RGB).resize((9, 9)).save(other / "own.png")
+    pairs = same_bytes(read_folder(zoo, SHAPE, classes=True), read_folder(other, SHAPE, classes=False))
+    assert [(Path(a).name, Path(b).name) for a, b in pairs] == [("grey.png", "copy.png")]
+
+
+def test_the_hash_of_a_set_follows_its_files_and_not_its_place(zoo: Path, tmp_path: Path) -> None:
+    before = read_folder(zoo, SHAPE, classes=True).sha256
+    moved = zoo.rename(tmp_path / "moved")
+    assert read_folder(moved, SHAPE, classes=True).sha256 == before
+    (moved / "good" / "grey.png").rename(moved / "bad" / "grey.png")
+    assert read_folder(moved, SHAPE, classes=True).sha256 != before
+
+
+def test_measuring_tells_size_and_colour(tmp_path: Path) -> None:
+    for index, side in enumerate((10, 20, 30)):
+        Image.fromarray(GREY).resize((side, 2 * side)).convert("RGB").save(tmp_path / f"{index}.jpg")
+    assert measure_folder(tmp_path, classes=False) == ((40, 20), False)
+    Image.fromarray(RGB).save(tmp_path / "colour.png")
+    assert measure_folder(tmp_path, classes=False)[1]
+
+
+@pytest.mark.parametrize(
+    ("make", "classes", "words"),
+    [
+        (lambda p: None, True, "does not exist; expected a folder of pictures, one folder a class"),
+        (lambda p: p.mkdir(), False, "is an empty folder"),
+        (lambda p: (p.mkdir(), (p / "a.png").write_bytes(b"x")), True, "has no folders in it, only 1 files"),
+        (lambda p: (p.mkdir(), (p / "a.png").write_bytes(b"x")), False, "no picture that can be read"),
+        (lambda p: p.write_bytes(b"x"), True, "is a file; expected a folder, or a list"),
+    ],
+)
+def test_places_with_nothing_to_use(make: object, classes: bool, words: str, tmp_path: Path) -> None:
+    make(tmp_path / "place")  # type: ignore[operator]
+    with pytest.raises(UserError, match=words):
+        read_folder(tmp_path / "place", SHAPE, classes=classes)
+
+
+def test_progress_counts_every_file(zoo: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    read_folder(zoo / "bad", SHAPE, classes=False, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(i + 1, 10) for i in range(10)]
+
+
+def test_a_colour_traced_grey_jpeg_is_grey() -> None:
+    assert not folder_module.has_colour(
+        Image.fromarray(np.dstack([GREY, GREY, np.clip(GREY.astype(int) + 5, 0, 255).astype(np.uint8)]))
+    )
+    assert folder_module.has_colour(Image.fromarray(RGB))
