@@ -1,0 +1,46 @@
+"""One model's decisions counted: rows are the truth, columns what the model said."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from knowbound.labels import Decision
+from knowbound.report.evidence import Evidence, JudgedSet
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """The decisions on one set of images."""
+
+    name: str
+    kind: str
+    """``novelty``, ``anomaly``, or ``known`` for the in-distribution test set."""
+    total: int
+    counts: tuple[int, ...]
+    """In the order of ``Decision``: known, novelty, anomaly."""
+
+    @property
+    def right(self) -> float | None:
+        """Share of the images given the decision that is true of the set; None if it is empty."""
+        decisions = [str(decision) for decision in Decision]
+        return self.counts[decisions.index(self.kind)] / self.total if self.total else None
+
+
+def decision_rows(evidence: Evidence) -> tuple[DecisionRow, ...]:
+    """The in-distribution test set first, then every out set."""
+    return tuple(_row(judged) for judged in (evidence.in_set, *evidence.out_sets))
+
+
+def class_accuracy(evidence: Evidence) -> tuple[float | None, float | None]:
+    """Share of labelled test images given their class, nothing rejected; and the same among those said to be known."""
+    judged = evidence.in_set
+    labelled = judged.labels >= 0
+    right = judged.nearest == judged.labels
+    known = labelled & (judged.decisions == str(Decision.KNOWN))
+    overall, among_known = (float(right[mask].mean()) if mask.any() else None for mask in (labelled, known))
+    return overall, among_known
+
+
+def _row(judged: JudgedSet) -> DecisionRow:
+    counts = tuple(int(np.sum(judged.decisions == str(decision))) for decision in Decision)
+    return DecisionRow(judged.name, str(judged.kind or Decision.KNOWN), len(judged.decisions), counts)

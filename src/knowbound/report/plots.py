@@ -1,0 +1,168 @@
+"""Evidence -> plotly figures as plain dictionaries; the page gives them its colours for text and lines."""
+
+from collections.abc import Sequence
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+
+from knowbound.report.evidence import Evidence, JudgedSet
+from knowbound.report.pictures import class_name
+from knowbound.report.projection import Array, Projection, sample
+from knowbound.report.scores import Histogram, roc_curve, thin
+
+Figure = dict[str, Any]
+
+# After Okabe and Ito, moved to a middle brightness so that each is legible on white and on black.
+IN_COLOUR = "#3987c9"
+OUT_COLOURS = ("#d98200", "#1f9e77", "#c65a9b", "#d1553a", "#8d6bd0", "#8a8f98", "#a8891a")
+CLASS_COLOURS = (
+    "#3987c9", "#8d6bd0", "#2fb0c7", "#c65a9b", "#5c6bc0", "#1f9e77", "#b0703c", "#7d9c2f", "#d1553a", "#8a8f98",
+    "#a8891a", "#4aa3a2",
+)  # fmt: skip
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+OUT_SYMBOLS = ("diamond", "cross", "square-open", "x", "diamond-open", "circle-open")
+INK = "ink"
+"""Stands for the page's text colour, which the page puts in."""
+MOST_CLASSES_NAMED = len(CLASS_COLOURS)
+
+
+def histogram_figure(evidence: Evidence, counted: Histogram) -> Figure:
+    """The score histograms of all sets, with the threshold as a line; sets differ by colour and by dash."""
+    sets = (evidence.in_set, *evidence.out_sets)
+    traces = []
+    for judged, counts, colour, dash in zip(sets, counted.counts, _colours(len(sets)), cycle(DASHES)):
+        traces.append(
+            {
+                "type": "scatter", "mode": "lines", "name": _set_name(judged), "fill": "tozeroy",
+                "fillcolor": f"{colour}26", "line": {"shape": "hv", "width": 2, "color": colour, "dash": dash},
+                "x": _rounded(counted.edges), "y": [*counts.tolist(), int(counts[-1])],
+                "hovertemplate": "from score %{x}: %{y} images<extra>%{fullData.name}</extra>",
+            }
+        )  # fmt: skip
+    layout: Figure = {
+        "xaxis": {"title": {"text": "score (higher = further out)"}, "range": _rounded(counted.edges[[0, -1]])},
+        "yaxis": {"title": {"text": "images"}, "rangemode": "tozero"},
+    }
+    if np.isfinite(evidence.threshold):
+        layout["shapes"] = [{"type": "line", "x0": evidence.threshold, "x1": evidence.threshold, "yref": "paper", "y0": 0, "y1": 1}]
+        layout["annotations"] = [
+            {"text": "known ← threshold", "x": evidence.threshold, "yref": "paper", "y": 1, "yanchor": "bottom"}
+        ]
+    return {"data": traces, "layout": layout}
+
+
+def roc_figure(evidence: Evidence, at_most: int = 400) -> Figure:
+    """One ROC curve per out set, in-distribution as the positive."""
+    colours = _colours(len(evidence.out_sets) + 1)[1:]
+    diagonal = {
+        "type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "showlegend": False, "hoverinfo": "skip",
+        "line": {"width": 1, "color": "#8a8f98", "dash": "dot"},
+    }  # fmt: skip
+    traces: list[Figure] = [diagonal]
+    for out, colour, dash in zip(evidence.out_sets, colours, islice(cycle(DASHES), 1, None), strict=False):
+        if not len(out.scores) or not len(evidence.in_set.scores):
+            continue
+        x, y = thin(*roc_curve(evidence.in_set.scores, out.scores), at_most)
+        traces.append(
+            {
+                "type": "scatter", "mode": "lines", "name": _set_name(out), "x": _rounded(x), "y": _rounded(y),
+                "line": {"width": 2, "color": colour, "dash": dash},
+                "hovertemplate": "accepts %{y:.2%} of in, %{x:.2%} of out<extra>%{fullData.name}</extra>",
+            }
+        )  # fmt: skip
+    axis = {"range": [-0.01, 1.01], "tickformat": ".0%"}
+    return {
+        "data": traces,
+        "layout": {
+            "xaxis": {**axis, "title": {"text": "share of out images accepted"}},
+            "yaxis": {**axis, "title": {"text": "share of in images accepted"}},
+        },
+    }
+
+
+def embedding_scene(evidence: Evidence, project: Projection, max_points: int) -> Figure:
+    """The embeddings in 3 coordinates: a filled circle per in image, other symbols per out set, centres marked."""
+    rng = np.random.default_rng(0)
+    traces = _in_traces(evidence, project, sample(len(evidence.in_set.scores), max_points, rng))
+    colours, symbols = cycle(OUT_COLOURS), cycle(OUT_SYMBOLS)
+    for out, colour, symbol in zip(evidence.out_sets, colours, symbols, strict=False):
+        chosen = sample(len(out.scores), max_points, rng)
+        traces.append(_points(evidence, out, project, chosen, _set_name(out), colour, symbol))
+    if evidence.centres is not None and len(evidence.centres):
+        traces.append(_centres(evidence, project))
+    titles = ("component 1", "component 2", "component 3") if len(project.mean) > 3 else ("x", "y", "z")
+    scene = {f"{axis}axis": {"title": {"text": title}} for axis, title in zip("xyz", titles, strict=True)}
+    return {"data": traces, "layout": {"scene": {**scene, "aspectmode": "cube"}}}
+
+
+def coordinates(points: Array) -> Figure:
+    """(N, 3) as the x, y and z of a trace."""
+    return {axis: _rounded(points[:, i]) for i, axis in enumerate("xyz")}
+
+
+def _in_traces(evidence: Evidence, project: Projection, chosen: np.ndarray[Any, np.dtype[np.int64]]) -> list[Figure]:
+    inside = evidence.in_set
+    labels = inside.labels[chosen]
+    if len(evidence.class_names) > MOST_CLASSES_NAMED:
+        name = f"{inside.name}, {len(evidence.class_names)} classes"
+        colours = [CLASS_COLOURS[label % len(CLASS_COLOURS)] if label >= 0 else IN_COLOUR for label in labels]
+        return [_points(evidence, inside, project, chosen, name, colours, "circle")]
+    present = sorted(set(labels.tolist()))
+    return [
+        _points(
+            evidence, inside, project, chosen[labels == label], f"in: {class_name(evidence, label)}",
+            CLASS_COLOURS[label] if label >= 0 else IN_COLOUR, "circle",
+        )
+        for label in present
+    ]  # fmt: skip
+
+
+def _points(
+    evidence: Evidence,
+    judged: JudgedSet,
+    project: Projection,
+    chosen: np.ndarray[Any, np.dtype[np.int64]],
+    name: str,
+    colour: str | Sequence[str],
+    symbol: str,
+) -> Figure:
+    texts = [
+        f"{judged.decisions[i]}, score {judged.scores[i]:.4g}<br>"
+        + (f"class {_plain(class_name(evidence, int(judged.labels[i])))}, " if judged.labels[i] >= 0 else "")
+        + f"nearest {_plain(class_name(evidence, int(judged.nearest[i])))}"
+        for i in chosen
+    ]
+    return {
+        "type": "scatter3d", "mode": "markers", "name": _plain(name), **coordinates(project(judged.embeddings[chosen])),
+        "text": texts, "meta": _set_name(judged), "hovertemplate": "<b>%{meta}</b><br>%{text}<extra></extra>",
+        "marker": {"size": 3, "color": colour, "symbol": symbol, "opacity": 0.8, "line": {"width": 0}},
+    }  # fmt: skip
+
+
+def _centres(evidence: Evidence, project: Projection) -> Figure:
+    assert evidence.centres is not None
+    names = [_plain(class_name(evidence, i)) for i in range(len(evidence.centres))]
+    return {
+        "type": "scatter3d", "name": "class centres", **coordinates(project(evidence.centres)), "text": names,
+        "mode": "markers+text" if len(names) <= MOST_CLASSES_NAMED else "markers",
+        "hovertemplate": "centre of %{text}<extra></extra>", "textposition": "top center",
+        "marker": {"size": 6, "symbol": "cross", "color": INK, "line": {"width": 0}},
+    }  # fmt: skip
+
+
+def _set_name(judged: JudgedSet) -> str:
+    return f"{_plain(judged.name)} ({judged.kind})" if judged.kind else f"{_plain(judged.name)} (in, test)"
+
+
+def _plain(text: str) -> str:
+    """Text for plotly, which reads a few HTML tags in names: ``<b>`` must stay what it is."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _colours(count: int) -> tuple[str, ...]:
+    return (IN_COLOUR, *islice(cycle(OUT_COLOURS), max(count - 1, 0)))
+
+
+def _rounded(values: Array) -> list[float]:
+    return [float(f"{value:.5g}") for value in values.tolist()]
