@@ -1,6 +1,7 @@
 """Result rows and evidence -> tables, pictures and one HTML file.  Nothing here knows torch."""
 
+from knowbound.report.figure import embedding_figure, figure_page
 from knowbound.report.page import write_page
 from knowbound.report.table import markdown_table, terminal_table
 
-__all__ = ["markdown_table", "terminal_table", "write_page"]
+__all__ = ["embedding_figure", "figure_page", "markdown_table", "terminal_table", "write_page"]

@@ -1,78 +1,192 @@
-"""Figure 1 of the paper as a picture: how the embeddings of each method spread, set by set."""
+"""Figure 1 of the paper: what each method does with known classes, novelties and anomalies, as 3-D embeddings."""
 
-import io
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from knowbound.errors import UserError
 from knowbound.files import replace_file
-from knowbound.report.evidence import Evidence
-from knowbound.report.grid import Panel, Row, class_colours, grid
+from knowbound.labels import Kind
+from knowbound.report.evidence import Evidence, JudgedSet
+from knowbound.report.page import script_json, write_template
+from knowbound.report.plots import Figure, coordinates
+from knowbound.report.projection import Array, Projection, sample, softmax
 
-MAX_POINTS = 600
-SIDE = 2.9
-"""Inches of a panel."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+THREE_CLASSES = ("#d62728", "#1f5fd0", "#8e44ad")
+"""Red, blue and purple, as in the paper."""
+MORE_CLASSES = (
+    "#1f5fd0", "#d62728", "#8e44ad", "#17becf", "#8c564b", "#e377c2", "#4b5cc4", "#a33b5c", "#2b8a8a", "#6b4fa0",
+)  # fmt: skip
+OUT_COLOURS = {"SVHN": "#e3c400", "CIFAR-10": "#ff7f0e"}
+OTHER_OUTS = ("#b8860b", "#2e8b57", "#cc6677", "#555555", "#44aa99")
+NOVELTY, NOISE = "#2ca02c", "#8a8a8a"
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """Points of one colour in one cell of the grid."""
+
+    name: str
+    points: Array
+    """(N, 3)."""
+    colour: str
+    faded: bool
+    """In-distribution points stand back behind out points."""
+
+
+@dataclass(frozen=True, eq=False)
+class GridCell:
+    """One method with the in-distribution alone, or with one out set."""
+
+    method: str
+    title: str
+    clouds: tuple[Cloud, ...]
+
+
+def embedding_grid(evidence: Sequence[Evidence], max_points: int = 1000) -> tuple[tuple[GridCell, ...], ...]:
+    """One row per model, in the columns the in-distribution test set alone and then every out set.
+
+    Embeddings longer than 3 are projected on principal components.  CE with 3 classes is drawn after the softmax, on the triangle
+    of probabilities as in the paper: that is what its detector sees, and why it has no place for what it does not know.
+    """
+    return tuple(_row(_drawable(one), max_points) for one in evidence)
 
 
 def embedding_figure(path: Path, evidence: Sequence[Evidence], *, title: str = "") -> None:
-    """A grid of 3-D scatter plots like Figure 1: rows are methods, columns the in set alone and each out set over it, faded.
+    """Write the grid as a picture; the ending of ``path`` (.png, .pdf, .svg) says which kind.
 
-    path: its suffix tells the format (.png, .pdf, .svg).  The points are those of ``knowbound.report.grid``: CE with 3 classes as
-    softmax, other embeddings as they are or by their first 3 principal components; at most 600 of each set.
-    Raises UserError where matplotlib is not installed, the suffix names no picture format, or the path cannot be written.
+    Raises UserError where matplotlib is not installed or the picture cannot be written, ValueError without any evidence.
     """
     try:
-        from matplotlib.figure import Figure
-        from matplotlib.lines import Line2D
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib.figure import Figure as NewDrawing
     except ImportError as error:
-        raise UserError('drawing a figure needs matplotlib; install it with: pip install "knowbound[figures]"') from error
-    rows = grid(evidence, MAX_POINTS)
-    columns = len(rows[0].panels)
-    figure = Figure(figsize=(SIDE * columns, SIDE * len(rows) + 0.9), layout="constrained")
-    for i, row in enumerate(rows):
-        for j, panel in enumerate(row.panels):
-            axes = figure.add_subplot(len(rows), columns, i * columns + j + 1, projection="3d")
-            _draw(axes, row, panel)
-    marks = [Line2D([], [], marker=m, color=c, linestyle="", label=name) for name, c, m in _legend(rows)]
-    figure.legend(handles=marks, loc="outside lower center", ncols=min(len(marks), 9), frameon=False)
-    if title:
-        figure.suptitle(title)
-    _save(figure, path)
+        raise UserError("pictures need matplotlib, which is not installed; run: pip install 'knowbound[figures]'") from error
+    import io
 
-
-def _draw(axes: Any, row: Row, panel: Panel) -> None:
-    faded = panel.outside is not None
-    colours = np.array([*class_colours(len(row.class_names)), "#444444"])  # the last for images without a class
-    axes.scatter(*panel.inside.T, c=colours[panel.labels], s=5, alpha=0.12 if faded else 0.7, linewidths=0, depthshade=False)
-    if panel.outside is not None:
-        axes.scatter(*panel.outside.T, c=panel.out_colour, s=7, alpha=0.7, marker="^", linewidths=0, depthshade=False)
-    if row.is_simplex:
-        axes.set(xlim=(0, 1), ylim=(0, 1), zlim=(0, 1))
-        axes.view_init(elev=30, azim=45)  # the triangle seen from the front
-    axes.set_title(panel.title, fontsize=9, pad=0)
-    for axis, name in zip((axes.xaxis, axes.yaxis, axes.zaxis), row.axes, strict=True):
-        axis.set_tick_params(labelsize=6, pad=-3)
-        axis.set_label_text(name, fontsize=7)
-        axis.labelpad = -8
-        axis.set_pane_color((1.0, 1.0, 1.0, 0.0))
-
-
-def _legend(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
-    """(name, colour, marker) of the classes (while they are few enough to tell apart) and of the out sets."""
-    names = rows[0].class_names
-    classes = (
-        [(name, colour, "o") for name, colour in zip(names, class_colours(len(names)), strict=True)] if len(names) <= 10 else []
-    )
-    return classes + [(panel.out_name, panel.out_colour, "^") for panel in rows[0].panels[1:]]
-
-
-def _save(figure: Any, path: Path) -> None:
-    buffer, suffix = io.BytesIO(), path.suffix.lstrip(".").lower()
-    formats = figure.canvas.get_supported_filetypes()
-    if suffix not in formats:
-        raise UserError(f"{path} has no ending that names a picture format; expected one of {', '.join(sorted(formats))}")
-    figure.savefig(buffer, format=suffix, dpi=150)
+    kinds = NewDrawing().canvas.get_supported_filetypes()
+    kind = path.suffix.lstrip(".").lower()
+    if kind not in kinds:
+        raise UserError(f"the picture {path} ends in {path.suffix!r}; expected one of {', '.join('.' + k for k in sorted(kinds))}")
+    rows = _checked(embedding_grid(evidence))
+    width = max(len(row) for row in rows)
+    drawing = NewDrawing(figsize=(2.7 * width + 0.3, 2.75 * len(rows) + 0.5), dpi=150)
+    _draw_grid(drawing, rows, width, title)
+    buffer = io.BytesIO()
+    drawing.savefig(buffer, format=kind, facecolor="white")
     replace_file(path, buffer.getvalue())
+
+
+def figure_page(path: Path, evidence: Sequence[Evidence], title: str, *, max_points: int = 300) -> None:
+    """Write the grid as one HTML file whose views can be turned.  Raises as embedding_figure does, but needs no matplotlib."""
+    rows = _checked(embedding_grid(evidence, max_points))
+    cells = [[_view(cell, f"view-{i}-{j}") for j, cell in enumerate(row)] for i, row in enumerate(rows)]
+    methods = [(row[0].method, views) for row, views in zip(rows, cells, strict=True)]
+    write_template(path, "figure.html.jinja", {"title": title, "methods": methods})
+
+
+def out_colour(out: JudgedSet, others: "cycle[str]") -> str:
+    """Novelty green, SVHN yellow, CIFAR-10 orange, noise grey as in the paper; any other set the next of ``others``."""
+    if out.name in OUT_COLOURS:
+        return OUT_COLOURS[out.name]
+    if "noise" in out.name.lower():
+        return NOISE
+    return NOVELTY if out.kind == Kind.NOVELTY else next(others)
+
+
+def _checked(rows: tuple[tuple[GridCell, ...], ...]) -> tuple[tuple[GridCell, ...], ...]:
+    if not rows:
+        raise ValueError("a figure of embeddings needs the evidence of at least one model, got none")
+    return rows
+
+
+def _drawable(evidence: Evidence) -> Evidence:
+    if evidence.method != "CE" or evidence.in_set.embeddings.shape[1] != 3:
+        return evidence
+    in_set, *outs = (
+        replace(judged, embeddings=softmax(judged.embeddings).astype(np.float32))
+        for judged in (evidence.in_set, *evidence.out_sets)
+    )
+    return replace(evidence, in_set=in_set, out_sets=tuple(outs), centres=None)
+
+
+def _row(evidence: Evidence, max_points: int) -> tuple[GridCell, ...]:
+    rng = np.random.default_rng(0)
+    project = Projection.fit(evidence.in_set.embeddings)
+    inside = _in_clouds(evidence, project, sample(len(evidence.in_set.labels), max_points, rng))
+    cells = [GridCell(evidence.method, "in-distribution", inside)]
+    behind = tuple(replace(cloud, faded=True) for cloud in inside)
+    others = cycle(OTHER_OUTS)
+    for out in evidence.out_sets:
+        chosen = sample(len(out.scores), max_points, rng)
+        cloud = Cloud(out.name, project(out.embeddings[chosen]), out_colour(out, others), faded=False)
+        cells.append(GridCell(evidence.method, f"{out.name} ({out.kind})", (*behind, cloud)))
+    return tuple(cells)
+
+
+def _in_clouds(evidence: Evidence, project: Projection, chosen: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Cloud, ...]:
+    inside, names = evidence.in_set, evidence.class_names
+    colours = THREE_CLASSES if len(names) <= 3 else MORE_CLASSES
+    points, labels = project(inside.embeddings[chosen]), inside.labels[chosen]
+    return tuple(
+        Cloud(names[label] if label >= 0 else "in", points[labels == label], colours[label % len(colours)], faded=False)
+        for label in sorted(set(labels.tolist()))
+    )
+
+
+def _draw_grid(drawing: "Drawing", rows: tuple[tuple[GridCell, ...], ...], width: int, title: str) -> None:
+    for i, row in enumerate(rows):
+        for j, cell in enumerate(row):
+            axes: Any = drawing.add_subplot(len(rows), width, i * width + j + 1, projection="3d")
+            for cloud in cell.clouds:
+                axes.scatter(
+                    *cloud.points.T, s=2 if cloud.faded else 4, c=cloud.colour, alpha=0.15 if cloud.faded else 0.7,
+                    linewidths=0, depthshade=False, rasterized=True,
+                )  # fmt: skip
+            axes.view_init(elev=25, azim=40)  # the triangle of CE is seen from its face
+            axes.tick_params(labelsize=5, pad=-4)
+            axes.set_box_aspect((1, 1, 1), zoom=0.95)
+            axes.set_title(
+                cell.title if i == 0 or cell.title != rows[0][min(j, len(rows[0]) - 1)].title else "", fontsize=10, y=1.0
+            )
+            if j == 0:
+                axes.text2D(-0.12, 0.5, cell.method, transform=axes.transAxes, rotation=90, fontsize=12, weight="bold", va="center")
+    height = drawing.get_figheight()
+    drawing.subplots_adjust(
+        left=0.03, right=0.985, bottom=0.03, top=1 - (0.75 if title else 0.35) / height, wspace=0.06, hspace=0.1
+    )
+    if title:
+        drawing.suptitle(title, fontsize=13, y=1 - 0.12 / height, va="top")
+
+
+def _view(cell: GridCell, element_id: str) -> dict[str, Any]:
+    traces: list[Figure] = [
+        {
+            "type": "scatter3d", "mode": "markers", "name": cloud.name, "meta": cloud.name, **coordinates(cloud.points),
+            "hovertemplate": "%{meta}<extra></extra>",
+            "marker": {
+                "size": 2 if cloud.faded else 3, "color": cloud.colour, "opacity": 0.25 if cloud.faded else 0.8,
+                "symbol": "circle" if cloud.faded or cell.title == "in-distribution" else "diamond",
+            },
+        }
+        for cloud in cell.clouds
+    ]  # fmt: skip
+    scene: Figure = {f"{axis}axis": {"title": {"text": ""}} for axis in "xyz"}
+    layout = {"showlegend": False, "scene": {**scene, "aspectmode": "cube", "camera": {"eye": {"x": 1.15, "y": 1.15, "z": 0.8}}}}
+    names = ", ".join(cloud.name for cloud in cell.clouds)
+    return {
+        "id": element_id,
+        "title": cell.title,
+        "alt": f"3-D view of the embeddings of {cell.method}: {names}",
+        "legend": [(cloud.name, cloud.colour) for cloud in cell.clouds if not cloud.faded],
+        "figure": script_json({"data": traces, "layout": layout}),
+    }

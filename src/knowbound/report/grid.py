@@ -43,6 +43,8 @@ class Row:
     axes: tuple[str, str, str]
     is_simplex: bool
     """Whether the coordinates are probabilities, each between 0 and 1."""
+    how: str
+    """Where the coordinates come from, in a sentence."""
     panels: tuple[Panel, ...]
 
 
@@ -79,23 +81,27 @@ def class_colours(count: int) -> tuple[str, ...]:
 def _row(one: Evidence, names: Sequence[str], colours: Mapping[str, str], max_points: int) -> Row:
     inside, dim = one.in_set, one.in_set.embeddings.shape[1]
     is_simplex = one.method == "CE" and dim == len(one.class_names) == 3
-    project = softmax if is_simplex else Projection.fit(inside.embeddings)
+    project = None if is_simplex else Projection.fit(inside.embeddings)
+    place = project or softmax
     rng = np.random.default_rng(0)  # the same sample every time the figure is drawn
     chosen = sample(len(inside.scores), max_points, rng)
-    points, labels = project(inside.embeddings[chosen]), inside.labels[chosen]
+    points, labels = place(inside.embeddings[chosen]), inside.labels[chosen]
     sets = {out.name: out for out in one.out_sets}
     panels = [Panel(f"{one.method}: {inside.name}", points, labels, None, "", "")]
     for name in names:
         out = sets.get(name)
-        outside = None if out is None else project(out.embeddings[sample(len(out.scores), max_points, rng)])
+        outside = None if out is None else place(out.embeddings[sample(len(out.scores), max_points, rng)])
         panels.append(
             Panel(f"{one.method}: {name}" if out else f"{name}: not judged", points, labels, outside, name, colours[name])
         )
-    return Row(one.method, one.class_names, _axes(one, is_simplex, dim), is_simplex, tuple(panels))
+    return Row(one.method, one.class_names, *_axes(one, project), tuple(panels))
 
 
-def _axes(one: Evidence, is_simplex: bool, dim: int) -> tuple[str, str, str]:
-    if is_simplex:
+def _axes(one: Evidence, project: Projection | None) -> tuple[tuple[str, str, str], bool, str]:
+    if project is None:
         first, second, third = (f"P({name})" for name in one.class_names)
-        return first, second, third
-    return ("PC 1", "PC 2", "PC 3") if dim > 3 else ("x", "y", "z")
+        return (first, second, third), True, "The softmax of the network's 3 outputs: a corner of the triangle is a sure decision."
+    if (dim := len(project.mean)) <= 3:
+        return ("x", "y", "z"), False, f"The {dim}-dimensional embedding itself."
+    how = f"The first 3 of {dim} principal components of the known classes, which keep {project.explained:.0%} of their variance."
+    return ("PC 1", "PC 2", "PC 3"), False, how

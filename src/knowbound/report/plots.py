@@ -93,7 +93,10 @@ def embedding_scene(evidence: Evidence, project: Projection, max_points: int) ->
         traces.append(_centres(evidence, project))
     titles = ("component 1", "component 2", "component 3") if len(project.mean) > 3 else ("x", "y", "z")
     scene = {f"{axis}axis": {"title": {"text": title}} for axis, title in zip("xyz", titles, strict=True)}
-    return {"data": traces, "layout": {"scene": {**scene, "aspectmode": "cube"}}}
+    return {
+        "data": traces,
+        "layout": {"scene": {**scene, "aspectmode": "cube", "camera": {"eye": {"x": 1.05, "y": 1.05, "z": 0.75}}}},
+    }
 
 
 def coordinates(points: Array) -> Figure:
@@ -133,16 +136,18 @@ def _points(
         + f"nearest {_plain(class_name(evidence, int(judged.nearest[i])))}"
         for i in chosen
     ]
+    size = 3 if judged.kind is None else 2.5
     return {
         "type": "scatter3d", "mode": "markers", "name": _plain(name), **coordinates(project(judged.embeddings[chosen])),
         "text": texts, "meta": _set_name(judged), "hovertemplate": "<b>%{meta}</b><br>%{text}<extra></extra>",
-        "marker": {"size": 3, "color": colour, "symbol": symbol, "opacity": 0.8, "line": {"width": 0}},
+        "marker": {"size": size, "color": colour, "symbol": symbol, "opacity": 0.8, "line": {"width": 0}},
     }  # fmt: skip
 
 
 def _centres(evidence: Evidence, project: Projection) -> Figure:
     assert evidence.centres is not None
-    names = [_plain(class_name(evidence, i)) for i in range(len(evidence.centres))]
+    # Text inside a 3-D view knows tags but no entities, so angle brackets take another shape there.
+    names = [class_name(evidence, i).replace("<", "‹").replace(">", "›") for i in range(len(evidence.centres))]
     return {
         "type": "scatter3d", "name": "class centres", **coordinates(project(evidence.centres)), "text": names,
         "mode": "markers+text" if len(names) <= MOST_CLASSES_NAMED else "markers",
