@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
@@ -143,7 +144,7 @@ def _counterpart(rows: Sequence[Result], published: Sequence[Published]) -> Publ
 
 
 def _cell(values: Sequence[float | None], paper: float | None) -> Cell:
-    measured = [100 * value for value in values if value is not None]
+    measured = [100 * value for value in values if value is not None and not isnan(value)]  # odin has no FPR without a fitting step
     printed = "" if paper is None else f"{100 * paper:.2f}"
     if not measured:
         return Cell("–", printed)
