@@ -9,9 +9,7 @@ from knowbound.data.source import Source
 PLACES = ((3, 3), (3, 12), (12, 3), (12, 12), (8, 8))
 
 
-def blob_images(
-    labels: NDArray[np.int64], rng: np.random.Generator, side: int = 16, channels: int = 1
-) -> NDArray[np.uint8]:
+def blob_images(labels: NDArray[np.int64], rng: np.random.Generator, side: int = 16, channels: int = 1) -> NDArray[np.uint8]:
     """(N, channels, side, side): a bright spot whose place tells the class, on a dark noisy ground."""
     rows, columns = np.mgrid[0:side, 0:side]
     images = rng.integers(0, 40, (len(labels), channels, side, side)).astype(np.float64)

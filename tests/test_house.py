@@ -39,9 +39,7 @@ def imports(path: Path, *, top_level: bool = False) -> set[str]:
 
 
 def rooms_imported(path: Path) -> set[str]:
-    own = {
-        name.removeprefix("knowbound").removeprefix(".") for name in imports(path) if name.split(".")[0] == "knowbound"
-    }
+    own = {name.removeprefix("knowbound").removeprefix(".") for name in imports(path) if name.split(".")[0] == "knowbound"}
     return {name.split(".")[0] for name in own}
 
 
@@ -53,9 +51,7 @@ def test_imports_go_downwards(path: Path) -> None:
         allowed = WORDS
     elif here in JOINTS:
         allowed |= (
-            PARTS
-            | ({"boundary"} if here == "boundary_file" else set())
-            | ({"boundary_file"} if here == "boundary" else set())
+            PARTS | ({"boundary"} if here == "boundary_file" else set()) | ({"boundary_file"} if here == "boundary" else set())
         )
     elif here in TOP_JOINTS or here in USES:
         allowed |= PARTS | JOINTS | TOP_JOINTS
@@ -78,9 +74,7 @@ def test_metrics_and_report_know_no_torch() -> None:
             assert "torch" not in {name.split(".")[0] for name in imports(path)}, path
 
 
-@pytest.mark.parametrize(
-    "words", ["import knowbound", "import knowbound.cli", "import knowbound.metrics, knowbound.result"]
-)
+@pytest.mark.parametrize("words", ["import knowbound", "import knowbound.cli", "import knowbound.metrics, knowbound.result"])
 def test_import_needs_no_torch(words: str) -> None:
     check = f"import sys; {words}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

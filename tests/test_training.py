@@ -79,9 +79,7 @@ def test_a_killed_training_resumes_bit_for_bit(moment: int, kind: str, tmp_path:
     )
     assert torch.equal(weights(resumed), weights(whole))
     every = training.checkpoint_every
-    assert (
-        steps[0] == (moment - 1) // every * every + 1
-    )  # a kill inside the callback comes before that step's checkpoint
+    assert steps[0] == (moment - 1) // every * every + 1  # a kill inside the callback comes before that step's checkpoint
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
@@ -153,9 +151,7 @@ def test_pool_gives_the_images_of_every_source_in_order() -> None:
     pool = Pool(first, [second, floats])
     assert pool.labels.tolist() == [0, 0, 1, 1, 2, 2] + [-1] * 6 + [-2] * 6
     images = pool.images(np.array([17, 0, 6, 12]))
-    expected = (
-        np.stack([second.pixels[5], first.pixels[0], second.pixels[0], second.pixels[0]]).astype(np.float32) / 255
-    )
+    expected = np.stack([second.pixels[5], first.pixels[0], second.pixels[0], second.pixels[0]]).astype(np.float32) / 255
     np.testing.assert_allclose(images.numpy(), expected, atol=1e-7)
 
 

@@ -118,6 +118,7 @@ def plan_fit(
     read = partial(read_folder, preprocessing=preprocessing, memory_limit=memory_limit, progress=progress)
     inside = read(known, classes=True)
     outs = tuple(read(folder, classes=False) for folder in folders)
+    refuse_two_classes(inside)
     refuse_overlap(inside, known, outs, folders)
     default_steps, default_rate = (1500, 2e-3) if backbone == "lenet" else (2000, 2e-3)
     spread = Augmentation(shift=max(1, side // 14)) if backbone == "lenet" else Augmentation(3, 10.0, 0.1, 0.2, 0.2)
@@ -239,6 +240,17 @@ def _choose_objective(
         contrastive = Contrastive(margin=margin)
         return objective, replace(contrastive, dim=dim) if dim else contrastive
     raise UserError(f"the objective {objective!r} is unknown; expected odm, ml or ce")
+
+
+def refuse_two_classes(read: FolderRead) -> None:
+    """Raises UserError where the same bytes are in two classes: no network can tell them apart."""
+    first: dict[str, int] = {}
+    for index, (digest, label) in enumerate(zip(read.file_sha256, read.source.labels, strict=True)):
+        earlier = first.setdefault(digest, index)
+        if read.source.labels[earlier] != label:
+            raise UserError(
+                f"{read.paths[index]} and {read.paths[earlier]} hold the same picture in two classes; remove the wrong one"
+            )
 
 
 def refuse_overlap(inside: FolderRead, known: Path, outs: Sequence[FolderRead], folders: Sequence[Path]) -> None:

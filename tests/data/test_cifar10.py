@@ -199,9 +199,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         read_cifar10(tmp_path, "test")
 
 
-def test_the_archive_is_downloaded_when_asked(
-    tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_archive_is_downloaded_when_asked(tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     content = archive_of(write(tmp_path / "unpacked"), tmp_path / "packed.tar.gz").read_bytes()
     name = cifar10.ARCHIVE.name
     server.files[name] = content

@@ -142,9 +142,7 @@ def test_nothing_is_downloaded_unless_asked(server: FileServer, tmp_path: Path) 
     assert found == tmp_path / "b" / "set.bin"
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "set").write_bytes(b"")
-    assert (
-        find_or_fetch(remote(server), folders, tmp_path / "b", also=("set",), download=True) == tmp_path / "a" / "set"
-    )
+    assert find_or_fetch(remote(server), folders, tmp_path / "b", also=("set",), download=True) == tmp_path / "a" / "set"
     assert len(server.requests) == 1
 
 

@@ -106,9 +106,7 @@ def test_a_missing_file_is_named_with_its_folder(tmp_path: Path) -> None:
     assert str(tmp_path) in str(caught.value)
 
 
-def test_missing_files_are_downloaded_when_asked(
-    tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_files_are_downloaded_when_asked(tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     contents = [gzip.compress(idx_images(IMAGES)), gzip.compress(idx_labels(LABELS))]
     files = []
     for file, content in zip(mnist.FILES["train"], contents, strict=True):

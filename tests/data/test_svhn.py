@@ -75,9 +75,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_svhn(tmp_path, "extra")
 
 
-def test_a_missing_file_is_downloaded_when_asked(
-    tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_file_is_downloaded_when_asked(tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "test_32x32.mat"
     server.files[name] = content = write(tmp_path / "made" / name).read_bytes()
     file = RemoteFile(name, server.url(name), "md5:" + hashlib.md5(content).hexdigest())

@@ -41,9 +41,7 @@ def batch(size: int = 40, dim: int = 3, dtype: torch.dtype = torch.float64) -> t
 
 @pytest.mark.parametrize("squared", [True, False])
 @pytest.mark.parametrize("block", [7, 40, 512])
-def test_loss_of_all_pairs_is_the_mean_of_eq1_over_single_pairs(
-    squared: bool, block: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loss_of_all_pairs_is_the_mean_of_eq1_over_single_pairs(squared: bool, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK", block)
     embeddings, labels = batch()
     loss = Contrastive(margin=4.0, squared=squared).loss(embeddings, labels)
@@ -52,9 +50,7 @@ def test_loss_of_all_pairs_is_the_mean_of_eq1_over_single_pairs(
 
 @pytest.mark.parametrize("squared", [True, False])
 @pytest.mark.parametrize("block", [7, 512])
-def test_gradient_of_all_pairs_is_that_of_the_plain_loss(
-    squared: bool, block: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gradient_of_all_pairs_is_that_of_the_plain_loss(squared: bool, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK", block)
     embeddings, labels = batch()
     embeddings.requires_grad_()
@@ -92,9 +88,7 @@ def test_out_images_are_pushed_from_classes_and_never_pulled_together() -> None:
     assert loss.item() == pytest.approx(0.5 * 9.0**2)
     loss.backward()
     assert embeddings.grad is not None
-    torch.testing.assert_close(
-        embeddings.grad[1], torch.tensor([-4.5, 0.0])
-    )  # away from the class, not along the other out
+    torch.testing.assert_close(embeddings.grad[1], torch.tensor([-4.5, 0.0]))  # away from the class, not along the other out
     torch.testing.assert_close(embeddings.grad[2], torch.tensor([0.0, -4.5]))
 
 

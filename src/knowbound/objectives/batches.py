@@ -46,7 +46,7 @@ class BalancedBatches:
     """
 
     images: int = 128
-    outs: int = 64
+    outs: int = 128
     per_class: int = 4
 
     def plan(self, labels: Indices, seed: int) -> Batches:
