@@ -14,12 +14,10 @@ EXCEPTIONS = {
     ("table2", "ODM", "novelty seen", "Tsinghua"),
     ("table2", "ODM", "novelty seen", "Background"),
     ("table2", "ODM", "novelty seen", "Gaussian noise"),
-    ("table2", "ODIN", "", "Gaussian noise"),
-    ("table2", "ML", "", "Gaussian noise"),
     ("table4", "ODIN", "", "Gaussian noise"),
     ("table4", "ODM", "novelty seen", "Background"),
 }
-"""Printed rows whose detection error is not 0.5 * 0.05 + 0.5 * FPR95: the paper's, not typing mistakes."""
+"""Printed rows whose detection error is a little off 0.5 * 0.05 + 0.5 * FPR95: so printed in the paper."""
 
 
 def find(table: str, method: str, variant: str, out_dist: str, in_dist: str | None = None) -> Published:
