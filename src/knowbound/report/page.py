@@ -186,7 +186,7 @@ def _scores_caption(counted: Histogram) -> str:
         clipped.append(f"{counted.above:,} scores above {number(counted.edges[-1])} are counted in the last bar")
     if counted.below:
         clipped.append(f"{counted.below:,} scores below {number(counted.edges[0])} are counted in the first bar")
-    note = " The range is cut so that a few far scores do not hide the rest: " + " and ".join(clipped) + "." if clipped else ""
+    note = " The range is cut so that far scores do not hide the rest: " + " and ".join(clipped) + "." if clipped else ""
     return f"Number of images per score, all sets in the same bars. The dashed vertical line is the threshold.{note}"
 
 

@@ -21,7 +21,8 @@ CLASS_COLOURS = (
     "#a8891a", "#4aa3a2",
 )  # fmt: skip
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-OUT_SYMBOLS = ("diamond", "cross", "square-open", "x", "diamond-open", "circle-open")
+OUT_SYMBOLS = {"diamond": 2.5, "cross": 4, "square-open": 3.5, "x": 3.5, "diamond-open": 3.5, "circle-open": 3.5}
+"""With the sizes at which they look equally large."""
 INK = "ink"
 """Stands for the page's text colour, which the page puts in."""
 MOST_CLASSES_NAMED = len(CLASS_COLOURS)
@@ -95,7 +96,13 @@ def embedding_scene(evidence: Evidence, project: Projection, max_points: int) ->
     scene = {f"{axis}axis": {"title": {"text": title}} for axis, title in zip("xyz", titles, strict=True)}
     return {
         "data": traces,
-        "layout": {"scene": {**scene, "aspectmode": "cube", "camera": {"eye": {"x": 1.05, "y": 1.05, "z": 0.75}}}},
+        "layout": {
+            "scene": {
+                **scene,
+                "aspectmode": "cube",
+                "camera": {"eye": {"x": 1.3, "y": 1.3, "z": 0.75}, "center": {"x": 0, "y": 0, "z": -0.1}},
+            }
+        },
     }
 
 
@@ -136,7 +143,7 @@ def _points(
         + f"nearest {_plain(class_name(evidence, int(judged.nearest[i])))}"
         for i in chosen
     ]
-    size = 3 if judged.kind is None else 2.5
+    size = OUT_SYMBOLS.get(symbol, 3)
     return {
         "type": "scatter3d", "mode": "markers", "name": _plain(name), **coordinates(project(judged.embeddings[chosen])),
         "text": texts, "meta": _set_name(judged), "hovertemplate": "<b>%{meta}</b><br>%{text}<extra></extra>",
@@ -152,7 +159,7 @@ def _centres(evidence: Evidence, project: Projection) -> Figure:
         "type": "scatter3d", "name": "class centres", **coordinates(project(evidence.centres)), "text": names,
         "mode": "markers+text" if len(names) <= MOST_CLASSES_NAMED else "markers",
         "hovertemplate": "centre of %{text}<extra></extra>", "textposition": "top center",
-        "marker": {"size": 6, "symbol": "cross", "color": INK, "line": {"width": 0}},
+        "marker": {"size": 9, "symbol": "cross", "color": INK, "line": {"width": 0}},
     }  # fmt: skip
 
 
