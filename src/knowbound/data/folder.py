@@ -1,105 +1,76 @@
-"""A folder of pictures, or a list of them -> a Source; nothing is lost in silence."""
+"""Folders of pictures, and plain image lists -> Sources.  Every file is either in the source or named with the reason."""
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from os import walk
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from knowbound.data.picture_files import UnreadableImageError as UnreadableImageError
-from knowbound.data.picture_files import decode_all
-from knowbound.data.picture_files import open_picture as open_picture
-from knowbound.data.picture_files import read_files as read_files
+from knowbound.data.folder_pixels import FolderPixels
+from knowbound.data.picture_files import (
+    UnreadableImage,
+    UnreadableImageError,
+    decode,
+    in_order,
+    open_picture,
+    read_files,
+    read_image,
+)
+from knowbound.data.picture_lists import Listing, Problem, list_files, list_pictures, printable
 from knowbound.data.preprocessing import Preprocessing, to_colour_or_grey
-from knowbound.data.source import Source
+from knowbound.data.source import Pixels, Source
 from knowbound.errors import UserError
 from knowbound.labels import OUT
 
-NO_PICTURES = {"thumbs.db", "desktop.ini"}
-LIST_ENDINGS = {".txt", ".csv", ".tsv", ".lst"}
-COLOUR_STEP, COLOUR_SHARE = 12, 0.01
-"""A pixel is coloured if its channels differ by more than this; a picture, if more than this share of its pixels are."""
+__all__ = [
+    "FolderPixels",
+    "FolderRead",
+    "Problem",
+    "UnreadableImage",
+    "UnreadableImageError",
+    "list_files",
+    "measure_folder",
+    "open_picture",
+    "read_files",
+    "read_folder",
+    "same_bytes",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One file that could not be used, or was used with a remark."""
-
-    path: Path
-    reason: str
-    used: bool
-    """True: it was read all the same, and ``reason`` says what to know about it."""
+MEASURED_AT = 64  # JPEGs are looked at for colour at 128 pixels or more
+GREY_SPREAD = 16  # grey levels between a pixel's channels that JPEG's rounding and camera noise may leave in a grey picture
 
 
 @dataclass(frozen=True, eq=False)
 class FolderRead:
-    """The images of a folder, where each came from, and every file that could not be used."""
+    """The images of a folder, where each comes from, and every file that is not among them or has a remark.
+
+    source: labels are class indices, or ``OUT`` where no classes were asked for; paths: (N) as given, printable;
+    file_sha256: (N) hash of each image file's bytes; both in the source's order.
+    """
 
     source: Source
     paths: tuple[str, ...]
-    """One for each image, in the source's order."""
     file_sha256: tuple[str, ...]
-    """Hash of each image file's bytes, in the same order."""
     problems: tuple[Problem, ...]
 
     @property
     def sha256(self) -> str:
-        """One hash over class names, labels and files: the same images in another place give the same."""
-        digest = sha256(repr(self.source.class_names).encode())
-        for label, file in sorted(zip(self.source.labels.tolist(), self.file_sha256, strict=True)):
-            digest.update(f"{label} {file}\n".encode())
+        """Hash of the files' bytes, labels and class names, in order: for provenance, without decoding anything."""
+        digest = hashlib.sha256(repr((self.source.class_names, self.source.labels.tolist())).encode())
+        digest.update("".join(self.file_sha256).encode())
         return digest.hexdigest()
 
 
-@dataclass(frozen=True, eq=False)
-class FolderPixels:
-    """Pictures that are decoded each time they are asked for: a set larger than the memory."""
+@dataclass(frozen=True)
+class _Read:
+    """One file read: its image, or None and the reason."""
 
-    files: tuple[Path, ...]
-    preprocessing: Preprocessing
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, C, H, W)."""
-        return len(self.files), self.preprocessing.channels, self.preprocessing.height, self.preprocessing.width
-
-    @property
-    def dtype(self) -> np.dtype[np.uint8]:
-        """uint8."""
-        return np.dtype(np.uint8)
-
-    def subset(self, indices: NDArray[np.int64]) -> "FolderPixels":
-        """The pictures at ``indices``, still undecoded."""
-        return FolderPixels(tuple(self.files[i] for i in indices), self.preprocessing)
-
-    def __getitem__(self, indices: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
-        chosen = np.arange(len(self.files))[indices]
-        files = [self.files[i] for i in chosen]
-        out = np.empty((len(files), *self.shape[1:]), dtype=np.uint8)
-        for row, (path, decoded) in enumerate(zip(files, decode_all(files, self.preprocessing), strict=True)):
-            if decoded.image is None:
-                raise UserError(f"{path} {decoded.remark}; it could be read before: restore it, or remove it and start again")
-            out[row] = decoded.image
-        return out
-
-
-def list_files(folder: Path) -> list[Path]:
-    """Every file at any depth in natural order (2 before 10); hidden ones and the desktop's own are left out."""
-    found = []
-    for place, folders, files in walk(folder):  # does not follow links to folders, so there are no loops
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place) / f for f in files if not f.startswith(".") and f.lower() not in NO_PICTURES]
-    return sorted(found, key=lambda path: natural_key(str(path.relative_to(folder))))
-
-
-def natural_key(text: str) -> list[tuple[int, int, str]]:
-    """A sorting key that counts: "2" before "10"."""
-    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
+    image: NDArray[np.uint8] | None
+    remark: str
+    sha256: str = ""
 
 
 def read_folder(
@@ -111,123 +82,98 @@ def read_folder(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FolderRead:
-    """All usable pictures of a folder or of a list of files, each decoded once, so that every problem is known beforehand.
+    """Every picture of a folder (with ``classes``, ``class/.../picture``) or of a list of pictures, as ``list_pictures`` has it.
 
-    classes: True = ``folder/class/...`` at any depth (or a second column of the list), False = no labels, every image ``OUT``;
-    memory_limit: bytes; a larger set is decoded again when its images are asked for; progress: called with (done, all).
-    Raises UserError, with one sentence, for a place that holds nothing to use.
+    Images are (C, H, W) uint8 after ``preprocessing``, in memory up to ``memory_limit`` bytes together, else decoded again
+    whenever asked for (the hash and every problem are known now all the same); workers: threads, by default one for each
+    core up to 8; progress: called with (files done, files).
+    Raises UserError for a folder that cannot be used or has no readable picture.
     """
-    files, names, problems = _find(folder, classes)
-    size = len(files) * preprocessing.channels * preprocessing.height * preprocessing.width
+    listing = list_pictures(folder, classes)
+    files = listing.files
+    shape = (len(files), preprocessing.channels, preprocessing.height, preprocessing.width)
+    held = np.empty(shape, dtype=np.uint8) if np.prod(shape, dtype=float) <= memory_limit else None
+    problems = list(listing.problems)
     kept: list[int] = []
     hashes: list[str] = []
-    images: list[NDArray[np.uint8]] = []
-    for index, decoded in enumerate(decode_all(files, preprocessing, workers=workers)):
-        if decoded.remark:
-            problems.append(Problem(files[index], decoded.remark, used=decoded.image is not None))
-        if decoded.image is not None:
-            kept.append(index)
-            hashes.append(decoded.file_sha256)
-            if size <= memory_limit:
-                images.append(decoded.image)
+    for position, read in enumerate(in_order(lambda path: _read(path, preprocessing), files, workers)):
+        if read.remark:
+            problems.append(Problem(printable(files[position]), read.remark, used=read.image is not None))
+        if read.image is not None:
+            if held is not None:
+                held[len(kept)] = read.image
+            kept.append(position)
+            hashes.append(read.sha256)
         if progress:
-            progress(index + 1, len(files))
+            progress(position + 1, len(files))
     if not kept:
-        raise UserError(
-            f"{folder} has no picture that can be read (the first: {problems[0].path} {problems[0].reason}); expected pictures"
-        )
-    readable = tuple(files[index] for index in kept)
-    pixels = np.stack(images) if images else FolderPixels(readable, preprocessing)
-    class_names = tuple(sorted({names[index] for index in kept}, key=natural_key)) if classes else ()
-    for name in sorted(set(names) - set(class_names), key=natural_key) if classes else ():
-        problems.append(Problem(folder / name, f"the class {name!r} has no picture that can be read and is left out", used=False))
-    index_of = {name: label for label, name in enumerate(class_names)}
-    labels = np.array([index_of[names[i]] if classes else OUT for i in kept], dtype=np.int64)
-    return FolderRead(
-        Source(folder.name or str(folder.resolve().name), pixels, labels, class_names),
-        tuple(map(str, readable)),
-        tuple(hashes),
-        tuple(problems),
-    )
-
-
-def same_bytes(first: FolderRead, second: FolderRead) -> list[tuple[str, str]]:
-    """(path in first, path in second) of every file in second whose bytes are also a file of first."""
-    where = dict(zip(first.file_sha256, first.paths, strict=True))
-    return [(where[h], path) for h, path in zip(second.file_sha256, second.paths, strict=True) if h in where]
+        raise UserError(_no_picture(folder, problems))
+    order = np.array(kept, dtype=np.int64)
+    pixels: Pixels = FolderPixels(files, order, preprocessing, workers) if held is None else held[: len(kept)]
+    labels, names, missing = _label(listing, kept)
+    source = Source(printable(folder.resolve().name), pixels, labels, names)
+    problems += [Problem(printable(folder / n), f"class {n} has no readable image and is left out", used=False) for n in missing]
+    return FolderRead(source, tuple(printable(files[k]) for k in kept), tuple(hashes), tuple(problems))
 
 
 def measure_folder(folder: Path, *, classes: bool, sample: int = 200) -> tuple[tuple[int, int], bool]:
-    """((median height, median width), whether any picture has colour) over a spread-out sample of the readable pictures.
+    """Median (height, width) in pixels of about ``sample`` pictures spread over the folder, and whether one has colour.
 
-    Raises UserError as ``read_folder`` does.
+    Colour is a pixel whose channels lie further apart than JPEG leaves them in a grey picture.
+    Raises UserError for a folder that cannot be used or has no readable picture.
     """
-    files, _, _ = _find(folder, classes)
-    spread = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, min(sample, len(files))).astype(int))]
-    sizes, colour = [], False
-    for path in spread:
-        try:
-            picture, _ = open_picture(path)
-            sizes.append((picture.height, picture.width))
-            colour = colour or has_colour(picture)
-        except (UnreadableImageError, ValueError):
-            continue
-    height, width = np.median(sizes, axis=0) if sizes else (1, 1)
-    return (int(height), int(width)), colour
+    files = list_pictures(folder, classes).files
+    spread = np.unique(np.linspace(0, len(files) - 1, min(sample, len(files))).round().astype(int))
+    rest = np.setdiff1d(np.arange(len(files)), spread)
+    measured = [m for m in in_order(_measure, [files[i] for i in spread]) if m is not None]
+    if not measured:  # the first readable one of the others will do
+        measured = list(islice(filter(None, in_order(_measure, [files[i] for i in rest])), 1))
+    if not measured:
+        raise UserError(f"none of the {len(files)} files of {printable(folder)} is a readable picture; give other pictures")
+    height, width = np.median([size for size, _ in measured], axis=0)
+    return (max(1, round(height)), max(1, round(width))), any(colour for _, colour in measured)
 
 
-def has_colour(picture: Image.Image) -> bool:
-    """Whether the picture is in colour and not merely stored so: the traces that JPEG leaves in grey pictures do not count."""
-    small = picture.copy()
-    small.thumbnail((64, 64))
-    pixels = np.asarray(to_colour_or_grey(small, 3)).astype(np.int16)
-    return bool(np.mean(np.ptp(pixels, axis=2) > COLOUR_STEP) > COLOUR_SHARE)
+def same_bytes(first: FolderRead, second: FolderRead) -> list[tuple[str, str]]:
+    """(path in ``first``, path in ``second``) for each file of ``second`` whose very bytes are also in ``first``."""
+    owner: dict[str, str] = {}
+    for sha256, path in zip(first.file_sha256, first.paths, strict=True):
+        owner.setdefault(sha256, path)
+    hashed = zip(second.file_sha256, second.paths, strict=True)
+    return [(owner[sha256], path) for sha256, path in hashed if sha256 in owner]
 
 
-def _find(folder: Path, classes: bool) -> tuple[list[Path], list[str], list[Problem]]:
-    """(files, the class name of each, problems).  Raises UserError where there is nothing to use."""
-    if folder.is_file():
-        return _read_list(folder, classes)
-    if not folder.is_dir():
-        raise UserError(f"{folder} does not exist; expected a folder of pictures" + (", one folder a class" if classes else ""))
-    files = list_files(folder)
-    if not files:
-        raise UserError(f"{folder} is an empty folder; expected pictures in it" + (", one folder a class" if classes else ""))
-    if not classes:
-        return files, [""] * len(files), []
-    inside = [path for path in files if path.parent != folder]
-    if not inside:
-        raise UserError(
-            f"{folder} has no folders in it, only {len(files)} files; expected one folder for each class: {folder}/class/picture"
-        )
-    beside = [Problem(path, "lies beside the class folders, not in one", used=False) for path in files if path.parent == folder]
-    return inside, [path.relative_to(folder).parts[0] for path in inside], beside
-
-
-def _read_list(path: Path, classes: bool) -> tuple[list[Path], list[str], list[Problem]]:
-    """A text file with a path in each line and, after a comma or a tab, its class; paths are relative to the list's folder."""
-    if path.suffix.lower() not in LIST_ENDINGS:
-        raise UserError(f"{path} is a file; expected a folder, or a list of pictures ({', '.join(sorted(LIST_ENDINGS))})")
-    files, names = [], []
-    for number, (file, name) in _lines(path):
-        if classes and not name:
-            raise UserError(f"line {number} of {path} names no class; expected path,class")
-        files.append(path.parent / file)
-        names.append(name)
-    if not files:
-        raise UserError(
-            f"{path} lists no picture; expected a path in each line" + (", and its class after a comma" if classes else "")
-        )
-    return files, names, []
-
-
-def _lines(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
+def _read(path: Path, preprocessing: Preprocessing) -> _Read:
     try:
-        lines: Sequence[str] = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as a list of pictures ({error}); expected UTF-8 text") from error
-    for number, line in enumerate(lines, 1):
-        if line.strip() and not line.lstrip().startswith("#"):
-            separator = "\t" if "\t" in line else ","
-            file, _, name = line.rpartition(separator) if separator in line else (line, "", "")
-            yield number, (file.strip(), name.strip())
+        image, remark = read_image(path, preprocessing)
+        with path.open("rb") as file:
+            return _Read(image, remark, hashlib.file_digest(file, "sha256").hexdigest())
+    except UnreadableImageError as error:
+        return _Read(None, str(error))
+    except OSError as error:
+        return _Read(None, f"cannot be read: {error.strerror or error}")
+
+
+def _label(listing: Listing, kept: Sequence[int]) -> tuple[NDArray[np.int64], tuple[str, ...], list[str]]:
+    """The labels of the kept files, the names of the classes that have one, and the names of those that have none."""
+    if not listing.class_names:
+        return np.full(len(kept), OUT, dtype=np.int64), (), []
+    present = {listing.classes[k] for k in kept}
+    names = tuple(name for name in listing.class_names if name in present)
+    label = {name: index for index, name in enumerate(names)}
+    missing = [name for name in listing.class_names if name not in present]
+    return np.array([label[listing.classes[k]] for k in kept], dtype=np.int64), names, missing
+
+
+def _measure(path: Path) -> tuple[tuple[int, int], bool] | None:
+    try:
+        picture, size, _ = decode(path, shrink_to=(MEASURED_AT, MEASURED_AT))
+        pixels = np.asarray(to_colour_or_grey(picture, 3))
+    except (UnreadableImageError, ValueError, OSError):
+        return None
+    return size, bool((pixels.max(axis=2) - pixels.min(axis=2) > GREY_SPREAD).any())
+
+
+def _no_picture(folder: Path, problems: Sequence[Problem]) -> str:
+    first = f" (the first: {problems[0].path}: {problems[0].reason})" if problems else ""
+    return f"none of the files of {printable(folder)} is a readable picture{first}; expected PNG, JPEG or other picture files"
