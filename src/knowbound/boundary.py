@@ -60,9 +60,7 @@ class Boundary(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 < acceptance < 1:
-            raise UserError(
-                f"an acceptance of {acceptance} was asked for; expected a share between 0 and 1, such as 0.95"
-            )
+            raise UserError(f"an acceptance of {acceptance} was asked for; expected a share between 0 and 1, such as 0.95")
         self.backbone = backbone
         self.detector: Any = detector  # an nn.Module too, which a Protocol cannot say
         self.likeness = Likeness()
@@ -140,16 +138,17 @@ class Boundary(nn.Module):
 
         Raises knowbound.UserError naming a file that cannot be read; the command line's ``predict`` reports it in its row.
         """
-        from knowbound.data.folder import UnreadableImageError, open_picture
+        from knowbound.data.picture_files import UnreadableImageError, read_image
 
         arrays = []
         for picture in pictures:
             if isinstance(picture, str | Path):
                 try:
-                    picture, _ = open_picture(Path(picture))
+                    arrays.append(read_image(Path(picture), self.preprocessing)[0])
                 except UnreadableImageError as error:
                     raise UserError(f"{picture} cannot be used: {error}") from error
-            elif isinstance(picture, np.ndarray):
+                continue
+            if isinstance(picture, np.ndarray):
                 picture = to_picture(picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1))
             arrays.append(self.preprocessing(picture))
         return self.verdicts(self.judge(np.stack(arrays))) if arrays else []

@@ -97,9 +97,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
         )
     checksum = description.pop("description_sha256", None)
     if checksum != _hash(description):
-        raise UserError(
-            f"{path} was changed or damaged since it was written (its checksum differs); copy it again, or fit anew"
-        )
+        raise UserError(f"{path} was changed or damaged since it was written (its checksum differs); copy it again, or fit anew")
     return description
 
 

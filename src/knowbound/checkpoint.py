@@ -15,9 +15,7 @@ from knowbound.files import replace_file
 FORMAT = "knowbound-checkpoint-1"
 
 
-def save_checkpoint(
-    path: Path, step: int, backbone: nn.Module, optimizer: Optimizer, identity: Mapping[str, Any]
-) -> None:
+def save_checkpoint(path: Path, step: int, backbone: nn.Module, optimizer: Optimizer, identity: Mapping[str, Any]) -> None:
     """Write the state after ``step`` steps; ``identity`` says which training it belongs to."""
     from safetensors.torch import save
 
@@ -42,9 +40,7 @@ def load_checkpoint(path: Path, backbone: nn.Module, optimizer: Optimizer, ident
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"the checkpoint {path} cannot be read ({error}); remove it to start the training anew"
-        ) from error
+        raise UserError(f"the checkpoint {path} cannot be read ({error}); remove it to start the training anew") from error
     _check(path, metadata, identity)
     backbone.load_state_dict({n.removeprefix("backbone."): t for n, t in tensors.items() if n.startswith("backbone.")})
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -61,9 +57,7 @@ def load_checkpoint(path: Path, backbone: nn.Module, optimizer: Optimizer, ident
 
 def _check(path: Path, metadata: Mapping[str, str], identity: Mapping[str, Any]) -> None:
     if metadata.get("format") != FORMAT:
-        raise UserError(
-            f"{path} has the format {metadata.get('format')!r}; expected {FORMAT!r}: remove it to start anew"
-        )
+        raise UserError(f"{path} has the format {metadata.get('format')!r}; expected {FORMAT!r}: remove it to start anew")
     saved = json.loads(metadata["identity"])
     wanted = json.loads(json.dumps(identity))
     differing = sorted(key for key in saved.keys() | wanted.keys() if saved.get(key) != wanted.get(key))

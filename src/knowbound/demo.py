@@ -69,7 +69,7 @@ def demo_experiments(split: Split, seed: int = 0) -> tuple[Experiment, ...]:
         backbone_name="LeNet",
         objective=Contrastive(margin=10.0, dim=5, rule=BalancedBatches(images=64, outs=32)),
         detector=NearestCentre,
-        training=Training(steps=600, augmentation=Augmentation(shift=1), seed=seed),
+        training=Training(steps=400, augmentation=Augmentation(shift=1), seed=seed),
         conventions=("exact",),
     )
     ml = replace(odm, method="ML", split=split.without_seen_out())

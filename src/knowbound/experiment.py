@@ -57,9 +57,7 @@ class Outcome:
     evidence: Evidence
 
 
-def run(
-    experiment: Experiment, *, checkpoint: Path | None = None, on_step: Callable[[Progress], None] | None = None
-) -> Outcome:
+def run(experiment: Experiment, *, checkpoint: Path | None = None, on_step: Callable[[Progress], None] | None = None) -> Outcome:
     """Train on ``split.train`` and ``split.seen_out``, calibrate on ``split.validation``, judge ``split.test`` and the unseen outs.
 
     checkpoint: where an interrupted training of this very experiment continues from.
@@ -153,9 +151,7 @@ def row_template(experiment: Experiment, trained: Trained, detector: str) -> Res
     )  # fmt: skip
 
 
-def provenance(
-    settings: Mapping[str, Any], data_sha256: Mapping[str, str], hardware: str | None = None
-) -> dict[str, Any]:
+def provenance(settings: Mapping[str, Any], data_sha256: Mapping[str, str], hardware: str | None = None) -> dict[str, Any]:
     """Where a number comes from: version, commit, settings, data hashes, hardware, torch and the date (UTC)."""
     return {
         "version": __version__,
@@ -174,9 +170,7 @@ def commit() -> str | None:
 
     def git(*words: str) -> str | None:
         try:
-            found = subprocess.run(
-                ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10
-            )
+            found = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10)
         except (OSError, subprocess.SubprocessError):
             return None
         return found.stdout.strip()
@@ -187,9 +181,7 @@ def commit() -> str | None:
     return f"{head}+" if head and git("status", "--porcelain", "--untracked-files=no", "--", str(folder)) else head
 
 
-def _judge(
-    boundary: Boundary, source: Source, kind: Kind | None, paths: Mapping[str, tuple[str, ...]] | None
-) -> JudgedSet:
+def _judge(boundary: Boundary, source: Source, kind: Kind | None, paths: Mapping[str, tuple[str, ...]] | None) -> JudgedSet:
     judgement = boundary.judge_source(source)
     return JudgedSet(
         name=source.name, kind=kind, images=_as_uint8(source), labels=source.labels, embeddings=judgement.embeddings,

@@ -1,5 +1,6 @@
 """Writing files so that nothing is ever left half-written."""
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -21,7 +22,8 @@ def replace_file(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise UserError(cannot_write(path, error)) from error
 
 

@@ -120,9 +120,7 @@ def _parquet(path: Path) -> Iterator[Writer]:
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
     except ImportError as error:
-        raise UserError(
-            f"{path} needs pyarrow, which is not installed; pip install 'knowbound[parquet]', or write .csv"
-        ) from error
+        raise UserError(f"{path} needs pyarrow, which is not installed; pip install 'knowbound[parquet]', or write .csv") from error
     numbers = {"score", "threshold"}
     schema = pa.schema([(name, pa.float64() if name in numbers else pa.string()) for name in COLUMNS.values()])
     waiting: list[dict[str, Any]] = []

@@ -165,12 +165,7 @@ def train(
             done = step + 1
             if on_step:
                 on_step(Progress(done, training.steps, loss, images / (time.perf_counter() - started)))
-            if (
-                checkpoint
-                and accelerator.is_main_process
-                and done % training.checkpoint_every == 0
-                and done < training.steps
-            ):
+            if checkpoint and accelerator.is_main_process and done % training.checkpoint_every == 0 and done < training.steps:
                 save_checkpoint(checkpoint, done, backbone, optimizer, identity)
     backbone.eval()
     return Trained(time.perf_counter() - started, images, loss, precision, describe_hardware(device))

@@ -36,9 +36,7 @@ class WideResNet(nn.Module):
     def __init__(self, dim: int, *, depth: int = 16, widen: int = 2, channels: int = 3) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
-            raise ValueError(
-                f"a wide residual network of depth {depth} was asked for; expected 6n + 4, such as 16 or 28"
-            )
+            raise ValueError(f"a wide residual network of depth {depth} was asked for; expected 6n + 4, such as 16 or 28")
         self.settings: dict[str, Any] = {"dim": dim, "depth": depth, "widen": widen, "channels": channels}
         blocks, widths = (depth - 4) // 6, (16 * widen, 32 * widen, 64 * widen)
         self.conv = nn.Conv2d(channels, 16, 3, padding=1, bias=False)

@@ -56,9 +56,7 @@ def _affine(images: Tensor, rule: Augmentation, generator: torch.Generator) -> T
     x, y = _uniform(batch, 2 * rule.shift / width, generator), _uniform(batch, 2 * rule.shift / height, generator)
     sine, cosine = torch.sin(angle) * size, torch.cos(angle) * size
     ratio = height / width  # the grid's unit is half an image side, so a turn of an oblong image needs it
-    matrix = torch.stack(
-        [torch.stack([cosine, -sine * ratio, x], 1), torch.stack([sine / ratio, cosine, y], 1)], dim=1
-    ).to(images)
+    matrix = torch.stack([torch.stack([cosine, -sine * ratio, x], 1), torch.stack([sine / ratio, cosine, y], 1)], dim=1).to(images)
     grid = affine_grid(matrix, list(images.shape), align_corners=False)
     return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 

@@ -29,9 +29,7 @@ BATCHES: Mapping[str, tuple[str, ...]] = {
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def read_cifar10(
-    root: Path, part: Literal["train", "test"], *, download: bool = False, progress: Progress | None = None
-) -> Source:
+def read_cifar10(root: Path, part: Literal["train", "test"], *, download: bool = False, progress: Progress | None = None) -> Source:
     """Photographs of ten things, (N, 3, 32, 32) uint8 RGB; officially 50,000 train and 10,000 test images.
 
     root: the folder ``cifar-10-batches-py``, a folder with it or with ``cifar10/`` in it, or the official
@@ -175,7 +173,6 @@ class _OfficialUnpickler(pickle.Unpickler):
         """The stand-in for a global that the official files use.  Raises UserError for any other."""
         if (module, name) not in _STAND_INS:
             raise UserError(
-                f"{self._what} asks to run {module}.{name}, which no official file does; knowbound refuses to read it: "
-                f"{AGAIN}"
+                f"{self._what} asks to run {module}.{name}, which no official file does; knowbound refuses to read it: {AGAIN}"
             )
         return _STAND_INS[module, name]

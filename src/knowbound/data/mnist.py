@@ -37,9 +37,7 @@ FILES: Mapping[str, tuple[RemoteFile, RemoteFile]] = {
 """Images and labels of each part."""
 
 
-def read_mnist(
-    root: Path, part: Literal["train", "test"], *, download: bool = False, progress: Progress | None = None
-) -> Source:
+def read_mnist(root: Path, part: Literal["train", "test"], *, download: bool = False, progress: Progress | None = None) -> Source:
     """Handwritten digits, (N, 1, 28, 28) uint8, class names "0".."9"; officially 60,000 train and 10,000 test images.
 
     root: the folder of the four official files, packed or unpacked, or a folder with ``mnist/`` or ``MNIST/raw/`` in

@@ -14,9 +14,7 @@ from knowbound.labels import OUT
 LARGEST = 4  # times the patch's size: beyond that a patch is mostly smooth
 
 
-def photograph_patches(
-    photographs: Sequence[NDArray[np.uint8]], count: int, size: int, rng: np.random.Generator
-) -> Source:
+def photograph_patches(photographs: Sequence[NDArray[np.uint8]], count: int, size: int, rng: np.random.Generator) -> Source:
     """``count`` patches, (count, 3, size, size) uint8, every label ``OUT``.
 
     Each is a square from a random place of a random photograph, its side drawn from size..4 size pixels (as far as the

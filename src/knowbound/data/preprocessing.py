@@ -59,9 +59,7 @@ class Preprocessing:
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
         """The settings read back.  Raises ValueError for a resampling this version does not know."""
         if values.get("resampling") != "antialiased bilinear":
-            raise ValueError(
-                f"resampling {values.get('resampling')!r} is unknown; this version has 'antialiased bilinear'"
-            )
+            raise ValueError(f"resampling {values.get('resampling')!r} is unknown; this version has 'antialiased bilinear'")
         return cls(values["height"], values["width"], values["channels"])
 
 

@@ -74,9 +74,7 @@ def _count_pairs(labels: Tensor) -> int:
 def _pull(x: Tensor, labels: Tensor, gradient: Tensor | None) -> Tensor:
     """Sum of D^2 over same-class pairs, in closed form; the gradient of half that sum is added to ``gradient``."""
     inside = labels >= 0
-    group = torch.where(
-        inside, labels, labels.max().clamp(min=0) + 1
-    )  # out images in a group of their own, left out below
+    group = torch.where(inside, labels, labels.max().clamp(min=0) + 1)  # out images in a group of their own, left out below
     count = torch.bincount(group).to(x.dtype)
     sums = torch.zeros((len(count), x.shape[1]), dtype=x.dtype, device=x.device).index_add_(0, group, x)
     from_mean = (x - (sums / count.clamp(min=1)[:, None])[group]) * inside[:, None]

@@ -68,9 +68,7 @@ class _Balanced:
         rng = np.random.default_rng([self.seed, step])
         count = max(1, min(len(self.classes), self.rule.images // self.rule.per_class))
         chosen = rng.choice(len(self.classes), count, replace=False)
-        picked = [
-            draw(self.classes[c], n, rng) for c, n in zip(chosen, shares(self.rule.images, count, step), strict=True)
-        ]
+        picked = [draw(self.classes[c], n, rng) for c, n in zip(chosen, shares(self.rule.images, count, step), strict=True)]
         if self.out_sets:
             parts = shares(self.rule.outs, len(self.out_sets), step)
             picked += [draw(group, n, rng) for group, n in zip(self.out_sets, parts, strict=True)]
@@ -94,9 +92,7 @@ class AuthorsBatches:
         """The batches for these labels.  Raises UserError unless there are two classes to form pairs from."""
         classes, outs = group_indices(labels)
         if len(classes) < 2:
-            raise UserError(
-                f"pairs of images were asked for, but there is {len(classes)} class; expected at least two classes"
-            )
+            raise UserError(f"pairs of images were asked for, but there is {len(classes)} class; expected at least two classes")
         return _Authors(self, labels, classes, outs, seed)
 
 
