@@ -60,7 +60,7 @@ def test_picture_of_an_unknown_kind_and_without_matplotlib(tmp_path: Path, monke
         embedding_figure(tmp_path / "figure.docx", [evidence()])
     with pytest.raises(ValueError, match="at least one"):
         embedding_figure(tmp_path / "figure.png", [])
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(UserError, match=r"knowbound\[figures\]"):
         embedding_figure(tmp_path / "figure.png", [evidence()])
 
@@ -74,3 +74,10 @@ def test_page_has_a_view_per_cell_and_no_network(tmp_path: Path) -> None:
     assert not page.values("src") + page.values("href")
     assert all(len(plot["data"][-1]["x"]) <= 20 for plot in page.plots.values())
     assert EVIL in page.text
+
+
+def test_the_callers_windows_of_matplotlib_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib
+
+    monkeypatch.setattr(matplotlib, "use", lambda backend: pytest.fail(f"switched to {backend}"))
+    embedding_figure(tmp_path / "figure.png", [evidence()])

@@ -13,7 +13,7 @@ from knowbound.files import replace_file
 from knowbound.labels import Kind
 from knowbound.report.evidence import Evidence, JudgedSet
 from knowbound.report.page import script_json, write_template
-from knowbound.report.plots import Figure, coordinates
+from knowbound.report.plots import Figure, coordinates, plain
 from knowbound.report.projection import Array, Projection, sample, softmax
 
 if TYPE_CHECKING:
@@ -65,10 +65,7 @@ def embedding_figure(path: Path, evidence: Sequence[Evidence], *, title: str = "
     Raises UserError where matplotlib is not installed or the picture cannot be written, ValueError without any evidence.
     """
     try:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib.figure import Figure as NewDrawing
+        from matplotlib.figure import Figure as NewDrawing  # no pyplot: the caller's windows stay as they are
     except ImportError as error:
         raise UserError("pictures need matplotlib, which is not installed; run: pip install 'knowbound[figures]'") from error
     import io
@@ -162,16 +159,26 @@ def _draw_grid(drawing: "Drawing", rows: tuple[tuple[GridCell, ...], ...], width
                 axes.text2D(-0.12, 0.5, cell.method, transform=axes.transAxes, rotation=90, fontsize=12, weight="bold", va="center")
     height = drawing.get_figheight()
     drawing.subplots_adjust(
-        left=0.03, right=0.985, bottom=0.03, top=1 - (0.75 if title else 0.35) / height, wspace=0.06, hspace=0.1
+        left=0.03, right=0.985, bottom=0.4 / height, top=1 - (0.75 if title else 0.35) / height, wspace=0.06, hspace=0.1
     )
+    _draw_key(drawing, rows[0][0])
     if title:
         drawing.suptitle(title, fontsize=13, y=1 - 0.12 / height, va="top")
+
+
+def _draw_key(drawing: "Drawing", cell: GridCell) -> None:
+    """Which colour is which class; an out set is the only one of its column and needs no entry."""
+    from matplotlib.lines import Line2D
+
+    if len(cell.clouds) <= len(MORE_CLASSES):
+        marks = [Line2D([], [], color=cloud.colour, marker="o", linestyle="", label=cloud.name) for cloud in cell.clouds]
+        drawing.legend(handles=marks, loc="lower center", ncols=len(marks), frameon=False, fontsize=10, handletextpad=0.1)
 
 
 def _view(cell: GridCell, element_id: str) -> dict[str, Any]:
     traces: list[Figure] = [
         {
-            "type": "scatter3d", "mode": "markers", "name": cloud.name, "meta": cloud.name, **coordinates(cloud.points),
+            "type": "scatter3d", "mode": "markers", "name": cloud.name, "meta": plain(cloud.name), **coordinates(cloud.points),
             "hovertemplate": "%{meta}<extra></extra>",
             "marker": {
                 "size": 2 if cloud.faded else 3, "color": cloud.colour, "opacity": 0.25 if cloud.faded else 0.8,
@@ -181,7 +188,7 @@ def _view(cell: GridCell, element_id: str) -> dict[str, Any]:
         for cloud in cell.clouds
     ]  # fmt: skip
     scene: Figure = {f"{axis}axis": {"title": {"text": ""}} for axis in "xyz"}
-    layout = {"showlegend": False, "scene": {**scene, "aspectmode": "cube", "camera": {"eye": {"x": 1.15, "y": 1.15, "z": 0.8}}}}
+    layout = {"showlegend": False, "scene": {**scene, "aspectmode": "cube", "camera": {"eye": {"x": 1.4, "y": 1.4, "z": 1.0}}}}
     names = ", ".join(cloud.name for cloud in cell.clouds)
     return {
         "id": element_id,

@@ -89,7 +89,7 @@ def embedding_scene(evidence: Evidence, project: Projection, max_points: int) ->
     colours, symbols = cycle(OUT_COLOURS), cycle(OUT_SYMBOLS)
     for out, colour, symbol in zip(evidence.out_sets, colours, symbols, strict=False):
         chosen = sample(len(out.scores), max_points, rng)
-        traces.append(_points(evidence, out, project, chosen, _set_name(out), colour, symbol))
+        traces.append(_points(evidence, out, project, chosen, f"{out.name} ({out.kind})", colour, symbol))
     if evidence.centres is not None and len(evidence.centres):
         traces.append(_centres(evidence, project))
     titles = ("component 1", "component 2", "component 3") if len(project.mean) > 3 else ("x", "y", "z")
@@ -139,13 +139,13 @@ def _points(
 ) -> Figure:
     texts = [
         f"{judged.decisions[i]}, score {judged.scores[i]:.4g}<br>"
-        + (f"class {_plain(class_name(evidence, int(judged.labels[i])))}, " if judged.labels[i] >= 0 else "")
-        + f"nearest {_plain(class_name(evidence, int(judged.nearest[i])))}"
+        + (f"class {plain(class_name(evidence, int(judged.labels[i])))}, " if judged.labels[i] >= 0 else "")
+        + f"nearest {plain(class_name(evidence, int(judged.nearest[i])))}"
         for i in chosen
     ]
     size = OUT_SYMBOLS.get(symbol, 3)
     return {
-        "type": "scatter3d", "mode": "markers", "name": _plain(name), **coordinates(project(judged.embeddings[chosen])),
+        "type": "scatter3d", "mode": "markers", "name": plain(name), **coordinates(project(judged.embeddings[chosen])),
         "text": texts, "meta": _set_name(judged), "hovertemplate": "<b>%{meta}</b><br>%{text}<extra></extra>",
         "marker": {"size": size, "color": colour, "symbol": symbol, "opacity": 0.8, "line": {"width": 0}},
     }  # fmt: skip
@@ -164,10 +164,10 @@ def _centres(evidence: Evidence, project: Projection) -> Figure:
 
 
 def _set_name(judged: JudgedSet) -> str:
-    return f"{_plain(judged.name)} ({judged.kind})" if judged.kind else f"{_plain(judged.name)} (in, test)"
+    return f"{plain(judged.name)} ({judged.kind})" if judged.kind else f"{plain(judged.name)} (in, test)"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text for plotly, which reads a few HTML tags in names: ``<b>`` must stay what it is."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
