@@ -1,0 +1,133 @@
+"""The command line as a user meets it: what it prints, what it writes, and its exit codes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from knowbound.cli import main
+from tests.samples import blobs, write_folder
+
+FIT = ("--size", "16", "--steps", "30", "--precision", "float32")
+
+
+def knowbound(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from knowbound.cli import main; main()", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=None)
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of known classes with a bad file, outliers, test images, novelties, noise, and a model fitted on them."""
+    root = tmp_path_factory.mktemp("cli")
+    write_folder(root / "known", blobs(per_class=40))
+    (root / "known" / "place 0" / "broken.png").write_bytes(b"\x89PNG nothing")
+    write_folder(root / "outs", blobs(per_class=40, first=3, classes=1).without_labels())
+    write_folder(root / "test", blobs(per_class=15, seed=9))
+    write_folder(root / "new", blobs(per_class=20, seed=9, first=4, classes=1).without_labels())
+    (root / "noise").mkdir()
+    for index in range(20):
+        Image.effect_noise((16, 16), 200).save(root / "noise" / f"{index}.png")
+    done = knowbound("fit", root / "known", "--outliers", root / "outs", "-o", root / "model", *FIT)
+    assert done.returncode == 0, done.stderr
+    assert "120 images of 3 classes, 40 outliers" in done.stdout
+    assert one_line(done.stderr).count("broken.png") == 1
+    return root
+
+
+def test_help_teaches_by_example() -> None:
+    assert "known (and which class), novelty or anomaly" in one_line(knowbound("--help").stdout)
+    for command in ("demo", "fit", "predict", "evaluate"):
+        text = knowbound(command, "--help").stdout
+        assert "Example" in text
+        assert f"knowbound {command}" in text
+
+
+def test_predict_on_the_terminal_and_into_a_table(place: Path) -> None:
+    shown = knowbound("predict", place / "model", place / "test" / "place 0" / "0.png")
+    assert shown.returncode == 0, shown.stderr
+    assert "place 0" in shown.stdout
+    assert "1 files: " in shown.stderr
+    done = knowbound("predict", place / "model", place / "known", place / "noise", "-o", place / "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (place / "out.jsonl").read_text().splitlines()]
+    assert len(rows) == 121 + 20
+    broken = [row for row in rows if row["error"]]
+    assert [Path(row["path"]).name for row in broken] == ["broken.png"]
+    assert sum(row["verdict"] == "known" for row in rows[:121]) > 80
+    assert sum(row["verdict"] == "anomaly" for row in rows[121:]) > 15
+    assert "1 that could not be read" in done.stdout
+
+
+def test_evaluate_writes_rows_and_a_report(place: Path) -> None:
+    named = ("--novelty", f"new={place / 'new'}", "--anomaly", f"noise={place / 'noise'}")
+    done = knowbound("evaluate", place / "model", "--known", place / "test", *named, "-o", place / "report")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (place / "report" / "rows.jsonl").read_text().splitlines()]
+    assert {(row["out_dist"], row["kind"], row["convention"]) for row in rows} == {
+        (name, kind, convention)
+        for name, kind in (("new", "novelty"), ("noise", "anomaly"))
+        for convention in ("exact", "seed", "odin", "ccag", "openood")
+    }
+    assert all((row["n_in"], row["n_out"]) == (45, 20) for row in rows)
+    assert rows[0]["provenance"]["data_sha256"].keys() == {"known", "new", "noise"}
+    assert "<html" in (place / "report" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("fit", "{}/missing", "-o", "{}/m"), "does not exist"),
+        (("fit", "{}/known", "-o", "{}/model"), "there is a model in"),
+        (("fit", "{}/known", "-o", "{}/m", "--objective", "odm"), "asked for without outliers"),
+        (("fit", "{}/noise", "-o", "{}/m"), "class"),
+        (("fit", "{}/known", "-o", "{}/known/place 0/0.png/m", *FIT), "cannot be written"),
+        (("predict", "{}/outs", "{}/test"), "there is no model in"),
+        (("predict", "{}/model", "{}/missing.png"), "does not exist"),
+        (("predict", "{}/model", "{}/test", "-o", "{}/out.xlsx"), "expected .csv, .jsonl, .parquet"),
+        (("evaluate", "{}/model", "--known", "{}/test", "-o", "{}/r"), "no folder of novelties or anomalies"),
+        (("evaluate", "{}/model", "--known", "{}/test", "--novelty", "{}/new", "-o", "{}/r"), "expected NAME=DIR"),
+        (("evaluate", "{}/model", "--known", "{}", "--novelty", "a={}/new", "-o", "{}/r"), "which the model does not know"),
+        (("reproduce", "table3", "--data", "{}/missing", "--results", "{}/r"), "--download"),
+    ],
+)  # fmt: skip
+def test_a_users_mistake_is_one_sentence_and_exit_code_2(
+    words: Sequence[str], message: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["knowbound", *(word.format(place) for word in words)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    errors = capsys.readouterr().err
+    assert "Traceback" not in errors
+    assert message in one_line(errors)
+
+
+def test_resume_after_sigkill_gives_the_model_of_an_uninterrupted_run(place: Path) -> None:
+    arguments = ("fit", place / "known", "-o", place / "killed", "--size", "16", "--steps", "400", "--precision", "float32")
+    whole = ("fit", place / "known", "-o", place / "whole", *arguments[4:])
+    assert knowbound(*whole).returncode == 0
+    command = [sys.executable, "-c", "from knowbound.cli import main; main()", *map(str, arguments)]
+    for _ in range(2):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        checkpoint = place / "killed" / "checkpoint.safetensors"
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        while process.poll() is None and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before):
+            pass
+        process.kill()
+        process.wait()
+        command = [*command[:3], *map(str, arguments), "--resume"]
+    assert knowbound(*arguments, "--resume").returncode == 0
+    for name in ("model.safetensors",):
+        assert (place / "killed" / name).read_bytes() == (place / "whole" / name).read_bytes()
+    again = knowbound(*arguments, "--resume")
+    assert again.returncode == 0
+    assert "finished already" in again.stdout
