@@ -4,5 +4,6 @@ from knowbound.detectors.detector import Detector as Detector
 from knowbound.detectors.likeness import Likeness as Likeness
 from knowbound.detectors.max_softmax import MaxSoftmax as MaxSoftmax
 from knowbound.detectors.nearest_centre import NearestCentre as NearestCentre
+from knowbound.detectors.odin import Odin as Odin
 
-DETECTORS = {"max_softmax": MaxSoftmax, "nearest_centre": NearestCentre}
+DETECTORS = {"max_softmax": MaxSoftmax, "nearest_centre": NearestCentre, "odin": Odin}

@@ -6,6 +6,15 @@ import torch
 from torch import Tensor, nn
 
 
+def minus_log_max_softmax(logits: Tensor) -> Tensor:
+    """Logits (N, C) -> (N,) float64, -log of the largest softmax probability; differentiable."""
+    logits = logits.double()
+    # log sum exp(z - max z) keeps what is left of 1 - p down to 1e-308, where log_softmax rounds to 0
+    top, index = logits.max(dim=1, keepdim=True)
+    others = torch.exp(logits - top).scatter(1, index, 0.0).sum(dim=1)
+    return torch.log1p(others)
+
+
 class MaxSoftmax(nn.Module):
     """Scores an image by -log of its largest softmax probability, 0..log C.
 
@@ -31,11 +40,7 @@ class MaxSoftmax(nn.Module):
 
     def score(self, embeddings: Tensor) -> Tensor:
         """Logits (N, C) -> (N,) float64, -log max softmax."""
-        logits = embeddings.double()
-        # log sum exp(z - max z) keeps what is left of 1 - p down to 1e-308, where log_softmax rounds to 0
-        top, index = logits.max(dim=1, keepdim=True)
-        others = torch.exp(logits - top).scatter(1, index, 0.0).sum(dim=1)
-        return torch.log1p(others)
+        return minus_log_max_softmax(embeddings)
 
     def classify(self, embeddings: Tensor) -> Tensor:
         """Logits (N, C) -> (N,) index of the largest."""

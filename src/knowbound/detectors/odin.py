@@ -1,0 +1,80 @@
+"""ODIN (Liang, Li and Srikant, ICLR 2018): max softmax with a temperature, after a small step of the image."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from knowbound.detectors.max_softmax import MaxSoftmax, minus_log_max_softmax
+
+CHUNK = 64
+"""Images whose activations are kept at once for the gradient: about 3 GB for WRN-28-10."""
+
+
+def gradient_sign(backbone: nn.Module, images: Tensor, temperature: float) -> Tensor:
+    """(N, C, H, W) of +1 and -1: the sign of the gradient, with respect to the images, of -log max softmax(logits / T).
+
+    That is the cross-entropy towards the predicted class.  A gradient of 0 counts as +1, as in the authors' program.
+    The backbone must be in evaluation mode; its parameters get no gradient.
+    """
+    parts = [_gradient(backbone, part, temperature) for part in images.split(CHUNK)]
+    return torch.where(torch.cat(parts) >= 0, 1.0, -1.0).to(images.dtype) if parts else images
+
+
+def _gradient(backbone: nn.Module, images: Tensor, temperature: float) -> Tensor:
+    with torch.inference_mode(False), torch.enable_grad():
+        moved = images.detach().clone().requires_grad_()
+        loss = minus_log_max_softmax(backbone(moved) / temperature).sum()
+        (gradient,) = torch.autograd.grad(loss, moved)
+    return gradient
+
+
+class Odin(nn.Module):
+    """Scores an image by -log max softmax(logits / T), after moving it by -epsilon times the sign of the gradient.
+
+    temperature: T; epsilon: the step, in units of images in [0, 1].  The authors' program works on normalised images
+    x' = (x - mean) / std and divides the step by each channel's std: x' - epsilon / std * sign.  As x = mean + std * x',
+    and the sign is the same for both, this is a step of exactly epsilon in [0, 1].  Our backbones normalise inside, so
+    nothing is divided here.  channel_std: for networks whose images come normalised from outside: the std of each
+    channel, and the step is epsilon / std.  Nothing is clipped after the step.
+
+    Raises ValueError for a temperature or std that is not above 0, and a negative epsilon.
+    """
+
+    def __init__(self, temperature: float = 1000.0, epsilon: float = 0.0014, channel_std: Sequence[float] | None = None) -> None:
+        super().__init__()
+        if not temperature > 0 or not epsilon >= 0:
+            raise ValueError(f"ODIN was given the temperature {temperature} and epsilon {epsilon}; expected above 0 and at least 0")
+        if channel_std is not None and not all(std > 0 for std in channel_std):
+            raise ValueError(f"ODIN was given the channel std {tuple(channel_std)}; expected values above 0, one for each channel")
+        self.settings: dict[str, Any] = {
+            "temperature": temperature, "epsilon": epsilon, "channel_std": None if channel_std is None else list(channel_std),
+        }  # fmt: skip
+        self.temperature, self.epsilon = temperature, epsilon
+        self.softmax = MaxSoftmax()
+
+    def prepare(self, backbone: nn.Module, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) -> the moved images.  The backbone gives logits and is in evaluation mode."""
+        if self.epsilon == 0:
+            return images
+        return images - self._step(images) * gradient_sign(backbone, images, self.temperature)
+
+    def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
+        """Nothing to learn; notes that logits (N, C) have one column for each class.  Raises ValueError if they do not."""
+        self.softmax.fit(embeddings, labels)
+        return self
+
+    def score(self, embeddings: Tensor) -> Tensor:
+        """Logits (N, C) of moved images -> (N,) float64, -log max softmax(logits / T)."""
+        return minus_log_max_softmax(embeddings.double() / self.temperature)
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        """Logits (N, C) of moved images -> (N,) index of the largest."""
+        return embeddings.argmax(dim=1)
+
+    def _step(self, images: Tensor) -> Tensor:
+        std = self.settings["channel_std"] or [1.0] * images.shape[1]
+        if len(std) != images.shape[1]:
+            raise ValueError(f"images of {images.shape[1]} channels came with {len(std)} values of channel std; expected as many")
+        return self.epsilon / images.new_tensor(std).view(1, -1, 1, 1)
