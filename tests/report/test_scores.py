@@ -84,10 +84,43 @@ def test_bins_against_a_loop() -> None:
     assert counted.edges[[0, -1]].tolist() == [scores.min(), scores.max()]
 
 
-def test_far_scores_do_not_hide_the_threshold() -> None:
-    ins, outs = RNG.uniform(0, 1, 500), RNG.uniform(1e5, 1e6, 500)
+@pytest.mark.parametrize(("share", "logarithmic"), [(0.05, False), (0.5, True)])
+def test_far_scores_do_not_hide_the_threshold(share: float, logarithmic: bool) -> None:
+    far = int(1000 * share)
+    ins, outs = RNG.uniform(0, 1, 1000 - far), RNG.uniform(1e5, 1e6, far)
     counted = histogram([ins, outs], 0.9)
-    low, high = counted.edges[[0, -1]]
-    assert (0.9 - low) / (high - low) > 0.05
-    assert counted.above == 500
-    assert counted.counts[1][-1] == 500
+    assert counted.logarithmic == logarithmic
+    low, threshold, high = (np.log10 if logarithmic else np.array)([counted.edges[0], 0.9, counted.edges[-1]])
+    assert 0.05 < (threshold - low) / (high - low) < 0.95
+    assert counted.above == (0 if logarithmic else far)
+    assert counted.counts[1][counted.edges[:-1] > 1.0].sum() == far
+
+
+def test_scores_over_decades_get_logarithmic_bins_that_leave_out_little() -> None:
+    """As under the max-softmax: the threshold at a thousandth of what most out images score."""
+    ins, outs = 10 ** RNG.uniform(-7, -3, 300), 10 ** RNG.uniform(-2, 0, 700)
+    outs[:5] = 0.0
+    counted = histogram([ins, outs], 1e-3, bins=40)
+    assert counted.logarithmic
+    assert np.diff(np.log10(counted.edges)) == pytest.approx(np.full(40, np.log10(counted.edges[-1] / counted.edges[0]) / 40))
+    assert counted.edges[0] < 1e-3 < counted.edges[-1] == pytest.approx(outs.max())
+    assert [int(counts.sum()) for counts in counted.counts] == [300, 700]
+    assert counted.above <= 1
+    assert counted.below < 15
+    for counts, scores in zip(counted.counts, (ins, outs), strict=True):
+        for left, right, count in list(zip(counted.edges[:-1], counted.edges[1:], counts, strict=True))[1:-1]:
+            assert count == sum(left <= score < right for score in scores)
+
+
+@pytest.mark.parametrize(
+    ("ins", "outs", "threshold"),
+    [
+        (RNG.normal(1, 0.1, 300), RNG.normal(5, 1, 300), 1.2),  # nothing is left out
+        (RNG.uniform(0, 1, 990), np.full(10, 1e9), 1.0),  # a few far scores
+        (RNG.normal(0, 1, 300), RNG.normal(900, 1, 300), 2.0),  # negative scores have no logarithm
+    ],
+)
+def test_other_scores_get_equal_bins(ins: NDArray[np.float64], outs: NDArray[np.float64], threshold: float) -> None:
+    counted = histogram([ins, outs], threshold)
+    assert not counted.logarithmic
+    assert np.diff(counted.edges) == pytest.approx(np.full(len(counted.edges) - 1, np.diff(counted.edges)[0]))

@@ -187,7 +187,8 @@ def _scores_caption(counted: Histogram) -> str:
     if counted.below:
         clipped.append(f"{counted.below:,} scores below {number(counted.edges[0])} are counted in the first bar")
     note = " The range is cut so that far scores do not hide the rest: " + " and ".join(clipped) + "." if clipped else ""
-    return f"Number of images per score, all sets in the same bars. The dashed vertical line is the threshold.{note}"
+    scale = " The score axis is logarithmic." if counted.logarithmic else ""
+    return f"Number of images per score, all sets in the same bars. The dashed vertical line is the threshold.{scale}{note}"
 
 
 def _none_accepted(evidence: Evidence) -> str:

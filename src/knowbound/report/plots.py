@@ -45,11 +45,13 @@ def histogram_figure(evidence: Evidence, counted: Histogram) -> Figure:
         "xaxis": {"title": {"text": "score (higher = further out)"}, "range": _rounded(counted.edges[[0, -1]])},
         "yaxis": {"title": {"text": "images"}, "rangemode": "tozero"},
     }
+    at = evidence.threshold  # plotly wants a line on a logarithmic axis where it is, its range and its labels in powers of ten
+    if counted.logarithmic:
+        layout["xaxis"] |= {"type": "log", "range": np.log10(counted.edges[[0, -1]]).tolist(), "exponentformat": "power"}
+        at = float(np.log10(at))
     if np.isfinite(evidence.threshold):
         layout["shapes"] = [{"type": "line", "x0": evidence.threshold, "x1": evidence.threshold, "yref": "paper", "y0": 0, "y1": 1}]
-        layout["annotations"] = [
-            {"text": "known ← threshold", "x": evidence.threshold, "yref": "paper", "y": 1, "yanchor": "bottom"}
-        ]
+        layout["annotations"] = [{"text": "known ← threshold", "x": at, "yref": "paper", "y": 1, "yanchor": "bottom"}]
     return {"data": traces, "layout": layout}
 
 

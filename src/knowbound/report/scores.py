@@ -10,6 +10,9 @@ Scores = NDArray[np.float64]
 HIGH_QUANTILE = 0.995
 FURTHEST = 12.0
 """No range reaches further than this many times the distance from the lowest score to the threshold."""
+MOST_OUTSIDE = 0.1
+"""With a larger share of the scores outside of that range (as under the max-softmax, which spans decades) bins are logarithmic."""
+DECADES = 9.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,22 +27,31 @@ class Histogram:
     """How many scores lie below the range, all sets together (or are not numbers)."""
     above: int
     """How many scores lie above it."""
+    logarithmic: bool = False
+    """Whether the bins are equally wide in the logarithm of the score."""
 
 
 def histogram(sets: Sequence[Scores], threshold: float, bins: int = 80) -> Histogram:
     """Counts in bins shared by all sets; the first set is the in-distribution one.
 
     The range ends at a high quantile of all scores, and before that where it would squeeze the threshold against the left edge:
-    a few huge scores must not hide everything else.
+    a few huge scores must not hide everything else.  Where that would leave out more than a tenth of all scores, the bins are
+    logarithmic instead and the range covers all but the smallest scores.
     """
     pooled = np.concatenate([np.asarray(s, dtype=np.float64) for s in sets]) if sets else np.empty(0)
     low, high = _range(pooled, np.asarray(sets[0]) if sets else pooled, threshold)
-    edges = np.linspace(low, high, bins + 1)
+    logarithmic = bool(np.mean(pooled > high) > MOST_OUTSIDE) if len(pooled) else False
+    if logarithmic:
+        wide = _decades(pooled, threshold)
+        logarithmic = wide is not None
+        low, high = wide or (low, high)
+    edges = np.geomspace(low, high, bins + 1) if logarithmic else np.linspace(low, high, bins + 1)
+    low, high = float(edges[0]), float(edges[-1])  # the logarithm may round the ends
     counts = []
     for scores in sets:
         inside = np.clip(np.nan_to_num(scores, nan=low, posinf=high, neginf=low), low, high)
         counts.append(np.histogram(inside, bins=edges)[0].astype(np.int64))
-    return Histogram(edges, tuple(counts), int(np.sum(~(pooled >= low))), int(np.sum(pooled > high)))
+    return Histogram(edges, tuple(counts), int(np.sum(~(pooled >= low))), int(np.sum(pooled > high)), logarithmic)
 
 
 def roc_curve(in_scores: Scores, out_scores: Scores) -> tuple[Scores, Scores]:
@@ -68,6 +80,17 @@ def thin(x: Scores, y: Scores, at_most: int) -> tuple[Scores, Scores]:
     wanted = np.linspace(along[0], along[-1], at_most)
     chosen = np.unique(np.clip(np.searchsorted(along, wanted), 0, len(x) - 1))
     return x[chosen], y[chosen]
+
+
+def _decades(pooled: Scores, threshold: float) -> tuple[float, float] | None:
+    """A range for logarithmic bins, or None if the threshold or the scores are not above 0."""
+    finite = pooled[np.isfinite(pooled)]
+    positive = finite[finite > 0]
+    if (finite < 0).any() or not len(positive) or not 0 < threshold < np.inf:
+        return None
+    high = max(float(positive.max()), 2 * threshold)
+    low = min(float(np.quantile(positive, 1 - HIGH_QUANTILE)), threshold / 2)
+    return max(low, min(high / 10**DECADES, threshold / 2)), high
 
 
 def _range(pooled: Scores, in_scores: Scores, threshold: float) -> tuple[float, float]:
