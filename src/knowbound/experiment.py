@@ -46,6 +46,8 @@ class Experiment:
     conventions: tuple[str, ...] = ("exact", "seed")
     note: Mapping[str, Any] = field(default_factory=dict)
     """Anything else worth storing with the rows."""
+    tune: Callable[[nn.Module, Split], tuple[Detector, Mapping[str, Any]]] | None = None
+    """If given, what makes the detector in place of ``detector``: from the trained backbone, with what to add to the note."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +72,22 @@ def run(experiment: Experiment, *, checkpoint: Path | None = None, on_step: Call
         backbone, split.train, outs, experiment.objective, experiment.training,
         checkpoint=checkpoint, resume=checkpoint is not None, on_step=on_step,
     )  # fmt: skip
-    channels, height, width = split.train.image_shape
-    boundary = Boundary(
-        backbone, experiment.detector(), Preprocessing(height, width, channels), split.train.class_names,
-        acceptance=experiment.acceptance,
-    )  # fmt: skip
-    boundary.learn(split.train).calibrate(split.validation)
+    detector, note = experiment.tune(backbone, split) if experiment.tune else (experiment.detector(), {})
+    experiment = replace(experiment, note={**experiment.note, **note})
+    boundary = calibrated(experiment, backbone, detector)
     rows = row_template(experiment, trained, type(boundary.detector).__name__)
     evidence = judge_sets(boundary, split.test, split.unseen_out, rows, experiment.conventions)
     return Outcome(boundary, trained, evidence)
+
+
+def calibrated(experiment: Experiment, backbone: nn.Module, detector: Detector) -> Boundary:
+    """The boundary of a trained backbone: the detector learns from ``split.train``, the threshold from ``split.validation``."""
+    split = experiment.split
+    channels, height, width = split.train.image_shape
+    boundary = Boundary(
+        backbone, detector, Preprocessing(height, width, channels), split.train.class_names, acceptance=experiment.acceptance
+    )
+    return boundary.learn(split.train).calibrate(split.validation)
 
 
 def judge_sets(
