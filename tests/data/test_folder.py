@@ -78,7 +78,7 @@ def zoo(tmp_path: Path) -> Path:
 
 
 EXPECTED = {
-    "png_named.jpg": (True, "^named .jpg but is a PNG$"),
+    "png_named.jpg": (True, "^named .jpg but holds a PNG$"),
     "animated.gif": (True, "^animated: only its first of 3 frames is used$"),
     "empty.png": (False, "^empty: the file has 0 bytes$"),
     "text.png": (False, "^not a picture"),
@@ -181,8 +181,11 @@ def test_classes_come_in_natural_order_and_files_sorted(tmp_path: Path) -> None:
         Image.fromarray(RGB).save(tmp_path / name)
     read = read_folder(tmp_path, SHAPE, classes=True)
     assert read.source.class_names == ("9", "10", "Sign 1")
-    assert [str(p.relative_to(tmp_path)) for p in list_files(tmp_path)] == ["10/b.png", "9/a.png", "9/x/c.png", "Sign 1/a.png"]
-    assert read.source.labels.tolist() == [1, 0, 0, 2]
+    assert [str(p.relative_to(tmp_path)) for p in list_files(tmp_path)] == ["9/a.png", "9/x/c.png", "10/b.png", "Sign 1/a.png"]
+    assert read.source.labels.tolist() == [0, 0, 1, 2]
+    for name in ("img10.png", "img9.png", "IMG2.png"):
+        (tmp_path / "Sign 1" / name).write_bytes(b"")
+    assert [p.name for p in list_files(tmp_path / "Sign 1")] == ["a.png", "IMG2.png", "img9.png", "img10.png"]
 
 
 def test_a_list_of_pictures_works_like_a_folder(zoo: Path) -> None:
@@ -254,6 +257,14 @@ def test_camera_noise_in_grey_is_no_colour(tmp_path: Path) -> None:
     assert not measure_folder(tmp_path, classes=False)[1]
 
 
+@pytest.mark.parametrize(("step", "pixels", "colour"), [(13, 2048, True), (12, 4096, False), (200, 42, True), (200, 40, False)])
+def test_colour_is_more_than_a_hundredth_of_the_pixels_far_from_grey(tmp_path: Path, step: int, pixels: int, colour: bool) -> None:
+    flat = np.full((64 * 64, 3), 50, np.uint8)  # 1 % of the pixels are 40.96
+    flat[:pixels, 0] += step
+    Image.fromarray(flat.reshape(64, 64, 3)).save(tmp_path / "a.png")
+    assert measure_folder(tmp_path, classes=False)[1] is colour
+
+
 def test_measuring_turns_jpegs_and_keeps_their_true_size(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -264,7 +275,7 @@ def test_measuring_turns_jpegs_and_keeps_their_true_size(tmp_path: Path) -> None
 def test_measuring_finds_the_one_readable_picture_outside_its_sample(tmp_path: Path) -> None:
     for index in range(9):
         (tmp_path / f"{index}.txt").write_text("x")
-    with pytest.raises(UserError, match="none of the 9 files"):
+    with pytest.raises(UserError, match="none of the files .*0.txt: not a picture"):
         measure_folder(tmp_path, classes=False, sample=2)
     Image.fromarray(RGB).save(tmp_path / "5.png")
     assert measure_folder(tmp_path, classes=False, sample=2) == ((8, 8), True)
@@ -282,6 +293,36 @@ def test_linked_class_folders_count_and_loops_end(tmp_path: Path) -> None:
     read = read_folder(root, SHAPE, classes=True)
     assert read.source.class_names == ("a", "b")
     assert [(Path(p.path).name, p.used) for p in read.problems] == [("itself.png", False), ("empty", False)]
+
+
+def test_folders_linked_crosswise_are_read_once_for_each_class(tmp_path: Path) -> None:
+    names = [f"k{index}" for index in range(12)]  # along every path without a loop there would be 10^9 files
+    for name in names:
+        (tmp_path / name).mkdir()
+        Image.fromarray(RGB).save(tmp_path / name / "own.png")
+        for other in names:
+            (tmp_path / name / f"to_{other}").symlink_to(tmp_path / other)
+    files = list_files(tmp_path)
+    for name in names:  # its own picture at its own place, and that of every other folder it links to
+        reached = [path for path in files if path.relative_to(tmp_path).parts[0] == name]
+        assert tmp_path / name / "own.png" in reached
+        assert sorted(path.resolve().parent.name for path in reached) == sorted(names)
+
+
+def test_a_source_is_named_like_the_folder_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real").mkdir()
+    Image.fromarray(RGB).save(tmp_path / "real" / "1.png")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.chdir(tmp_path / "real")
+    for folder, name in ((tmp_path / "link", "link"), (Path(), "real"), (tmp_path / "real" / ".." / "real", "real")):
+        assert read_folder(folder, SHAPE, classes=False).source.name == name
+
+
+def test_a_class_of_a_list_without_a_readable_image_is_named_with_the_list(zoo: Path) -> None:
+    (zoo / "list.csv").write_text("good/rgb.png,a\nbad/empty.png,b\n")
+    problems = read_folder(zoo / "list.csv", SHAPE, classes=True).problems
+    assert [(Path(p.path).name, p.used) for p in problems] == [("empty.png", False), ("list.csv", False)]
+    assert problems[1].reason == "class b has no readable image and is left out"
 
 
 def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

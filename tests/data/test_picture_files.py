@@ -102,7 +102,7 @@ def test_of_an_animation_the_first_frame_is_used(tmp_path: Path, kind: str) -> N
 
 def test_two_remarks_stand_in_one_line(tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "a.jpg", "GIF", save_all=True, append_images=[Image.new("L", (8, 8), 9)])
-    assert open_picture(tmp_path / "a.jpg")[1] == "named .jpg but is a GIF; animated: only its first of 2 frames is used"
+    assert open_picture(tmp_path / "a.jpg")[1] == "named .jpg but holds a GIF; animated: only its first of 2 frames is used"
 
 
 def test_pages_and_names(tmp_path: Path) -> None:
@@ -110,8 +110,8 @@ def test_pages_and_names(tmp_path: Path) -> None:
     page.save(tmp_path / "a.tif", save_all=True, append_images=[page])
     assert open_picture(tmp_path / "a.tif")[1] == "has 2 pages: only its first is used"
     for name, kind, remark in (
-        ("a.jpg", "PNG", "named .jpg but is a PNG"),
-        ("b.PNG", "JPEG", "named .PNG but is a JPEG"),
+        ("a.jpg", "PNG", "named .jpg but holds a PNG"),
+        ("b.PNG", "JPEG", "named .PNG but holds a JPEG"),
         ("c.JPEG", "JPEG", ""),
         ("d", "PNG", ""),
         ("e.dat", "PNG", ""),

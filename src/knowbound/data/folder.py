@@ -1,6 +1,7 @@
 """Folders of pictures, and plain image lists -> Sources.  Every file is either in the source or named with the reason."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -39,8 +40,9 @@ __all__ = [
     "same_bytes",
 ]
 
-MEASURED_AT = 64  # JPEGs are looked at for colour at 128 pixels or more
-GREY_SPREAD = 16  # grey levels between a pixel's channels that JPEG's rounding and camera noise may leave in a grey picture
+MEASURED_AT = 64  # pixels of the longer side of the thumbnail that is looked at for colour
+GREY_SPREAD = 12  # of 255 between a pixel's channels: what JPEG's rounding and camera noise may leave in a grey picture
+COLOUR_SHARE = 0.01  # a picture is in colour where more than this share of its pixels is: one hot pixel is no colour
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,25 +113,31 @@ def read_folder(
     order = np.array(kept, dtype=np.int64)
     pixels: Pixels = FolderPixels(files, order, preprocessing, workers) if held is None else held[: len(kept)]
     labels, names, missing = _label(listing, kept)
-    source = Source(printable(folder.resolve().name), pixels, labels, names)
-    problems += [Problem(printable(folder / n), f"class {n} has no readable image and is left out", used=False) for n in missing]
+    source = Source(printable(Path(os.path.abspath(folder)).name), pixels, labels, names)  # of a link its own name; of "." too
+    for name in missing:
+        place = folder / name if folder.is_dir() else folder
+        problems.append(Problem(printable(place), f"class {name} has no readable image and is left out", used=False))
     return FolderRead(source, tuple(printable(files[k]) for k in kept), tuple(hashes), tuple(problems))
 
 
 def measure_folder(folder: Path, *, classes: bool, sample: int = 200) -> tuple[tuple[int, int], bool]:
     """Median (height, width) in pixels of about ``sample`` pictures spread over the folder, and whether one has colour.
 
-    Colour is a pixel whose channels lie further apart than JPEG leaves them in a grey picture.
+    A picture has colour where the channels of more than 1 % of its pixels lie more than 12 of 255 apart: JPEG leaves less grey.
     Raises UserError for a folder that cannot be used or has no readable picture.
     """
-    files = list_pictures(folder, classes).files
+    listing = list_pictures(folder, classes)
+    files = listing.files
     spread = np.unique(np.linspace(0, len(files) - 1, min(sample, len(files))).round().astype(int))
     rest = np.setdiff1d(np.arange(len(files)), spread)
-    measured = [m for m in in_order(_measure, [files[i] for i in spread]) if m is not None]
+    answers = list(in_order(_measure, [files[i] for i in spread]))
+    measured = [answer for answer in answers if not isinstance(answer, Problem)]
     if not measured:  # the first readable one of the others will do
-        measured = list(islice(filter(None, in_order(_measure, [files[i] for i in rest])), 1))
+        others = in_order(_measure, [files[i] for i in rest])
+        measured = list(islice((answer for answer in others if not isinstance(answer, Problem)), 1))
     if not measured:
-        raise UserError(f"none of the {len(files)} files of {printable(folder)} is a readable picture; give other pictures")
+        broken = [answer for answer in answers if isinstance(answer, Problem)]
+        raise UserError(_no_picture(folder, [*listing.problems, *broken]))
     height, width = np.median([size for size, _ in measured], axis=0)
     return (max(1, round(height)), max(1, round(width))), any(colour for _, colour in measured)
 
@@ -165,13 +173,16 @@ def _label(listing: Listing, kept: Sequence[int]) -> tuple[NDArray[np.int64], tu
     return np.array([label[listing.classes[k]] for k in kept], dtype=np.int64), names, missing
 
 
-def _measure(path: Path) -> tuple[tuple[int, int], bool] | None:
+def _measure(path: Path) -> tuple[tuple[int, int], bool] | Problem:
     try:
         picture, size, _ = decode(path, shrink_to=(MEASURED_AT, MEASURED_AT))
-        pixels = np.asarray(to_colour_or_grey(picture, 3))
-    except (UnreadableImageError, ValueError, OSError):
-        return None
-    return size, bool((pixels.max(axis=2) - pixels.min(axis=2) > GREY_SPREAD).any())
+        small = to_colour_or_grey(picture, 3)
+        small.thumbnail((MEASURED_AT, MEASURED_AT))
+    except (UnreadableImageError, ValueError, OSError) as error:
+        return Problem(printable(path), str(error), used=False)
+    pixels = np.asarray(small)
+    coloured = pixels.max(axis=2) - pixels.min(axis=2) > GREY_SPREAD
+    return size, bool(coloured.mean() > COLOUR_SHARE)
 
 
 def _no_picture(folder: Path, problems: Sequence[Problem]) -> str:

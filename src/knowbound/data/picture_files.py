@@ -39,7 +39,7 @@ UnreadableImage = UnreadableImageError
 
 
 def open_picture(path: Path, max_pixels: int = MAX_PIXELS, shrink_to: tuple[int, int] | None = None) -> tuple[Image.Image, str]:
-    """The picture, decoded fully and upright, and a remark: "" or such as "named .jpg but is a PNG".
+    """The picture, decoded fully and upright, and a remark: "" or such as "named .jpg but holds a PNG".
 
     max_pixels: the most width x height a header may announce; shrink_to: (height, width) it will be resized to, so that a
     JPEG much larger may be decoded at a fraction of its size.  Raises UnreadableImageError.
@@ -198,7 +198,7 @@ def _extension_remark(path: Path, picture: ImageFile.ImageFile) -> str:
     found = alike.get(picture.format or "", picture.format or "")
     if expected is None or alike.get(expected, expected) == found:
         return ""
-    return f"named {path.suffix} but is {'an' if found[0] in 'AIS' else 'a'} {found}"
+    return f"named {path.suffix} but holds {'an' if found[0] in 'AIS' else 'a'} {found}"
 
 
 def _frames_remark(picture: ImageFile.ImageFile, file: BinaryIO) -> str:

@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,12 +37,12 @@ class Listing:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """Every file at any depth, sorted, without hidden files and folders, Thumbs.db and desktop.ini.
+    """Every file at any depth, in natural order, without hidden files and folders, Thumbs.db and desktop.ini.
 
-    Links are followed, except one to a folder it lies in.  Broken links are in the list, and so is a folder that cannot be
-    opened: reading them tells why.
+    Links are followed, but below one entry of ``folder`` (a class) no folder is read twice, so loops end.  Broken links are in
+    the list, and so is a folder that cannot be opened: reading them tells why.
     """
-    return sorted(_walk(folder))
+    return sorted(_walk(folder), key=lambda path: [natural_order(part) for part in path.relative_to(folder).parts])
 
 
 def list_pictures(folder: Path, classes: bool) -> Listing:
@@ -78,22 +79,28 @@ def natural_order(name: str) -> tuple[list[str | tuple[int, str]], str]:
 
 
 def _walk(top: Path) -> Iterator[Path]:
-    waiting: list[tuple[Path, frozenset[tuple[int, int]]]] = [(top, frozenset())]
+    first: set[tuple[int, int]] = set()
+    waiting = deque([(top, first)])
     while waiting:
-        folder, above = waiting.pop()
+        folder, seen = waiting.popleft()
         try:
             status = folder.stat()
             here = (status.st_dev, status.st_ino)
-            names = [] if here in above else os.listdir(folder)
+            names = [] if here in seen else sorted(os.listdir(folder))
         except OSError:
             yield folder
             continue
+        seen.add(here)
         for name in names:
             if name.startswith(".") or name.lower() in MADE_BY_SYSTEMS:
                 continue
             path = folder / name
             if os.path.isdir(path):  # False for a link to itself, where a DirEntry would raise
-                waiting.append((path, above | {here}))
+                below = (path, {here} if folder is top else seen)
+                if path.is_symlink():  # after the folders themselves, so that a file is named by its own place
+                    waiting.append(below)
+                else:
+                    waiting.appendleft(below)
             else:
                 yield path
 
