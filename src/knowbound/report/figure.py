@@ -50,16 +50,19 @@ class GridCell:
     clouds: tuple[Cloud, ...]
 
 
-def embedding_grid(evidence: Sequence[Evidence], max_points: int = 1000) -> tuple[tuple[GridCell, ...], ...]:
+def embedding_grid(
+    evidence: Sequence[Evidence], max_points: int = 1000, colours: tuple[str, str] | None = None
+) -> tuple[tuple[GridCell, ...], ...]:
     """One row per model, in the columns the in-distribution test set alone and then every out set.
 
     Embeddings longer than 3 are projected on principal components.  CE with 3 classes is drawn after the softmax, on the triangle
     of probabilities as in the paper: that is what its detector sees, and why it has no place for what it does not know.
+    colours: one for everything in, one for everything out, as in Figure 3; by default each class and each out set has its own.
     """
-    return tuple(_row(_drawable(one), max_points) for one in evidence)
+    return tuple(_row(_drawable(one), max_points, colours) for one in evidence)
 
 
-def embedding_figure(path: Path, evidence: Sequence[Evidence], *, title: str = "") -> None:
+def embedding_figure(path: Path, evidence: Sequence[Evidence], *, title: str = "", colours: tuple[str, str] | None = None) -> None:
     """Write the grid as a picture; the ending of ``path`` (.png, .pdf, .svg) says which kind.
 
     Raises UserError where matplotlib is not installed or the picture cannot be written, ValueError without any evidence.
@@ -74,7 +77,7 @@ def embedding_figure(path: Path, evidence: Sequence[Evidence], *, title: str = "
     kind = path.suffix.lstrip(".").lower()
     if kind not in kinds:
         raise UserError(f"the picture {path} ends in {path.suffix!r}; expected one of {', '.join('.' + k for k in sorted(kinds))}")
-    rows = _checked(embedding_grid(evidence))
+    rows = _checked(embedding_grid(evidence, colours=colours))
     width = max(len(row) for row in rows)
     drawing = NewDrawing(figsize=(2.7 * width + 0.3, 2.75 * len(rows) + 0.5), dpi=150)
     _draw_grid(drawing, rows, width, title)
@@ -83,9 +86,11 @@ def embedding_figure(path: Path, evidence: Sequence[Evidence], *, title: str = "
     replace_file(path, buffer.getvalue())
 
 
-def figure_page(path: Path, evidence: Sequence[Evidence], title: str, *, max_points: int = 300) -> None:
+def figure_page(
+    path: Path, evidence: Sequence[Evidence], title: str, *, max_points: int = 300, colours: tuple[str, str] | None = None
+) -> None:
     """Write the grid as one HTML file whose views can be turned.  Raises as embedding_figure does, but needs no matplotlib."""
-    rows = _checked(embedding_grid(evidence, max_points))
+    rows = _checked(embedding_grid(evidence, max_points, colours))
     cells = [[_view(cell, f"view-{i}-{j}") for j, cell in enumerate(row)] for i, row in enumerate(rows)]
     methods = [(row[0].method, views) for row, views in zip(rows, cells, strict=True)]
     write_template(path, "figure.html.jinja", {"title": title, "methods": methods})
@@ -116,16 +121,19 @@ def _drawable(evidence: Evidence) -> Evidence:
     return replace(evidence, in_set=in_set, out_sets=tuple(outs), centres=None)
 
 
-def _row(evidence: Evidence, max_points: int) -> tuple[GridCell, ...]:
+def _row(evidence: Evidence, max_points: int, colours: tuple[str, str] | None) -> tuple[GridCell, ...]:
     rng = np.random.default_rng(0)
     project = Projection.fit(evidence.in_set.embeddings)
     inside = _in_clouds(evidence, project, sample(len(evidence.in_set.labels), max_points, rng))
+    if colours:
+        inside = (Cloud("in-distribution", np.concatenate([cloud.points for cloud in inside]), colours[0], faded=False),)
     cells = [GridCell(evidence.method, "in-distribution", inside)]
     behind = tuple(replace(cloud, faded=True) for cloud in inside)
     others = cycle(OTHER_OUTS)
     for out in evidence.out_sets:
         chosen = sample(len(out.scores), max_points, rng)
-        cloud = Cloud(out.name, project(out.embeddings[chosen]), out_colour(out, others), faded=False)
+        colour = colours[1] if colours else out_colour(out, others)
+        cloud = Cloud(out.name, project(out.embeddings[chosen]), colour, faded=False)
         cells.append(GridCell(evidence.method, f"{out.name} ({out.kind})", (*behind, cloud)))
     return tuple(cells)
 

@@ -1,0 +1,58 @@
+"""Figure 3 of the paper: principal components of the embeddings of ML and of ODM that saw novelties, in blue and out yellow.
+
+The paper has a column for each method and a row for each out set; ours is turned, as Figure 1 is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from knowbound.boundary import Boundary
+from knowbound.experiment import Experiment, judge_sets, run
+from knowbound.paper.cells import OnStep, cell_name, cell_of
+from knowbound.paper.table2 import CPU, Scale, tsinghua_experiments
+from knowbound.paper.tsinghua import read_tsinghua
+from knowbound.paper.tsinghua_splits import class_split
+from knowbound.report import embedding_figure, figure_page
+from knowbound.report.evidence import Evidence
+from knowbound.result import read_rows
+
+IN, OUT = "#1f5fd0", "#e3a600"  # blue, and a yellow that shows on white
+TITLE = "Figure 3: principal components of the embeddings of traffic signs, in-distribution blue, out-of-distribution yellow"
+
+
+def figure3_evidence(
+    data: Path, results: Path, *, scale: Scale = CPU, seed: int = 0, on_step: OnStep | None = None
+) -> list[Evidence]:
+    """What ML and ODM (novelty seen) of Table 2 say of the test images.
+
+    Their boundaries are taken from ``results/models`` where Table 2 was made with ``keep_models``, else trained.
+    data: the folder that holds tt100k/ and background/.  Raises UserError for missing files.
+    """
+    _, ml, odm, *_ = tsinghua_experiments(read_tsinghua(data), class_split(restricted=True), scale, seed)
+    return [evidence_of(experiment, results, on_step) for experiment in (ml, odm)]
+
+
+def evidence_of(experiment: Experiment, results: Path, on_step: OnStep | None = None) -> Evidence:
+    """The judgements of a cell of a table: of its kept model and rows in ``results``, or of a new training."""
+    rows = [
+        row
+        for row in read_rows(results / f"{experiment.experiment}.jsonl")
+        if cell_of(experiment) == (row.scale, row.method, row.variant, row.split, row.seed)
+    ]
+    model = results / "models" / cell_name(experiment)
+    if rows and (model / "model.json").exists():
+        boundary = Boundary.load(model)
+        evidence = judge_sets(boundary, experiment.split.test, experiment.split.unseen_out, rows[0], experiment.conventions)
+    else:
+        evidence = run(experiment, on_step=partial(on_step, experiment) if on_step else None).evidence
+    return replace(evidence, method=f"{experiment.method} ({experiment.variant})" if experiment.variant else experiment.method)
+
+
+def write_figure3(results: Path, evidence: Sequence[Evidence]) -> tuple[Path, Path]:
+    """``results/figure3.png`` and the page ``results/figure3.html``, whose views can be turned."""
+    picture, page = results / "figure3.png", results / "figure3.html"
+    embedding_figure(picture, evidence, title=TITLE, colours=(IN, OUT))
+    figure_page(page, evidence, TITLE, colours=(IN, OUT))
+    return picture, page
