@@ -221,6 +221,12 @@ def evaluate(
 Data = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds mnist/, svhn/ and cifar10/.")]
 Results = Annotated[Path, typer.Option(metavar="DIR", help="Where the rows and the pictures go.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch missing official files.")]
+SignData = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds tt100k/ and background/.")]
+ScaleName = Annotated[
+    Literal["cpu", "paper"], typer.Option(help="cpu: WRN-16-2 for 2 cores; paper: WRN-28-10 for 10,000 steps, for a GPU.")
+]
+Compile = Annotated[bool, typer.Option("--compile", help="Train with torch.compile: faster, but needs a C++ compiler.")]
+KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep every trained model in RESULTS/models.")]
 
 
 @reproduce_app.command()
@@ -269,6 +275,110 @@ def figure1(data: Data, results: Results = Path("results"), seed: int = 0, downl
     embedding_figure(results / "figure1.png", evidence, title=title)
     figure_page(results / "figure1.html", evidence, title)
     _console().print(f"Picture: {results / 'figure1.png'}. Interactive: {results / 'figure1.html'}")
+
+
+@reproduce_app.command()
+def table2(
+    data: SignData,
+    results: Results = Path("results"),
+    scale: ScaleName = "cpu",
+    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 1,
+    compile: Compile = False,
+    keep_models: KeepModels = False,
+) -> None:
+    """Table 2: traffic signs, ODIN, ML and ODM on the restricted split. At --scale cpu under ten minutes a row on 2 cores.
+
+    **Examples**
+
+        knowbound reproduce table2 --data data --keep-models
+
+        knowbound reproduce table2 --data data --scale paper
+    """
+    from knowbound.paper.published import published
+    from knowbound.paper.table2 import choose_scale, reproduce, write_table2
+    from knowbound.report import terminal_table
+
+    with _training_bar() as bar:
+        rows = reproduce(
+            data,
+            results,
+            scale=choose_scale(scale, compile=compile),
+            seeds=range(seeds),
+            keep_models=keep_models,
+            on_step=lambda e, p: bar(f"{e.method} {e.variant}, seed {e.training.seed}", p),
+        )
+    write_table2(results)
+    _console().print(terminal_table(rows, published("table2")))
+
+
+@reproduce_app.command()
+def table4(
+    data: SignData,
+    results: Results = Path("results"),
+    scale: ScaleName = "cpu",
+    splits: Annotated[int, typer.Option(help="How many of the ten random splits.", min=1, max=10)] = 10,
+    compile: Compile = False,
+    keep_models: KeepModels = False,
+) -> None:
+    """Table 4: Table 2 on ten random splits, mean and standard deviation. --scale cpu takes a third of Table 2's steps.
+
+    **Examples**
+
+        knowbound reproduce table4 --data data --splits 2
+
+        knowbound reproduce table4 --data data --scale paper
+    """
+    from knowbound.paper.published import published
+    from knowbound.paper.table4 import choose_scale, reproduce, write_table4
+    from knowbound.report import terminal_table
+
+    with _training_bar() as bar:
+        rows = reproduce(
+            data,
+            results,
+            scale=choose_scale(scale, compile=compile),
+            splits=range(splits),
+            keep_models=keep_models,
+            on_step=lambda e, p: bar(f"{e.method} {e.variant}, {e.split.name}", p),
+        )
+    write_table4(results)
+    _console().print(terminal_table(rows, published("table4")))
+
+
+@reproduce_app.command()
+def figure2(data: SignData, results: Results = Path("results")) -> None:
+    """Figure 2: one sign of each class of the restricted split. Half a minute.
+
+    **Example**
+
+        knowbound reproduce figure2 --data data
+    """
+    from knowbound.paper.figure2 import write_figure2
+
+    _console().print(f"Picture: {write_figure2(data, results)}")
+
+
+@reproduce_app.command()
+def figure3(
+    data: SignData, results: Results = Path("results"), scale: ScaleName = "cpu", seed: int = 0, compile: Compile = False
+) -> None:
+    """Figure 3: embeddings of ML and ODM on traffic signs, as a picture and as an interactive page.
+
+    Takes the models that `table2 --keep-models` left in RESULTS/models, and trains them where there are none.
+
+    **Example**
+
+        knowbound reproduce figure3 --data data
+    """
+    from knowbound.paper.figure3 import figure3_evidence, write_figure3
+    from knowbound.paper.table2 import choose_scale
+
+    with _training_bar() as bar:
+        evidence = figure3_evidence(
+            data, results, scale=choose_scale(scale, compile=compile), seed=seed, on_step=lambda e, p: bar(e.method, p)
+        )
+    picture, page = write_figure3(results, evidence)
+    _console().print(f"Picture: {picture}. Interactive: {page}")
 
 
 def _named(pairs: list[str] | None, option: str) -> dict[str, Path]:
