@@ -74,20 +74,14 @@ def run(experiment: Experiment, *, checkpoint: Path | None = None, on_step: Call
     )  # fmt: skip
     detector, note = experiment.tune(backbone, split) if experiment.tune else (experiment.detector(), {})
     experiment = replace(experiment, note={**experiment.note, **note})
-    boundary = calibrated(experiment, backbone, detector)
-    rows = row_template(experiment, trained, type(boundary.detector).__name__)
-    evidence = judge_sets(boundary, split.test, split.unseen_out, rows, experiment.conventions)
-    return Outcome(boundary, trained, evidence)
-
-
-def calibrated(experiment: Experiment, backbone: nn.Module, detector: Detector) -> Boundary:
-    """The boundary of a trained backbone: the detector learns from ``split.train``, the threshold from ``split.validation``."""
-    split = experiment.split
     channels, height, width = split.train.image_shape
     boundary = Boundary(
         backbone, detector, Preprocessing(height, width, channels), split.train.class_names, acceptance=experiment.acceptance
     )
-    return boundary.learn(split.train).calibrate(split.validation)
+    boundary.learn(split.train).calibrate(split.validation)
+    rows = row_template(experiment, trained, type(boundary.detector).__name__)
+    evidence = judge_sets(boundary, split.test, split.unseen_out, rows, experiment.conventions)
+    return Outcome(boundary, trained, evidence)
 
 
 def judge_sets(
@@ -101,21 +95,22 @@ def judge_sets(
 ) -> Evidence:
     """Judge the in-distribution test images and every out set, and measure each out set in every convention.
 
-    template: what every row has in common; ``seen`` is worked out from its ``seen_out`` and the sets' kinds by the caller
-    through ``template.provenance['seen_kinds']``; paths: for each set's name the files its images came from.
+    template: what every row has in common, with the names of the seen out sets, and their kinds in
+    ``provenance['seen_kinds']``.  An out set counts as seen if a seen one has its name or, where none of the seen sets is
+    named like an out set, if one has its kind.  paths: for each set's name the files its images came from.
     """
     in_set = _judge(boundary, in_source, None, paths)
     labelled = in_set.labels >= 0
     accuracy = float(np.mean(in_set.nearest[labelled] == in_set.labels[labelled])) if labelled.any() else None
     judged = tuple(_judge(boundary, out.source, out.kind, paths) for out in out_sets)
-    seen_kinds = template.provenance.get("seen_kinds", [])
+    seen = _seen_names(template, judged)
     results = []
     for convention in conventions:
         for out in judged:
             numbers = measure(in_set.scores, out.scores, convention=convention)
             results.append(
                 replace(
-                    template, out_dist=out.name, kind=str(out.kind), seen=str(out.kind) in seen_kinds, convention=convention,
+                    template, out_dist=out.name, kind=str(out.kind), seen=out.name in seen, convention=convention,
                     n_in=len(in_set.scores), n_out=len(out.scores), in_accuracy=accuracy, fpr95=numbers.fpr95,
                     detection_error=numbers.detection_error, auroc=numbers.auroc, aupr_in=numbers.aupr_in,
                     aupr_out=numbers.aupr_out, provenance={**template.provenance, "tie_share": numbers.tie_share},
@@ -132,6 +127,12 @@ def judge_sets(
         out_sets=judged,
         results=tuple(results),
     )
+
+
+def _seen_names(template: Result, out_sets: Sequence[JudgedSet]) -> set[str]:
+    kinds = template.provenance.get("seen_kinds", [])
+    named = {out.name for out in out_sets} & set(template.seen_out) if kinds else set()
+    return named or {out.name for out in out_sets if str(out.kind) in kinds}
 
 
 def row_template(experiment: Experiment, trained: Trained, detector: str) -> Result:

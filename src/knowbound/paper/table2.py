@@ -4,6 +4,7 @@ ODM has three rows: with novelty (other signs), background patches, or Gaussian 
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from knowbound.data.source import Source
 from knowbound.data.split import Split
 from knowbound.detectors import MaxSoftmax, NearestCentre, Odin
 from knowbound.errors import UserError
-from knowbound.experiment import Experiment, Outcome, calibrated, judge_sets
+from knowbound.experiment import Experiment, Outcome, judge_sets
 from knowbound.objectives import Contrastive, CrossEntropy
 from knowbound.objectives.batches import BalancedBatches, RandomBatches
 from knowbound.paper.cells import OnStep, run_missing, write_table
@@ -137,7 +138,10 @@ def rows_per_out_set(experiment: Experiment, outcome: Outcome) -> list[Result]:
     tuning = _from_note(settings["odin"])
     for out in experiment.split.unseen_out:
         own = tuning.for_out_source(out.name)
-        boundary = calibrated(experiment, outcome.boundary.backbone, own.detector)
+        boundary = deepcopy(outcome.boundary)  # ODIN learns nothing from the training images: all but the threshold stays
+        boundary.detector = own.detector
+        boundary.detector.load_state_dict(outcome.boundary.detector.state_dict())
+        boundary.calibrate(experiment.split.validation)
         provenance = {**template.provenance, "settings": {**settings, "odin": _note(own, settings["odin"]["images"])}}
         judged = judge_sets(
             boundary, experiment.split.test, [out], replace(template, provenance=provenance), experiment.conventions
