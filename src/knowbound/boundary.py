@@ -71,9 +71,13 @@ class Boundary(nn.Module):
         self.register_buffer("threshold", torch.tensor(float("nan"), dtype=torch.float64))
 
     def learn(self, source: Source) -> "Boundary":
-        """Fit the detector and the likeness on in-distribution training images (labels 0..C-1); the boundary itself."""
+        """Fit the detector and the likeness on in-distribution training images (labels 0..C-1); the boundary itself.
+
+        The images are embedded as they are: what a detector's ``prepare`` does is for images to be judged.
+        """
         labels = torch.from_numpy(source.labels)
-        parts = [(self.embed(images), image_statistics(images)) for images in self._batches(source)]
+        with torch.no_grad():
+            parts = [(self.backbone(images).float(), image_statistics(images)) for images in self._batches(source)]
         device = parts[0][0].device
         with torch.no_grad():
             self.detector.fit(torch.cat([p[0] for p in parts]), labels.to(device))

@@ -12,6 +12,7 @@ from knowbound.data.augmentation import Augmentation
 from knowbound.data.crops import Crops
 from knowbound.data.source import Source
 from knowbound.data.tsinghua import TsinghuaCrops
+from knowbound.detectors import Odin
 from knowbound.errors import UserError
 from knowbound.experiment import Experiment, judge_sets
 from knowbound.labels import OUT
@@ -126,7 +127,7 @@ def hashes_of_images(source: Source) -> set[bytes]:
 def test_odin_is_tuned_on_nothing_that_is_trained_on_or_tested(images: TsinghuaImages, experiments: Sequence[Experiment]) -> None:
     split = experiments[0].split
     outs = odin_validation_outs(images, CLASSES, seed=0)
-    assert [(out.name, len(out)) for out in outs] == [(NOVELTY, 160), (BACKGROUND, 12), (NOISE, 1000)]
+    assert [(out.name, len(out)) for out in outs] == [(NOVELTY, 160), (BACKGROUND, 12), (NOISE, 500)]
     met = hashes_of_images(split.train) | hashes_of_images(split.test)
     met |= set.union(*(hashes_of_images(out.source) for out in split.unseen_out))
     for out in outs:
@@ -147,7 +148,7 @@ def test_odin_rows_say_how_their_values_were_chosen(rows: list[Result]) -> None:
             "in": row.provenance["settings"]["sizes"]["validation"],
             NOVELTY: 160,
             BACKGROUND: 12,
-            NOISE: 1000,
+            NOISE: 500,
         }
 
 
@@ -161,6 +162,18 @@ def test_the_kept_model_gives_the_rows(experiments: Sequence[Experiment], result
             assert row.convention == "exact"
             assert row.auroc == pytest.approx(expected.auroc, abs=0.02)
             assert (row.n_in, row.n_out) == (30, len(out.source))
+
+
+def test_rows_per_out_set_are_those_of_a_boundary_with_their_values(
+    experiments: Sequence[Experiment], results: Path, rows: list[Result]
+) -> None:
+    boundary, split = Boundary.load(results / "models" / cell_name(experiments[0])), experiments[0].split
+    for out in split.unseen_out:
+        row = next(r for r in rows if (r.variant, r.out_dist, r.convention) == (PER_OUT_SET, out.name, "exact"))
+        note = row.provenance["settings"]["odin"]
+        boundary.detector = Odin(note["temperature"], note["epsilon"])
+        scores = [boundary.judge_source(source).scores for source in (split.test, out.source)]
+        assert row.auroc == pytest.approx(measure(*scores).auroc, abs=0.02)
 
 
 def test_an_out_set_is_seen_by_its_name_or_where_none_is_named_so_by_its_kind(

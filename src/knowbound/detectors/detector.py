@@ -10,7 +10,8 @@ from torch import Tensor
 class Detector(Protocol):
     """An ``nn.Module`` that learns where the in-distribution embeddings lie; its state stands in buffers.
 
-    A detector may also have ``prepare(backbone, images) -> images``, which changes the images before they are embedded.
+    A detector may also have ``prepare(backbone, images) -> images``, which changes images before they are embedded to be scored
+    (not those of ``fit``).
     """
 
     @property
