@@ -286,7 +286,7 @@ def table2(
     compile: Compile = False,
     keep_models: KeepModels = False,
 ) -> None:
-    """Table 2: traffic signs, ODIN, ML and ODM on the restricted split. At --scale cpu under ten minutes a row on 2 cores.
+    """Table 2: traffic signs, ODIN, ML and ODM on the restricted split. At --scale cpu a row trains in ten minutes on 2 cores.
 
     **Examples**
 
@@ -305,7 +305,7 @@ def table2(
             scale=choose_scale(scale, compile=compile),
             seeds=range(seeds),
             keep_models=keep_models,
-            on_step=lambda e, p: bar(f"{e.method} {e.variant}, seed {e.training.seed}", p),
+            on_step=lambda e, p: bar(f"{e.method} {e.variant}".rstrip() + f", seed {e.training.seed}", p),
         )
     write_table2(results)
     _console().print(terminal_table(rows, published("table2")))
@@ -339,7 +339,7 @@ def table4(
             scale=choose_scale(scale, compile=compile),
             splits=range(splits),
             keep_models=keep_models,
-            on_step=lambda e, p: bar(f"{e.method} {e.variant}, {e.split.name}", p),
+            on_step=lambda e, p: bar(f"{e.method} {e.variant}".rstrip() + f", {e.split.name}", p),
         )
     write_table4(results)
     _console().print(terminal_table(rows, published("table4")))
