@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from knowbound import metrics
-from knowbound.metrics import CONVENTIONS, legacy, measure
+from knowbound.metrics import CONVENTIONS, Metrics, legacy, measure, ranking
+from knowbound.metrics.exact import needed
+from knowbound.metrics.ranking import rank
 
 Array = NDArray[np.float64]
 tied = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=25).map(np.array)
@@ -73,10 +75,15 @@ def test_scikit_learn_agrees(ties: bool) -> None:
         assert getattr(seed, name) == pytest.approx(auc(recall, precision)), name
 
 
-def loop(inside: Array, outside: Array, steps: int, low: float, high: float, last_block: bool) -> dict[str, float]:
+def loop(
+    inside: Array, outside: Array, steps: int, convention: str, score_range: tuple[float, float] | None = None
+) -> dict[str, float]:
     """What the released programs do, one threshold at a time, on confidences (minus our scores)."""
     x, y = -inside, -outside
-    end, start = max(x.max(), y.max()), min(x.min(), y.min())
+    start, end = min(x.min(), y.min()), max(x.max(), y.max())
+    if score_range:
+        start, end = -score_range[1], -score_range[0]
+    low, high = (0.9495, 0.9505) if convention == "odin" else (0.94, 0.96)
     gap = (end - start) / steps
     total = fpr_sum = area = 0.0
     previous, error = 1.0, 1.0
@@ -87,49 +94,62 @@ def loop(inside: Array, outside: Array, steps: int, low: float, high: float, las
         area += (previous - fpr) * tpr
         previous = fpr
         error = min(error, (np.sum(x < delta) / len(x) + fpr) / 2)
-    if last_block:
+    if convention == "odin":
         area += fpr * tpr
+    aupr_in, recall_before = 0.0, 1.0
+    for delta in np.arange(start, end, gap):
+        tp, fp = np.sum(x >= delta) / len(x), np.sum(y >= delta) / len(y)
+        if tp + fp == 0:
+            continue
+        precision, recall = tp / (tp + fp), tp
+        aupr_in += (recall_before - recall) * precision
+        recall_before = recall
+    aupr_in += recall * precision
+    aupr_out, recall_before = 0.0, 1.0
+    for delta in np.arange(end, start, -gap):
+        fp, tp = np.sum(x < delta) / len(x), np.sum(y < delta) / len(y)
+        if tp + fp == 0:
+            break
+        precision, recall = tp / (tp + fp), tp
+        aupr_out += (recall_before - recall) * precision
+        recall_before = recall
+    aupr_out += recall * precision
+    without = 1.0 if convention == "ccag" else math.nan
+    return {"fpr95": fpr_sum / total if total else without, "auroc": float(area), "detection_error": float(error),
+            "aupr_in": float(aupr_in), "aupr_out": float(aupr_out)}  # fmt: skip
 
-    def aupr(deltas: Array, positives: str) -> float:
-        value, before = 0.0, 1.0
-        for delta in deltas:
-            if positives == "in":
-                tp, fp = np.sum(x >= delta) / len(x), np.sum(y >= delta) / len(y)
-            else:
-                tp, fp = np.sum(y < delta) / len(y), np.sum(x < delta) / len(x)
-            if tp + fp == 0:
-                continue
-            value += (before - tp) * tp / (tp + fp)
-            before, precision = tp, tp / (tp + fp)
-        return float(value + before * precision)
 
-    return {"fpr95": fpr_sum / total if total else math.nan, "auroc": area, "detection_error": error,
-            "aupr_in": aupr(np.arange(start, end, gap), "in"), "aupr_out": aupr(np.arange(end, start, -gap), "out")}  # fmt: skip
-
-
-@pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("last_block", [False, True])
-def test_legacy_numbers_are_those_of_the_loops(ties: bool, last_block: bool) -> None:
-    inside, outside = samples(ties)
-    low, high = (0.9495, 0.9505) if last_block else (0.94, 0.96)
-    expected = loop(inside, outside, 2000, low, high, last_block)
-    steps = legacy.step(inside, outside, 2000, None)
-    found = {
-        "fpr95": legacy.mean_fpr(steps, low, high, math.nan), "auroc": legacy.auroc(steps, last_block=last_block),
-        "detection_error": legacy.best_detection_error(steps), "aupr_in": legacy.aupr_in(steps), "aupr_out": legacy.aupr_out(steps),
-    }  # fmt: skip
+def same(found: Metrics, expected: dict[str, float]) -> None:
     for name, value in expected.items():
-        assert found[name] == pytest.approx(value, abs=1e-12, nan_ok=True), name
+        assert getattr(found, name) == pytest.approx(value, rel=0, abs=1e-12, nan_ok=True), name
 
 
-def test_conventions_use_their_own_number_of_steps_and_limits() -> None:
+@pytest.mark.parametrize("steps", [300, 3000])  # fewer and more steps than scores: both ways of searching
+@pytest.mark.parametrize("ties", [False, True])
+def test_legacy_numbers_are_those_of_the_loops(ties: bool, steps: int) -> None:
+    inside, outside = samples(ties)
+    same(legacy.ccag(rank(inside, outside), steps), loop(inside, outside, steps, "ccag"))
+    for score_range in (None, (-0.5, 1.5), (-9.0, 9.0)):  # its own, cutting scores off, and wider than the scores
+        found = legacy.odin(rank(inside, outside), score_range, steps)
+        same(found, loop(inside, outside, steps, "odin", score_range))
+        assert math.isnan(found.threshold)
+
+
+@settings(max_examples=40, deadline=None)
+@given(tied, tied)
+def test_legacy_numbers_with_scores_that_lie_on_steps(inside: Array, outside: Array) -> None:
+    if len({*inside.tolist(), *outside.tolist()}) > 1:
+        same(legacy.ccag(rank(inside, outside), 48), loop(inside, outside, 48, "ccag"))
+        same(legacy.odin(rank(inside, outside), None, 48), loop(inside, outside, 48, "odin"))
+
+
+def test_conventions_use_their_own_number_of_steps() -> None:
     inside, outside = samples()
-    for convention, count, low, high, last in (("odin", 100_000, 0.9495, 0.9505, True), ("ccag", 200_000, 0.94, 0.96, False)):
-        steps = legacy.step(inside, outside, count, None)
-        found = measure(inside, outside, convention=convention)
-        assert found.fpr95 == legacy.mean_fpr(steps, low, high, math.nan)
-        assert found.auroc == legacy.auroc(steps, last_block=last)
-        assert found.auroc == pytest.approx(measure(inside, outside).auroc, abs=0.005)  # no ties: nearly the exact one
+    assert repr(measure(inside, outside, convention="ccag")) == repr(legacy.ccag(rank(inside, outside), 200_000))
+    found = measure(inside, outside, convention="odin", score_range=(-2.0, 2.0))
+    assert repr(found) == repr(legacy.odin(rank(inside, outside), (-2.0, 2.0), 100_000))
+    for convention in ("odin", "ccag"):  # no ties: nearly the exact one
+        assert measure(inside, outside, convention=convention).auroc == pytest.approx(measure(inside, outside).auroc, abs=0.005)
 
 
 def test_ties_at_full_confidence_cost_the_ccag_auroc_half_of_their_block() -> None:
@@ -148,13 +168,20 @@ def test_fpr_is_1_where_no_ccag_step_has_a_tpr_near_95() -> None:
     assert measure(inside, np.r_[0.5, 2.0], convention="ccag").fpr95 == 1.0
 
 
-def test_openood_turns_the_classes_around() -> None:
-    inside, outside = samples()
+@pytest.mark.parametrize("ties", [False, True])
+def test_openood_is_what_its_program_computes(ties: bool) -> None:
+    inside, outside = samples(ties)
     found = measure(inside, outside, convention="openood")
     threshold = max(t for t in outside if np.mean(outside >= t) >= 0.95)
-    assert found.fpr95 == np.mean(inside >= threshold)
+    assert (found.threshold, found.fpr95) == (threshold, np.mean(inside >= threshold))
     assert found.fpr95 != measure(inside, outside).fpr95
-    assert found.auroc == measure(inside, outside).auroc
+    is_out, scores = np.r_[np.zeros(700), np.ones(400)], np.r_[inside, outside]
+    fpr, tpr, _ = roc_curve(is_out, scores)
+    assert found.fpr95 == pytest.approx(fpr[np.argmax(tpr >= 0.95)])
+    assert found.auroc == pytest.approx(auc(fpr, tpr))
+    for name, truth, score in (("aupr_in", 1 - is_out, -scores), ("aupr_out", is_out, scores)):
+        precision, recall, _ = precision_recall_curve(truth, score)
+        assert getattr(found, name) == pytest.approx(auc(recall, precision)), name
 
 
 def test_perfect_and_reversed_separation() -> None:
@@ -191,13 +218,19 @@ def test_single_scores_and_other_number_types(convention: str) -> None:
 def test_infinite_scores_are_the_most_out() -> None:
     assert measure([0.0, 1.0], [np.inf, 5.0]).auroc == 1.0
     assert measure([-np.inf, 1.0], [np.inf, np.inf]).tie_share == 0.5
-    with pytest.raises(ValueError, match="need finite scores"):
-        measure([0.0, 1.0], [np.inf, 5.0], convention="ccag")
+    found = measure([-np.inf, -np.inf, 0.0, 3.0], [np.inf, np.inf, 3.0], tpr=0.5)
+    assert (found.threshold, found.tie_share) == (-np.inf, 6 / 7)
+    assert found.auroc == pytest.approx(11.5 / 12)
+    for convention in ("odin", "ccag"):
+        with pytest.raises(ValueError, match="need finite scores"):
+            measure([0.0, 1.0], [np.inf, 5.0], convention=convention)
 
 
 def test_all_scores_equal() -> None:
     assert measure([1.0, 1.0], [1.0]).auroc == 0.5
-    assert measure([1.0, 1.0], [1.0], convention="ccag").fpr95 == 1.0
+    ccag = measure([1.0, 1.0], [1.0], convention="ccag")  # no step between smallest and largest, so no number but the named one
+    assert ccag.fpr95 == 1.0
+    assert all(math.isnan(value) for value in (ccag.auroc, ccag.aupr_in, ccag.aupr_out, ccag.detection_error))
 
 
 @pytest.mark.parametrize(
@@ -220,3 +253,72 @@ def test_unknown_conventions_and_shares_are_named() -> None:
         measure([1.0], [2.0], convention="mean")
     with pytest.raises(ValueError, match="TPR of 95"):
         measure([1.0], [2.0], tpr=95)
+    with pytest.raises(ValueError, match="defined at 0.95"):
+        measure([1.0], [2.0], tpr=0.9, convention="ccag")
+    with pytest.raises(ValueError, match="only 'odin'"):
+        measure([1.0], [2.0], score_range=(0, 1))
+    with pytest.raises(ValueError, match="lower end first"):
+        measure([1.0], [2.0], convention="odin", score_range=(1, 0))
+
+
+def test_the_share_asked_for_is_reached_and_no_more() -> None:
+    for count in (1, 7, 20, 99, 100, 1000, 19_999, 10**8):
+        n = needed(0.95, count)
+        assert n / count >= 0.95
+        assert n == 1 or (n - 1) / count < 0.95
+
+
+extreme = st.sampled_from([0.0, -0.0, 5e-324, -5e-324, 1e-310, 1.0, 1.0 + 2**-52, 1.0 + 2**-51, -1.0, 1.75, 3.5, 1e154, 1e300,
+                           -1e300, 1.7976931348623157e308, 2.0**512, math.inf, -math.inf])  # fmt: skip
+extremes = st.lists(extreme, min_size=1, max_size=12).map(np.array)
+
+
+@settings(max_examples=150, deadline=None)
+@given(extremes, extremes)
+def test_scores_of_any_size_keep_their_order_and_their_ties(inside: Array, outside: Array) -> None:
+    found, expected = measure(inside, outside), slow(inside, outside)
+    for name in ("fpr95", "auroc", "aupr_in", "aupr_out", "threshold"):
+        assert getattr(found, name) == pytest.approx(expected[name], rel=0, abs=1e-12), name
+    for sorted_, scores in zip(rank(inside, outside).scores(), (inside, outside), strict=True):
+        assert sorted_.tolist() == sorted(scores.tolist())
+
+
+@settings(max_examples=60, deadline=None)
+@given(tied, tied, st.integers(1, 5))
+def test_blocks_make_no_difference(inside: Array, outside: Array, block: int) -> None:
+    """Groups of equal scores that end in, fill, or run over the blocks that are looked at together."""
+    conventions = ("exact", "seed", "openood")
+    whole = [measure(inside, outside, convention=convention) for convention in conventions]
+    best = metrics.best_detection_error(inside, outside)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "BLOCK", block)
+        for convention, expected in zip(conventions, whole, strict=True):
+            found = measure(inside, outside, convention=convention)
+            for name in Metrics.__slots__:
+                assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=0, abs=1e-12), name
+        assert metrics.best_detection_error(inside, outside) == best
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int16, np.int64, bool])
+def test_every_number_type_counts_as_its_values(dtype: type) -> None:
+    inside, outside = (np.round(scores * 2).astype(dtype) for scores in samples())
+    for convention in CONVENTIONS:
+        found = measure(inside, outside, convention=convention)
+        assert repr(found) == repr(measure(inside.astype(np.float64), outside.astype(np.float64), convention=convention))
+
+
+def test_float32_scores_keep_their_last_bit() -> None:
+    one = np.float32(1)
+    after = np.nextafter(one, np.float32(2))
+    assert measure(np.array([one]), np.array([after])).auroc == 1.0
+    assert measure(np.array([after]), np.array([one, after])).auroc == 0.25
+    tiny, huge = np.float32(1e-44), np.float32(3e38)
+    assert measure(np.array([tiny, 0], np.float32), np.array([tiny, huge], np.float32)).auroc == 0.875
+
+
+def test_the_input_is_left_as_it_was() -> None:
+    inside, outside = samples()
+    copies = inside.copy(), outside.copy()
+    measure(inside, outside[::-1])
+    assert (inside == copies[0]).all()
+    assert (outside == copies[1]).all()

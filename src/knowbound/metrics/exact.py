@@ -5,66 +5,104 @@ at most the threshold.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from knowbound.metrics.counts import Counts
-
-
-def fpr_at(counts: Counts, tpr: float) -> tuple[float, float]:
-    """(FPR, threshold) at the smallest threshold that accepts at least ``tpr`` of the in images."""
-    needed = max(1, math.ceil(tpr * counts.n_in - 1e-9))
-    index = int(np.searchsorted(counts.accepted_in, needed))
-    return float(counts.accepted_out[index]) / counts.n_out, float(counts.thresholds[index])
+from knowbound.metrics.metrics import Metrics
+from knowbound.metrics.ranking import Distinct, Group, Grouped, Ranking, inner
 
 
-def fpr_near(counts: Counts, tpr: float) -> tuple[float, float, float]:
-    """(FPR, TPR, threshold) at the threshold whose TPR is nearest to ``tpr``, the lower one of two equally near."""
-    index = int(np.abs(counts.accepted_in / counts.n_in - tpr).argmin())
-    fpr, found = counts.accepted_out[index] / counts.n_out, counts.accepted_in[index] / counts.n_in
-    return float(fpr), float(found), float(counts.thresholds[index])
+def measure(ranking: Ranking, tpr: float) -> Metrics:
+    """All five numbers.  fpr95: at the smallest threshold that accepts at least ``tpr`` of the in images."""
+    found, group = walk(ranking, needed(tpr, ranking.n_in))
+    fpr = group.out_accepted / ranking.n_out
+    return Metrics(
+        fpr, 0.5 * (1 - tpr) + 0.5 * fpr, found.auroc, found.aupr_in, found.aupr_out, found.tie_share, group.score
+    )  # fmt: skip
 
 
-def auroc(counts: Counts) -> float:
-    """Probability that an out image scores above an in image; equal scores count half."""
-    out_here = np.diff(counts.accepted_out, prepend=0)
-    in_here = np.diff(counts.accepted_in, prepend=0)
-    above = counts.n_out - counts.accepted_out + 0.5 * out_here
-    return float(np.dot(in_here, above)) / (counts.n_in * counts.n_out)
+def needed(share: float, count: int) -> int:
+    """The smallest number of images, at least 1, that is ``share`` of ``count``, judged as n / count >= share."""
+    n = max(1, math.ceil(share * count))
+    return n - 1 if n > 1 and (n - 1) / count >= share else n  # share * count may land a hair above a whole number
 
 
-def aupr_in(counts: Counts) -> float:
-    """Average precision with in as the positive class: precision at each threshold weighted by the recall it adds."""
-    return average_precision(counts.accepted_in, counts.accepted_out)
+@dataclass(frozen=True, slots=True)
+class Areas:
+    """The metrics over all thresholds; aupr is average precision: the sum of precision x added recall, equal scores together."""
+
+    auroc: float
+    aupr_in: float
+    aupr_out: float
+    tie_share: float
 
 
-def aupr_out(counts: Counts) -> float:
-    """The same with out as the positive class, images called out from the highest score downwards."""
-    return average_precision(*rejected(counts))
+def areas(ranking: Ranking) -> Areas:
+    """All areas."""
+    return walk(ranking, 1)[0]
 
 
-def average_precision(positives: NDArray[np.int64], negatives: NDArray[np.int64]) -> float:
-    """Sum of precision x added recall; positives, negatives: (T,) how many of each are selected so far, ascending."""
-    added = np.diff(positives, prepend=0)
-    return float(np.dot(added, positives / (positives + negatives))) / float(positives[-1])
+def walk(ranking: Ranking, nth: int) -> tuple[Areas, Group]:
+    """All areas, and the group of the ``nth`` in image, in one walk up the ranking.
+
+    Pairs are counted in whole numbers, so the AUROC is rounded once.
+    """
+    pairs, tied, holder = 0, 0, None
+    precision_in: list[float] = []
+    precision_out: list[float] = []
+    for stretch in ranking.stretches():
+        if isinstance(stretch, Distinct):
+            right, equal, of_in, of_out = _add_distinct(ranking, stretch)
+        else:
+            right, equal, of_in, of_out = _add_grouped(ranking, stretch)
+        pairs, tied = pairs + right, tied + equal
+        precision_in.append(of_in)
+        precision_out.append(of_out)
+        if holder is None and nth <= stretch.in_accepted:
+            holder = stretch
+    if holder is None:
+        raise ValueError(f"in image {nth} was asked for; there are {ranking.n_in}")
+    found = Areas(
+        pairs / (2 * ranking.n_in * ranking.n_out),
+        math.fsum(precision_in) / ranking.n_in,
+        math.fsum(precision_out) / ranking.n_out,
+        tied / (ranking.n_in + ranking.n_out),
+    )
+    return found, ranking.group_in(holder, nth, out=False)
 
 
-def aupr_trapezoid(positives: NDArray[np.int64], negatives: NDArray[np.int64]) -> float:
-    """Area under straight lines through the points (recall, precision), from (0, 1) on."""
-    recall = np.concatenate([[0.0], positives / positives[-1]])
-    precision = np.concatenate([[1.0], positives / (positives + negatives)])
-    return float(np.trapezoid(precision, recall))
+def _add_distinct(ranking: Ranking, here: Distinct) -> tuple[int, int, float, float]:
+    """(twice the rightly ordered pairs, tied images, precision summed over in and over out images), from the places alone."""
+    start, total = here.in_below + here.out_below, ranking.n_in + ranking.n_out
+    in_places, out_places = np.flatnonzero(~here.is_out), np.flatnonzero(here.is_out)
+    n_in, n_out = len(in_places), len(out_places)
+    in_under = int(out_places.sum()) - n_out * (n_out - 1) // 2 + n_out * here.in_below  # summed over the out images here
+    accepted = np.arange(here.in_below + 1.0, here.in_below + n_in + 1.0)
+    caught = np.arange(float(ranking.n_out - here.out_below), ranking.n_out - here.out_below - n_out, -1.0)
+    accepted /= in_places + (start + 1.0)  # in place: fresh memory would cost as much as the division
+    caught /= float(total - start) - out_places
+    return 2 * in_under, 0, float(accepted.sum()), float(caught.sum())
 
 
-def rejected(counts: Counts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(out images, in images) with a score of at least each distinct score, from the highest score downwards."""
-    below_out = np.concatenate([[0], counts.accepted_out[:-1]])
-    below_in = np.concatenate([[0], counts.accepted_in[:-1]])
-    return (counts.n_out - below_out)[::-1], (counts.n_in - below_in)[::-1]
+def _add_grouped(ranking: Ranking, here: Grouped) -> tuple[int, int, float, float]:
+    """The same from groups of equal scores, each a threshold."""
+    accepted = here.accepted_in + here.accepted_out
+    total = ranking.n_in + ranking.n_out
+    sizes, in_here = np.diff(accepted), np.diff(here.accepted_in)
+    out_here = sizes - in_here
+    twice = int(inner(out_here, here.accepted_in[1:] + here.accepted_in[:-1]))
+    tied = int(accepted[-1] - accepted[0]) - int(np.count_nonzero(sizes == 1))
+    of_in = inner(in_here, here.accepted_in[1:] / accepted[1:])
+    of_out = inner(out_here, (ranking.n_out - here.accepted_out[:-1]) / (total - accepted[:-1]))
+    return twice, tied, of_in, of_out
 
 
-def best_detection_error(counts: Counts) -> float:
+def best_detection_error(ranking: Ranking) -> float:
     """The smallest 0.5 (1 - TPR) + 0.5 FPR over all thresholds, accepting nothing included."""
-    errors = 0.5 * (1 - counts.accepted_in / counts.n_in) + 0.5 * counts.accepted_out / counts.n_out
-    return min(0.5, float(errors.min()))
+    best = 0.5
+    for stretch in ranking.stretches():
+        groups = stretch.grouped()
+        errors = 0.5 * (1 - groups.accepted_in / ranking.n_in) + 0.5 * groups.accepted_out / ranking.n_out
+        best = min(best, float(errors.min()))
+    return best

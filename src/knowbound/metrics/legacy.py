@@ -1,62 +1,98 @@
 """The metrics of two released programs, threshold steps and all, without their loops.
 
 Both step through 100,000 (ODIN, Liang et al. 2018) or 200,000 (Confident Classifier, Lee et al. 2018) thresholds in equal steps and
-count at each.  Here the scores are sorted once and all steps are looked up together: the same numbers.  Their scores are
+count at each.  Here the sorted scores and the steps are searched in each other: the same numbers.  Their scores are
 confidences (higher = more in-distribution), so ours are negated; give scores that are linear in the quantity they stepped
 through (minus the softmax probability, say), as equal steps of its logarithm are other steps.
+
+ODIN's program counts out images *above* a step in its "baseline" column and *at or above* it in the AUROC of its own column; the
+two differ only where a score lies exactly on a step.  We follow the baseline column.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knowbound.metrics.counts import Scores
+from knowbound.metrics import exact
+from knowbound.metrics.metrics import Metrics
+from knowbound.metrics.ranking import Floats, Ranking, inner
+
+Side = Literal["left", "right"]
 
 
-@dataclass(frozen=True, eq=False)
-class Steps:
-    """Shares of in and out images at each step of one program, and the same for its downward steps."""
+def odin(ranking: Ranking, score_range: tuple[float, float] | None = None, steps: int = 100_000) -> Metrics:
+    """The numbers of ODIN's program.  score_range: (lowest, highest) of our scores to step through; by default their own range.
 
-    in_at_least: NDArray[np.float64]
-    out_at_least: NDArray[np.float64]
-    out_above: NDArray[np.float64]
-    in_below_down: NDArray[np.float64]
-    out_below_down: NDArray[np.float64]
-
-
-def step(in_scores: Scores, out_scores: Scores, steps: int, score_range: tuple[float, float] | None) -> Steps:
-    """All shares.  score_range: of our scores, (lowest, highest); by default that of the scores themselves.
-
-    Raises ValueError where the range is not finite: it cannot be cut into equal steps.
+    The program's range was fixed by hand: confidences 0.1 to 1 for max-softmax on ten classes, so ``score_range=(-1, -0.1)``
+    here, and 0.1 to 0.12 at its temperature of 1000.  fpr95 is NaN where no step has a TPR in [0.9495, 0.9505].
     """
-    inside, outside = np.sort(-in_scores), np.sort(-out_scores)
-    if score_range is None:
-        start, end = min(inside[0], outside[0]), max(inside[-1], outside[-1])
-    else:
-        start, end = -score_range[1], -score_range[0]
-    if not np.isfinite([start, end]).all():
-        raise ValueError(f"scores range from {-end} to {-start}; the legacy conventions need finite scores to cut into equal steps")
+    counted = step(*ranking.scores(), steps, score_range)
+    return _measure(ranking, counted, mean_fpr(counted, 0.9495, 0.9505, math.nan), last_block=True)
+
+
+def ccag(ranking: Ranking, steps: int = 200_000) -> Metrics:
+    """The numbers of Confident Classifier's program.  fpr95 is 1 where no step has a TPR in [0.94, 0.96]."""
+    counted = step(*ranking.scores(), steps, None)
+    return _measure(ranking, counted, mean_fpr(counted, 0.94, 0.96, 1.0), last_block=False)
+
+
+def _measure(ranking: Ranking, steps: "Steps", fpr: float, *, last_block: bool) -> Metrics:
+    return Metrics(
+        fpr, best_detection_error(steps), auroc(steps, last_block=last_block), aupr_in(steps), aupr_out(steps),
+        exact.areas(ranking).tie_share, math.nan,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Steps:
+    """Shares of in and out images at each step up of one program, and at each of its steps down."""
+
+    in_at_least: Floats
+    in_below: Floats
+    out_at_least: Floats
+    out_above: Floats
+    in_below_down: Floats
+    out_below_down: Floats
+
+
+def step(in_scores: Floats, out_scores: Floats, steps: int, score_range: tuple[float, float] | None) -> Steps:
+    """All shares, from ascending scores.  Without any step where all scores are equal.
+
+    Raises ValueError where the range is not finite or not ascending: it cannot be cut into equal steps.
+    """
+    inside, outside = -in_scores[::-1], -out_scores[::-1]
+    lowest, highest = score_range or (min(in_scores[0], out_scores[0]), max(in_scores[-1], out_scores[-1]))
+    start, end = -highest, -lowest
+    if not math.isfinite(end - start):
+        raise ValueError(
+            f"scores range from {lowest} to {highest}; the legacy conventions need finite scores to cut into equal steps"
+        )
+    if start > end:
+        raise ValueError(f"the score range ({lowest}, {highest}) was given; expected the lower end first")
     gap = (end - start) / steps
     up = np.arange(start, end, gap) if gap > 0 else np.empty(0)
     down = np.arange(end, start, -gap) if gap > 0 else np.empty(0)
-
-    def below(scores: Scores, thresholds: Scores, side: str) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = np.searchsorted(scores, thresholds, side=side) / len(scores)  # type: ignore[call-overload]
-        return found
-
-    def at_least(scores: Scores, side: str) -> NDArray[np.float64]:
-        # counted, not 1 - share: the programs divide a count, and 1 - x rounds differently at their limits 0.94 and 0.96
-        found: NDArray[np.float64] = (len(scores) - np.searchsorted(scores, up, side=side)) / len(scores)  # type: ignore[call-overload]
-        return found
-
+    n_in, n_out = len(inside), len(outside)
+    in_below = below(inside, up, "left")
+    # at least: counted, not 1 - share: the programs divide a count, and 1 - x rounds differently at their limits 0.94 and 0.96
     return Steps(
-        at_least(inside, "left"),
-        at_least(outside, "left"),
-        at_least(outside, "right"),
-        below(inside, down, "left"),
-        below(outside, down, "left"),
-    )
+        (n_in - in_below) / n_in, in_below / n_in, (n_out - below(outside, up, "left")) / n_out,
+        (n_out - below(outside, up, "right")) / n_out, below(inside, down[::-1], "left")[::-1] / n_in,
+        below(outside, down[::-1], "left")[::-1] / n_out,
+    )  # fmt: skip
+
+
+def below(scores: Floats, steps: Floats, side: Side) -> NDArray[np.int64]:
+    """How many scores are below ("left") or at most ("right") each step; both ascending; the fewer are searched in the more."""
+    search: Callable[[Floats, Floats, str], NDArray[np.int64]] = np.searchsorted  # type: ignore[assignment]
+    if len(scores) >= len(steps):
+        return search(scores, steps, side)
+    first = search(steps, scores, "right" if side == "left" else "left")  # the first step that counts each score
+    return np.cumsum(np.bincount(first, minlength=len(steps) + 1)[:-1])
 
 
 def mean_fpr(steps: Steps, lowest: float, highest: float, without: float) -> float:
@@ -66,19 +102,19 @@ def mean_fpr(steps: Steps, lowest: float, highest: float, without: float) -> flo
 
 
 def auroc(steps: Steps, *, last_block: bool) -> float:
-    """Sum of rectangles under the ROC curve with the height at their right end; with or without the last block.
+    """Sum of rectangles under the ROC curve with the height at their right end; with or without the last block; NaN of no steps.
 
     Without it, all the area is lost that lies left of the FPR at the last step: with tied scores at the top, most of it.
     """
     if not len(steps.out_above):
-        return 0.0
+        return math.nan
     widths = -np.diff(steps.out_above, prepend=1.0)
-    area = float(np.dot(widths, steps.in_at_least))
+    area = inner(widths, steps.in_at_least)
     return area + float(steps.out_above[-1] * steps.in_at_least[-1]) if last_block else area
 
 
 def aupr_in(steps: Steps) -> float:
-    """Area under precision over recall, precision being TPR / (TPR + FPR): a ratio of shares, not of counts."""
+    """Area under precision over recall, precision being TPR / (TPR + FPR): a ratio of shares, not of counts; NaN of no steps."""
     return _aupr(steps.in_at_least, steps.out_at_least)
 
 
@@ -87,18 +123,19 @@ def aupr_out(steps: Steps) -> float:
     return _aupr(steps.out_below_down, steps.in_below_down)
 
 
-def _aupr(recall: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    some = recall + other > 0  # both programs go no further where nothing is selected
-    if not some.any():
-        return 0.0
-    recall, other = recall[some], other[some]
+def _aupr(recall: Floats, other: Floats) -> float:
+    # Both shares fall from step to step and both programs use no step without any image, so those they use come first.
+    used = len(recall) - int(np.searchsorted((recall + other)[::-1], 0, side="right"))
+    if not used:
+        return math.nan
+    recall, other = recall[:used], other[:used]
     precision = recall / (recall + other)
     widths = -np.diff(recall, prepend=1.0)
-    return float(np.dot(widths, precision) + recall[-1] * precision[-1])
+    return inner(widths, precision) + float(recall[-1] * precision[-1])
 
 
 def best_detection_error(steps: Steps) -> float:
-    """The smallest (1 - TPR + FPR) / 2 over the steps, at most 1."""
+    """The smallest (1 - TPR + FPR) / 2 over the steps, at most 1; NaN of no steps."""
     if not len(steps.out_above):
-        return 1.0
-    return min(1.0, float(((1 - steps.in_at_least + steps.out_above) / 2).min()))
+        return math.nan
+    return min(1.0, float((steps.in_below + steps.out_above).min()) / 2)
