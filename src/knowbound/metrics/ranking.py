@@ -164,7 +164,8 @@ class Ranking:
         magnitude = bits & _magnitude(bits)
         scaled: Floats = ((bits ^ magnitude) | (magnitude >> bits.dtype.type(1))).view(keys.dtype).astype(np.float64)
         infinite = np.abs(scaled) >= 1
-        scores: Floats = scaled / self.scale
+        with np.errstate(over="ignore"):  # of infinite ones only
+            scores: Floats = scaled / self.scale
         scores[infinite] = np.copysign(np.inf, scaled[infinite])
         return scores if self.levels is None else self.levels[scores.astype(np.intp)]
 
