@@ -163,6 +163,17 @@ def test_ties_at_full_confidence_cost_the_ccag_auroc_half_of_their_block() -> No
     assert exact.tie_share == pytest.approx(0.7)
 
 
+def test_full_confidence_leaves_the_ccag_auroc_of_table_1() -> None:
+    """79% of in and 61% of out at 1.0 and more of both within the last step below it: 60 turns into 14."""
+    rng = np.random.default_rng(0)
+    inside = np.r_[np.ones(790), 1 - rng.uniform(0, 1e-7, 190), rng.uniform(0.3, 1, 20)]
+    outside = np.r_[np.ones(610), 1 - rng.uniform(0, 1e-7, 250), rng.uniform(0.3, 1, 140)]
+    exact, ccag = measure(-inside, -outside), measure(-inside, -outside, convention="ccag")
+    assert exact.auroc == pytest.approx(0.602, abs=0.005)
+    assert ccag.auroc == pytest.approx(0.137, abs=0.003)
+    assert ccag.detection_error == pytest.approx(0.44, abs=0.01)
+
+
 def test_fpr_is_1_where_no_ccag_step_has_a_tpr_near_95() -> None:
     inside = np.r_[np.zeros(50), np.ones(50)]
     assert measure(inside, np.r_[0.5, 2.0], convention="ccag").fpr95 == 1.0
