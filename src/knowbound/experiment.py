@@ -4,6 +4,7 @@ import datetime
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def run(experiment: Experiment, *, checkpoint: Path | None = None, on_step: Call
 
     checkpoint: where an interrupted training of this very experiment continues from.
     """
+    commit()
     split = experiment.split
     torch.manual_seed(experiment.training.seed)
     backbone = experiment.backbone(experiment.objective.embedding_dim(len(split.train.class_names)))
@@ -174,8 +176,12 @@ def provenance(settings: Mapping[str, Any], data_sha256: Mapping[str, str], hard
     }
 
 
+@cache
 def commit() -> str | None:
-    """The git commit the code runs from, with ``+`` if files differ from it; None outside a checkout."""
+    """The git commit the code runs from, with ``+`` if files differ from it; None outside a checkout.
+
+    Asked once, when the first experiment starts: a long run's later rows come from the code it started with.
+    """
     folder = Path(__file__).parent
 
     def git(*words: str) -> str | None:
