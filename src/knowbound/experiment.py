@@ -65,7 +65,7 @@ def run(experiment: Experiment, *, checkpoint: Path | None = None, on_step: Call
 
     checkpoint: where an interrupted training of this very experiment continues from.
     """
-    commit()
+    commit()  # noted now: see there
     split = experiment.split
     torch.manual_seed(experiment.training.seed)
     backbone = experiment.backbone(experiment.objective.embedding_dim(len(split.train.class_names)))
