@@ -181,7 +181,7 @@ def carry_out(
     }  # fmt: skip
     boundary = Boundary(backbone, detector, plan.preprocessing, classes, acceptance=plan.acceptance, about=about)
     boundary.learn(learned).calibrate(held)
-    if output:
+    if output and trained.is_main_process:
         boundary.save(output)
         (output / CHECKPOINT).unlink(missing_ok=True)
     return Fitted(boundary, trained, learned, held)

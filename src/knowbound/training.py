@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from knowbound.checkpoint import load_checkpoint, save_checkpoint
 from knowbound.data.augmentation import Augmentation
@@ -82,6 +83,8 @@ class Trained:
     loss: float
     precision: str
     hardware: str
+    is_main_process: bool = True
+    """Of several processes one is the main one: it alone writes files."""
 
 
 class TrainingStoppedError(RuntimeError):
@@ -163,12 +166,12 @@ def train(
             loss = value.item()
             _check_health(step, loss, embeddings, training)
             done = step + 1
-            if on_step:
+            if on_step and accelerator.is_main_process:
                 on_step(Progress(done, training.steps, loss, images / (time.perf_counter() - started)))
             if checkpoint and accelerator.is_main_process and done % training.checkpoint_every == 0 and done < training.steps:
                 save_checkpoint(checkpoint, done, backbone, optimizer, identity)
     backbone.eval()
-    return Trained(time.perf_counter() - started, images, loss, precision, describe_hardware(device))
+    return Trained(time.perf_counter() - started, images, loss, precision, describe_hardware(device), accelerator.is_main_process)
 
 
 def check_classes(source: Source) -> None:
@@ -223,8 +226,11 @@ def _gather(accelerator: Any, embeddings: Tensor, labels: NDArray[np.int64]) -> 
     from torch.distributed.nn.functional import all_gather
 
     count = accelerator.num_processes
-    parts = all_gather(embeddings)  # its backward sums the gradients of all processes, which DDP then averages
-    return torch.cat(list(parts)), torch.cat([everyone[rank::count] for rank in range(count)])
+    longest = -(-len(labels) // count)
+    padded = pad(embeddings, (0, 0, 0, longest - len(embeddings)))  # all must send as many rows
+    parts = all_gather(padded)  # its backward sums the gradients of all processes, which DDP then averages
+    labels_of = [everyone[rank::count] for rank in range(count)]
+    return torch.cat([part[: len(own)] for part, own in zip(parts, labels_of, strict=True)]), torch.cat(labels_of)
 
 
 def _check_health(step: int, loss: float, embeddings: Tensor, training: Training) -> None:
