@@ -236,7 +236,7 @@ def table3(
     seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 3,
     download: Download = False,
 ) -> None:
-    """Table 3: MNIST 2, 6, 7 against novelties, noise, SVHN and CIFAR-10. About twelve minutes on 2 cores for three seeds.
+    """Table 3: MNIST 2, 6, 7 against novelties, noise, SVHN and CIFAR-10. About ten minutes on 2 cores for three seeds.
 
     **Example**
 
