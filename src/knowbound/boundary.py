@@ -37,6 +37,14 @@ class Judgement:
     decisions: NDArray[np.int64]
     """(N,) index into ``DECISIONS``: 0 known, 1 novelty, 2 anomaly."""
 
+    @classmethod
+    def join(cls, parts: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]]) -> "Judgement":
+        """What ``Boundary.forward`` gave for the batches of some images, as one."""
+        if not parts:
+            return cls(np.empty((0, 0), np.float32), np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
+        embeddings, scores, nearest, decisions = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
+        return cls(embeddings, scores.astype(np.float64), nearest, decisions)
+
 
 class Boundary(nn.Module):
     """Known, novelty or anomaly for every image.
@@ -77,7 +85,7 @@ class Boundary(nn.Module):
         """
         labels = torch.from_numpy(source.labels)
         with torch.no_grad():
-            parts = [(self.backbone(images).float(), image_statistics(images)) for images in self._batches(source)]
+            parts = [(self.read(*self.outputs(images)), image_statistics(images)) for images in self.batches(source)]
         device = parts[0][0].device
         with torch.no_grad():
             self.detector.fit(torch.cat([p[0] for p in parts]), labels.to(device))
@@ -95,29 +103,51 @@ class Boundary(nn.Module):
                 f"{len(source)} held-out images are there to set the threshold from; expected at least {least} for an acceptance "
                 f"of {self.acceptance:g}: give more images, or hold out a larger share"
             )
-        scores = torch.cat([self._score(images)[1] for images in self._batches(source)])
-        self.threshold = smallest_accepting(scores.double(), self.acceptance)
+        with torch.no_grad():
+            scores = [self.detector.score(self.read(*self._prepared_outputs(images))) for images in self.batches(source)]
+        self.threshold = smallest_accepting(torch.cat(scores).double(), self.acceptance)
         return self
 
     @torch.no_grad()
     def embed(self, images: Tensor) -> Tensor:
         """(N, C, H, W) float32 in [0, 1] -> (N, D) float32 embeddings, after what the detector does to the images."""
-        prepare = getattr(self.detector, "prepare", None)
-        embeddings: Tensor = self.backbone(prepare(self.backbone, images) if prepare else images)
-        return embeddings.float()
+        return self._prepared_outputs(images)[1]
 
     @torch.no_grad()
-    def _score(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        embeddings = self.embed(images)
-        return embeddings, self.detector.score(embeddings)
+    def outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) float32 in [0, 1] -> features (N, F) and embeddings (N, D), float32, of the images as they are.
+
+        Of a network of your own without ``features`` the embeddings serve as both.
+        """
+        if not hasattr(self.backbone, "features"):
+            embeddings: Tensor = self.backbone(images).float()
+            return embeddings, embeddings
+        network: Any = self.backbone
+        features = network.features(images)
+        return features.float(), network.embed(features).float()
+
+    def read(self, features: Tensor, embeddings: Tensor) -> Tensor:
+        """What the detector is given of the network's outputs: the embeddings, unless it says otherwise."""
+        chosen: Tensor = self.detector.read(features, embeddings) if hasattr(self.detector, "read") else embeddings
+        return chosen
+
+    def _prepared_outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        prepare = getattr(self.detector, "prepare", None)
+        return self.outputs(prepare(self.backbone, images) if prepare else images)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(N, C, H, W) float32 in [0, 1] -> embeddings (N, D), scores (N,), nearest class (N,), decision index (N,)."""
-        embeddings, scores = self._score(images)
-        unknown = torch.where(self.likeness.score(images) <= self.likeness.threshold, 1, 2)
+        features, embeddings = self._prepared_outputs(images)
+        return self.decide(features, embeddings, self.likeness.score(images))
+
+    def decide(self, features: Tensor, embeddings: Tensor, likeness: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Network outputs and likeness scores (N,) of images -> what ``forward`` gives for them."""
+        read = self.read(features, embeddings)
+        scores = self.detector.score(read)
+        unknown = torch.where(likeness <= self.likeness.threshold, 1, 2)
         decisions = torch.where(scores <= self.threshold, 0, unknown)
-        return embeddings, scores, self.detector.classify(embeddings), decisions
+        return embeddings, scores, self.detector.classify(read), decisions
 
     def judge(self, images: NDArray[Any] | Tensor) -> Judgement:
         """What the boundary says of images already in its own shape: (N, C, H, W), uint8 in 0..255 or float32 in [0, 1].
@@ -129,13 +159,13 @@ class Boundary(nn.Module):
 
     def judge_source(self, source: Source) -> Judgement:
         """What the boundary says of every image of a source, batch by batch."""
+        self.check_calibrated()
+        return Judgement.join([self(images) for images in self.batches(source)])
+
+    def check_calibrated(self) -> None:
+        """Raises ValueError where there is no threshold yet."""
         if torch.isnan(self.threshold):
             raise ValueError("this boundary has no threshold yet; call calibrate with held-out in-distribution images")
-        parts = [tuple(t.cpu().numpy() for t in self(images)) for images in self._batches(source)]
-        if not parts:
-            return Judgement(np.empty((0, 0), np.float32), np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
-        embeddings, scores, nearest, decisions = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Judgement(embeddings, scores.astype(np.float64), nearest, decisions)
 
     def predict(self, pictures: Iterable[Picture]) -> list[Verdict]:
         """A verdict for each picture: PIL images, paths, or arrays (H, W) or (H, W, 3) of uint8, of any size.
@@ -165,7 +195,11 @@ class Boundary(nn.Module):
             for d, c, s in zip(judgement.decisions, judgement.nearest, judgement.scores, strict=True)
         ]
 
-    def _batches(self, source: Source) -> Iterator[Tensor]:
+    def batches(self, source: Source) -> Iterator[Tensor]:
+        """The images of a source on the network's device, (B, C, H, W) float32 in [0, 1], in evaluation mode.
+
+        Raises ValueError for images of another shape than the boundary's.
+        """
         expected = (self.preprocessing.channels, self.preprocessing.height, self.preprocessing.width)
         if source.image_shape != expected:
             raise ValueError(

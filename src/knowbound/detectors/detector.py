@@ -11,7 +11,8 @@ class Detector(Protocol):
     """An ``nn.Module`` that learns where the in-distribution embeddings lie; its state stands in buffers.
 
     A detector may also have ``prepare(backbone, images) -> images``, which changes images before they are embedded to be scored
-    (not those of ``fit``).
+    (not those of ``fit``); and ``read(features, embeddings) -> (N, D)``, what it is given of a network's two outputs where
+    that is not the embeddings: the features (N, F) before the last linear layer, or both in one.
     """
 
     @property
