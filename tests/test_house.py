@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "knowbound"
 WORDS = {"labels", "result", "errors", "files", ""}
-PARTS = {"data", "backbones", "objectives", "detectors", "metrics", "checkpoint"}
+PARTS = {"data", "backbones", "objectives", "detectors", "metrics", "checkpoint", "pace"}
 JOINTS = {"training", "boundary", "boundary_file", "report"}
 TOP_JOINTS = {"comparison", "experiment", "fitting", "evaluation", "prediction", "tuning"}
 USES = {"paper", "product", "demo"}

@@ -15,7 +15,7 @@ from knowbound.data.source import Source
 from knowbound.errors import UserError
 from knowbound.objectives import Contrastive, CrossEntropy
 from knowbound.objectives.batches import BalancedBatches, RandomBatches
-from knowbound.training import Pool, Progress, Training, TrainingStoppedError, choose_precision, train
+from knowbound.training import Pool, Progress, Training, TrainingStoppedError, ahead, train
 from tests.samples import blobs
 
 OBJECTIVE = Contrastive(dim=3, rule=BalancedBatches(images=12, outs=6))
@@ -164,14 +164,17 @@ def test_one_cycle_rises_for_30_percent_and_falls_to_zero() -> None:
     assert rates[65] == pytest.approx(0.25 * (1 + math.cos(math.pi * 0.5)))
 
 
-def test_precision_asked_for_is_taken() -> None:
-    assert choose_precision("bf16", torch.device("cpu")) == "bf16"
-    assert choose_precision("auto", torch.device("cpu")) in ("bf16", "float32")
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_ahead_keeps_the_order_and_passes_errors_on(in_thread: bool) -> None:
+    assert list(ahead(lambda step: step * step, range(7), in_thread=in_thread)) == [0, 1, 4, 9, 16, 25, 36]
+    assert list(ahead(lambda step: step, [], in_thread=in_thread)) == []
+    with pytest.raises(ZeroDivisionError):
+        list(ahead(lambda step: 1 // (3 - step), range(7), in_thread=in_thread))
 
 
 def test_bf16_trains() -> None:
     trained = train(network(), blobs(), [], OBJECTIVE, replace(SHORT, steps=3, precision="bf16"))
-    assert trained.precision == "bf16"
+    assert trained.pace.precision == "bf16"
     assert math.isfinite(trained.loss)
 
 

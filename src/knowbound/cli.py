@@ -71,6 +71,16 @@ def demo(
     )
 
 
+Compile = Annotated[
+    bool | None,
+    typer.Option(
+        "--compile/--no-compile",
+        help="Train with torch.compile.",
+        show_default="if a few timed steps of a long training gain from it",
+    ),
+]
+
+
 @app.command()
 def fit(
     directory: Annotated[
@@ -105,6 +115,7 @@ def fit(
     precision: Annotated[
         Literal["auto", "float32", "bf16"], typer.Option(help="Of the arithmetic; auto: whichever the machine is fast with.")
     ] = "auto",
+    compile: Compile = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed training stopped.")] = False,
     overwrite: Overwrite = False,
@@ -129,7 +140,8 @@ def fit(
     with _reading_bar() as reading:
         plan = plan_fit(
             directory, outliers or (), objective=objective, backbone=backbone, size=size, dim=dim, margin=margin, steps=steps,
-            learning_rate=learning_rate, acceptance=acceptance, held_out=held_out, precision=precision, seed=seed,
+            learning_rate=learning_rate, acceptance=acceptance, held_out=held_out, precision=precision, compile=compile,
+            seed=seed,
             progress=reading,
         )  # fmt: skip
     _print_problems(plan.problems)
@@ -225,7 +237,6 @@ SignData = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds t
 ScaleName = Annotated[
     Literal["cpu", "paper"], typer.Option(help="cpu: WRN-16-2 for 2 cores; paper: WRN-28-10 for 10,000 steps, for a GPU.")
 ]
-Compile = Annotated[bool, typer.Option("--compile", help="Train with torch.compile: faster, but needs a C++ compiler.")]
 KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep every trained model in RESULTS/models.")]
 
 
@@ -283,7 +294,7 @@ def table2(
     results: Results = Path("results"),
     scale: ScaleName = "cpu",
     seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 1,
-    compile: Compile = False,
+    compile: Compile = None,
     keep_models: KeepModels = False,
 ) -> None:
     """Table 2: traffic signs, ODIN, ML and ODM on the restricted split. At --scale cpu a row trains in ten minutes on 2 cores.
@@ -317,7 +328,7 @@ def table4(
     results: Results = Path("results"),
     scale: ScaleName = "cpu",
     splits: Annotated[int, typer.Option(help="How many of the ten random splits.", min=1, max=10)] = 10,
-    compile: Compile = False,
+    compile: Compile = None,
     keep_models: KeepModels = False,
 ) -> None:
     """Table 4: Table 2 on ten random splits, mean and standard deviation. --scale cpu takes a third of Table 2's steps.
@@ -360,7 +371,7 @@ def figure2(data: SignData, results: Results = Path("results")) -> None:
 
 @reproduce_app.command()
 def figure3(
-    data: SignData, results: Results = Path("results"), scale: ScaleName = "cpu", seed: int = 0, compile: Compile = False
+    data: SignData, results: Results = Path("results"), scale: ScaleName = "cpu", seed: int = 0, compile: Compile = None
 ) -> None:
     """Figure 3: embeddings of ML and ODM on traffic signs, as a picture and as an interactive page.
 

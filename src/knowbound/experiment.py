@@ -147,7 +147,7 @@ def row_template(experiment: Experiment, trained: Trained, detector: str) -> Res
     settings = {
         "objective": experiment.objective.to_dict(),
         "training": asdict(experiment.training),
-        "precision": trained.precision,
+        "pace": trained.pace.to_dict(),
         "acceptance": experiment.acceptance,
         "sizes": {name: len(source) for name, source in sources.items()},
         **experiment.note,

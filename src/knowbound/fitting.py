@@ -94,6 +94,7 @@ def plan_fit(
     acceptance: float = 0.95,
     held_out: float | None = None,
     precision: Literal["auto", "float32", "bf16"] = "auto",
+    compile: bool | None = None,
     seed: int = 0,
     memory_limit: int = 2 * 1024**3,
     progress: Callable[[int, int], None] | None = None,
@@ -103,6 +104,7 @@ def plan_fit(
     size: side in pixels of the square images the network takes (default 28 for LeNet, 32 for WRN); channels: 1 or 3
     (default: grey if no picture has colour); dim: length of the embedding; margin: of the contrastive loss; acceptance: share
     of in-distribution images the threshold accepts; held_out: share of the images kept from training to set it;
+    precision, compile: as in ``Training``;
     memory_limit: bytes of decoded images over which they are streamed; progress: called with (files done, files).
     Raises UserError, with one clear sentence, for anything that cannot be used.
     """
@@ -124,7 +126,7 @@ def plan_fit(
     spread = Augmentation(shift=max(1, side // 14)) if backbone == "lenet" else Augmentation(3, 10.0, 0.1, 0.2, 0.2)
     training = Training(
         steps=steps or default_steps, learning_rate=learning_rate or default_rate, augmentation=spread,
-        precision=precision, seed=seed, checkpoint_every=100,
+        precision=precision, compile=compile, seed=seed, checkpoint_every=100,
     )  # fmt: skip
     share = held_out if held_out is not None else min(0.5, max(0.1, LEAST_HELD_OUT / len(inside.source)))
     chosen = (
@@ -172,7 +174,7 @@ def carry_out(
     )  # fmt: skip
     detector = MaxSoftmax() if isinstance(plan.objective, CrossEntropy) else NearestCentre()
     settings = {
-        "objective": plan.objective.to_dict(), "training": asdict(plan.training), "precision": trained.precision,
+        "objective": plan.objective.to_dict(), "training": asdict(plan.training), "pace": trained.pace.to_dict(),
         "held_out": plan.held_out, "images": len(learned), "outliers": [len(out) for out in outs],
     }  # fmt: skip
     about = {

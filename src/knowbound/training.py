@@ -6,10 +6,12 @@ checkpoint, and several processes draw the same batches.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -17,13 +19,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from knowbound.checkpoint import load_checkpoint, save_checkpoint
+from knowbound.checkpoint import read_checkpoint, save_checkpoint
 from knowbound.data.augmentation import Augmentation
 from knowbound.data.source import Source, to_unit_interval
 from knowbound.errors import UserError
 from knowbound.objectives.objective import Objective
+from knowbound.pace import Pace, Precision, choose_pace
 
-Precision = Literal["auto", "float32", "bf16"]
+T = TypeVar("T")
 CHECK_EVERY = 50
 LEAST_SPREAD = 1e-3
 """Root mean square distance of a batch's embeddings from their mean under which they count as collapsed."""
@@ -35,8 +38,10 @@ class Training:
 
     steps: batches; learning_rate: Adam's largest; schedule: ``one-cycle`` (rises over the first 30%, then falls to 0 along a
     cosine) or ``constant``; weight_decay: decoupled (AdamW); augmentation: of every training image; clip: largest norm of
-    the whole gradient, 0 = no limit; precision: ``bf16`` (autocast), ``float32``, or ``auto``: bf16 where the processor
-    multiplies it in hardware; compile: torch.compile; seed: of everything random; checkpoint_every: steps.
+    the whole gradient, 0 = no limit; precision: ``bf16`` (autocast), ``float32``, or ``auto``; channels_last: the memory
+    order of the images; compile: torch.compile; seed: of everything random; checkpoint_every: steps.
+
+    Under ``auto`` and None a few timed steps choose (``pace.choose_pace``), where the training is long enough to gain from it.
     """
 
     steps: int = 1500
@@ -46,7 +51,8 @@ class Training:
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(shift=2))
     clip: float = 0.0
     precision: Precision = "auto"
-    compile: bool = False
+    channels_last: bool | None = None
+    compile: bool | None = None
     seed: int = 0
     checkpoint_every: int = 250
 
@@ -81,7 +87,7 @@ class Trained:
     seconds: float
     images: int
     loss: float
-    precision: str
+    pace: Pace
     hardware: str
     is_main_process: bool = True
     """Of several processes one is the main one: it alone writes files."""
@@ -132,46 +138,51 @@ def train(
 
     check_classes(source)
     accelerator = Accelerator()
-    device, precision = accelerator.device, choose_precision(training.precision, accelerator.device)
+    device = accelerator.device
     pool = Pool(source, outs)
     batches = objective.batches(pool.labels, training.seed)
-    backbone.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    identity = {**(identity or {}), "training": asdict(training), "objective": objective.to_dict()}
+    saved = read_checkpoint(checkpoint, identity) if checkpoint and resume else None
+    backbone.to(device).train()
+    pace = Pace(**saved.pace) if saved else _choose_pace(backbone, _inputs(pool, batches[0], training, 0), training, accelerator)
+    backbone.to(memory_format=pace.memory_format)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         backbone.parameters(), training.learning_rate, weight_decay=training.weight_decay, fused=device.type != "mps"
     )
-    identity = {**(identity or {}), "training": asdict(training), "objective": objective.to_dict()}
-    first = load_checkpoint(checkpoint, backbone, optimizer, identity) if checkpoint and resume else 0
-    model = accelerator.prepare_model(backbone, evaluation_mode=accelerator.num_processes == 1)
-    model = torch.compile(model) if training.compile else model
+    first = saved.restore(backbone, optimizer) if saved else 0
+    model = pace.model(accelerator.prepare_model(backbone, evaluation_mode=accelerator.num_processes == 1))
+
+    def batch_at(step: int) -> tuple[Tensor, NDArray[np.int64]]:
+        indices, mine = batches[step], slice(accelerator.process_index, None, accelerator.num_processes)
+        inputs = _inputs(pool, indices, training, step)[mine]
+        return inputs.to(device, memory_format=pace.memory_format, non_blocking=True), pool.labels[indices]
 
     started, images, loss = time.perf_counter(), 0, float("nan")
+    steps = range(first, training.steps)
     with torch.random.fork_rng(devices=[]):
-        for step in range(first, training.steps):
+        for step, (inputs, batch_labels) in zip(steps, ahead(batch_at, steps, in_thread=device.type != "cpu"), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = training.rate_at(step)
-            indices = batches[step]
-            mine = slice(accelerator.process_index, None, accelerator.num_processes)
-            inputs = _inputs(pool, indices, training, step).to(device, memory_format=torch.channels_last)[mine]
             torch.manual_seed(_mix(training.seed, step, 1))  # dropout
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=pace.precision == "bf16"):
                 embeddings = model(inputs)
-            embeddings, labels = _gather(accelerator, embeddings, pool.labels[indices])
+            embeddings, labels = _gather(accelerator, embeddings, batch_labels)
             value = objective.loss(embeddings, labels)
             optimizer.zero_grad(set_to_none=True)
             value.backward()
             if training.clip:
                 nn.utils.clip_grad_norm_(backbone.parameters(), training.clip)
             optimizer.step()
-            images += len(indices)
+            images += len(batch_labels)
             loss = value.item()
             _check_health(step, loss, embeddings, training)
             done = step + 1
             if on_step and accelerator.is_main_process:
                 on_step(Progress(done, training.steps, loss, images / (time.perf_counter() - started)))
             if checkpoint and accelerator.is_main_process and done % training.checkpoint_every == 0 and done < training.steps:
-                save_checkpoint(checkpoint, done, backbone, optimizer, identity)
+                save_checkpoint(checkpoint, done, backbone, optimizer, identity, pace.to_dict())
     backbone.eval()
-    return Trained(time.perf_counter() - started, images, loss, precision, describe_hardware(device), accelerator.is_main_process)
+    return Trained(time.perf_counter() - started, images, loss, pace, describe_hardware(device), accelerator.is_main_process)
 
 
 def check_classes(source: Source) -> None:
@@ -190,16 +201,35 @@ def check_classes(source: Source) -> None:
         )
 
 
-def choose_precision(wanted: Precision, device: torch.device) -> str:
-    """``bf16`` or ``float32``: what was asked for, or under ``auto`` bf16 where the hardware multiplies it."""
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if device.type == "cpu":
-        capabilities = torch.cpu.get_capabilities()
-        return "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "float32"
-    return "float32"
+def ahead(make: Callable[[int], T], steps: Iterable[int], *, in_thread: bool) -> Iterator[T]:
+    """``make(step)`` of each step in order; in a thread one step ahead, so that an accelerator need not wait for its images.
+
+    On a CPU the thread would only take the cores from the network.
+    """
+    if not in_thread:
+        yield from map(make, steps)
+        return
+    with ThreadPoolExecutor(1) as thread:
+        waiting: deque[Future[T]] = deque()
+        for step in steps:
+            waiting.append(thread.submit(make, step))
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _choose_pace(backbone: nn.Module, images: Tensor, training: Training, accelerator: Any) -> Pace:
+    """The pace of this training, the same in every process: the main one's."""
+    from accelerate.utils import broadcast_object_list
+
+    mine = images[:: accelerator.num_processes].to(accelerator.device)
+    pace = choose_pace(
+        backbone, mine, training.steps,
+        precision=training.precision, channels_last=training.channels_last, compile=training.compile,
+    )  # fmt: skip
+    shared: list[Any] = broadcast_object_list([pace.to_dict()])
+    return Pace(**shared[0])
 
 
 def describe_hardware(device: torch.device) -> str:

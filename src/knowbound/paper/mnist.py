@@ -96,7 +96,9 @@ def mnist_experiments(split: Split, seed: int, *, experiment: str = "table3", di
         backbone_name="LeNet",
         objective=Contrastive(margin=10.0, dim=dim),
         detector=NearestCentre,
-        training=Training(steps=1500, learning_rate=2e-3, augmentation=Augmentation(shift=2), seed=seed),
+        training=Training(
+            steps=1500, learning_rate=2e-3, augmentation=Augmentation(shift=2), channels_last=True, compile=False, seed=seed
+        ),
     )
     ml = replace(odm, method="ML", split=split.without_seen_out())
     ce = replace(ml, method="CE", objective=CrossEntropy(), detector=MaxSoftmax)

@@ -61,8 +61,8 @@ PAPER = Scale("paper", 28, 10, Training(steps=10_000, learning_rate=1e-4, schedu
 """WRN-28-10 with Adam at 1e-4 for 10,000 steps (Section 4.2).  The paper names no batch size and no augmentation."""
 
 
-def choose_scale(name: str, *, compile: bool = False) -> Scale:
-    """The scale of that name, ``cpu`` or ``paper``.  compile: with torch.compile.  Raises UserError for another name."""
+def choose_scale(name: str, *, compile: bool | None = None) -> Scale:
+    """The scale of that name, ``cpu`` or ``paper``; compile: as in ``Training``.  Raises UserError for another name."""
     scales = {"cpu": CPU, "paper": PAPER}
     if name not in scales:
         raise UserError(f"the scale {name!r} was asked for; expected one of {', '.join(scales)}")

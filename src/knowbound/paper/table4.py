@@ -15,7 +15,7 @@ CPU_STEPS = 500
 """A third of Table 2's, for fifty trainings."""
 
 
-def choose_scale(name: str, *, compile: bool = False) -> table2.Scale:
+def choose_scale(name: str, *, compile: bool | None = None) -> table2.Scale:
     """The scale of that name as in Table 2, but for the shorter training of ``cpu``.  Raises UserError for another name."""
     scale = table2.choose_scale(name, compile=compile)
     return replace(scale, training=replace(scale.training, steps=CPU_STEPS)) if scale.name == "cpu" else scale
