@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from knowbound.cli import main
+from knowbound.comparison import detectors_for
 from tests.samples import blobs, write_folder
 
 FIT = ("--size", "16", "--steps", "30", "--precision", "float32")
@@ -82,6 +83,24 @@ def test_evaluate_writes_rows_and_a_report(place: Path) -> None:
     assert "<html" in (place / "report" / "report.html").read_text()
 
 
+def test_evaluate_compares_every_detector_the_network_can_have(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    done = knowbound(
+        "evaluate", place / "model", "--known", place / "test", "--novelty", f"new={place / 'new'}", "--detector", "all",
+        "--fit-on", place / "known", "-o", place / "all",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (place / "all" / "rows.jsonl").read_text().splitlines()]
+    exact = {row["variant"]: row for row in rows if row["convention"] == "exact"}
+    assert set(exact) == {"", *detectors_for(logits=False)}
+    own, again = exact[""], exact["nearest_centre"]
+    # fitted on the same images as the saved one
+    assert (own["auroc"], own["fpr95"], own["in_accuracy"]) == (again["auroc"], again["fpr95"], again["in_accuracy"])
+    assert again["provenance"]["settings"]["threshold"] == own["provenance"]["settings"]["threshold"]
+    assert "fitted on" in again["provenance"]["data_sha256"]
+    assert all(name in done.stdout for name in detectors_for(logits=False))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -90,12 +109,15 @@ def test_evaluate_writes_rows_and_a_report(place: Path) -> None:
         (("fit", "{}/known", "-o", "{}/m", "--objective", "odm"), "asked for without outliers"),
         (("fit", "{}/noise", "-o", "{}/m"), "class"),
         (("fit", "{}/known", "-o", "{}/known/place 0/0.png/m", *FIT), "cannot be written"),
+        (("fit", "{}/known", "-o", "{}/m", "--detector", "oracle"), "'oracle' is unknown"),
+        (("fit", "{}/known", "-o", "{}/m", "--detector", "odin"), "--objective ce"),
         (("predict", "{}/outs", "{}/test"), "there is no model in"),
         (("predict", "{}/model", "{}/missing.png"), "does not exist"),
         (("predict", "{}/model", "{}/test", "-o", "{}/out.xlsx"), "expected .csv, .jsonl, .parquet"),
         (("evaluate", "{}/model", "--known", "{}/test", "-o", "{}/r"), "no folder of novelties or anomalies"),
         (("evaluate", "{}/model", "--known", "{}/test", "--novelty", "{}/new", "-o", "{}/r"), "expected NAME=DIR"),
         (("evaluate", "{}/model", "--known", "{}", "--novelty", "a={}/new", "-o", "{}/r"), "which the model does not know"),
+        (("evaluate", "{}/model", "--known", "{}/test", "--novelty", "a={}/new", "--detector", "all", "-o", "{}/r"), "--fit-on"),
         (("reproduce", "table3", "--data", "{}/missing", "--results", "{}/r"), "--download"),
     ],
 )  # fmt: skip

@@ -10,6 +10,7 @@ from PIL import Image
 import knowbound
 from knowbound.backbones import LeNet, WideResNet
 from knowbound.data.preprocessing import Preprocessing
+from knowbound.detectors import DETECTORS
 from knowbound.errors import UserError
 from knowbound.fitting import CHECKPOINT, backbone_maker, carry_out, hold_out, plan_fit
 from knowbound.objectives import Contrastive, CrossEntropy
@@ -162,3 +163,15 @@ def test_an_output_that_cannot_be_written_is_said_before_the_training(folders: t
 
 def test_backbones_by_name() -> None:
     assert backbone_maker("wrn-28-10", Preprocessing(32, 32, 3)).keywords["depth"] == 28  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_every_detector_can_be_chosen_saved_and_loaded(name: str, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    boundary = knowbound.fit(folders[0], objective="ce", detector=name, **QUICK)
+    assert type(boundary.detector) is DETECTORS[name]
+    boundary.save(tmp_path / "model")
+    images = blobs(per_class=5, classes=5).images(slice(None))
+    expected, loaded = boundary.judge(images), knowbound.Boundary.load(tmp_path / "model").judge(images)
+    np.testing.assert_allclose(loaded.scores, expected.scores)
+    np.testing.assert_array_equal(loaded.decisions, expected.decisions)
+    assert np.isfinite(expected.scores).all()

@@ -115,6 +115,9 @@ def fit(
     precision: Annotated[
         Literal["auto", "float32", "bf16"], typer.Option(help="Of the arithmetic; auto: whichever the machine is fast with.")
     ] = "auto",
+    detector: Annotated[
+        str | None, typer.Option(help="How images are scored.", show_default="nearest_centre; max_softmax under ce")
+    ] = None,
     compile: Compile = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed training stopped.")] = False,
@@ -139,10 +142,9 @@ def fit(
         raise UserError(f"there is a model in {output} already; choose another place, or replace it with --overwrite")
     with _reading_bar() as reading:
         plan = plan_fit(
-            directory, outliers or (), objective=objective, backbone=backbone, size=size, dim=dim, margin=margin, steps=steps,
-            learning_rate=learning_rate, acceptance=acceptance, held_out=held_out, precision=precision, compile=compile,
-            seed=seed,
-            progress=reading,
+            directory, outliers or (), objective=objective, detector=detector, backbone=backbone, size=size, dim=dim, margin=margin,
+            steps=steps, learning_rate=learning_rate, acceptance=acceptance, held_out=held_out, precision=precision,
+            compile=compile, seed=seed, progress=reading,
         )  # fmt: skip
     _print_problems(plan.problems)
     console = _console()
@@ -209,12 +211,21 @@ def evaluate(
     anomaly: Annotated[
         list[str] | None, typer.Option(metavar="NAME=DIR", help="Images of nothing like the classes. May be repeated.")
     ] = None,
+    detector: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Compare this detector on the same network; may be repeated; 'all' for every one."),
+    ] = None,
+    fit_on: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The images the model was trained on, to fit the --detector on.")
+    ] = None,
 ) -> None:
     """Measure a model on images whose truth you know, and write a report.
 
-    **Example**
+    **Examples**
 
         knowbound evaluate model --known test/ --novelty signs=new_signs/ --anomaly road=background/ -o report
+
+        knowbound evaluate model --known test/ --novelty signs=new_signs/ --detector all --fit-on signs/ -o report
     """
     from knowbound.boundary import Boundary
     from knowbound.evaluation import evaluate as evaluate_folders
@@ -222,11 +233,11 @@ def evaluate(
 
     with _reading_bar() as reading:
         evaluation = evaluate_folders(
-            Boundary.load(model), known, novelty=_named(novelty, "--novelty"), anomaly=_named(anomaly, "--anomaly"), output=output,
-            progress=reading,
+            Boundary.load(model), known, novelty=_named(novelty, "--novelty"), anomaly=_named(anomaly, "--anomaly"),
+            detectors=detector or (), fit_on=fit_on, output=output, progress=reading,
         )  # fmt: skip
     _print_problems(evaluation.problems)
-    _console().print(terminal_table(evaluation.evidence.results))
+    _console().print(terminal_table([row for one in (evaluation.evidence, *evaluation.others) for row in one.results]))
     _console().print(f"Report: [bold]{output / 'report.html'}[/bold]")
 
 

@@ -1,13 +1,41 @@
 """Several detectors on one trained network, with one pass over the images for all of them."""
 
+import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from knowbound.boundary import Boundary, Judgement
 from knowbound.data.source import Source
+from knowbound.detectors import DETECTORS
 from knowbound.detectors.detector import Detector
+from knowbound.errors import UserError
+
+
+def detectors_for(*, logits: bool) -> tuple[str, ...]:
+    """The names of the detectors that make sense on a network: all where it gives logits (cross-entropy), else those without."""
+    return tuple(name for name, kind in DETECTORS.items() if logits or not getattr(kind, "needs_logits", False))
+
+
+def make_detector(name: str, *, logits: bool) -> Detector:
+    """The detector of that name in its usual setting.
+
+    logits: whether the network was trained with cross-entropy; then what works on distances reads the features before the
+    logits, else the embeddings.  Raises UserError for an unknown name, and one that needs logits where there are none.
+    """
+    if name not in DETECTORS:
+        raise UserError(f"the detector {name!r} is unknown; expected one of {', '.join(DETECTORS)}")
+    if name not in detectors_for(logits=logits):
+        raise UserError(
+            f"the detector {name} reads the scores of classes, which a network trained with a metric loss does not give; take one "
+            f"of {', '.join(detectors_for(logits=logits))}, or train with cross-entropy (--objective ce)"
+        )
+    kind: Any = DETECTORS[name]
+    either = "reads" in inspect.signature(kind).parameters
+    detector: Detector = kind(reads="features") if either and logits else kind()
+    return detector
 
 
 def with_detectors(boundary: Boundary, detectors: Sequence[Detector], learned: Source, held_out: Source) -> list[Boundary]:

@@ -1,18 +1,21 @@
 """Evaluation of a saved boundary on folders: known classes, novelties and anomalies -> rows and a report."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from knowbound.boundary import Boundary
+from knowbound.comparison import detectors_for, make_detector, with_detectors
 from knowbound.data.folder import FolderRead, Problem, read_folder
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet
+from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
-from knowbound.experiment import judge_sets, provenance
+from knowbound.experiment import judge_sets_together, provenance
 from knowbound.files import check_writable, replace_file
+from knowbound.fitting import LOGIT_OBJECTIVES, hold_out
 from knowbound.labels import Kind
 from knowbound.metrics import CONVENTIONS
 from knowbound.report import write_page
@@ -22,9 +25,13 @@ from knowbound.result import Result
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What the boundary said of all folders, and every file that could not be used."""
+    """What the boundary said of all folders, and every file that could not be used.
+
+    evidence: of the boundary as it is saved; others: of the further detectors that were asked for, on the same network.
+    """
 
     evidence: Evidence
+    others: tuple[Evidence, ...]
     problems: tuple[Problem, ...]
 
 
@@ -34,15 +41,27 @@ def evaluate(
     *,
     novelty: Mapping[str, Path] | None = None,
     anomaly: Mapping[str, Path] | None = None,
+    detectors: Sequence[str] = (),
+    fit_on: Path | None = None,
     output: Path | None = None,
     memory_limit: int = 2 * 1024**3,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Measure the boundary on ``known/class/...`` against named folders of novelties and anomalies.
 
+    detectors: names of further detectors to compare on the same network and the same pass over the images, or ``all``;
+    fit_on: the folder of training images they are fitted on (and calibrated: the same images are held out as in ``fit``).
     With ``output`` it writes ``rows.jsonl`` (every metric in every convention) and ``report.html`` there.  Raises UserError for
-    folders that cannot be used, a class the boundary does not know, and no out folder at all.
+    folders that cannot be used, a class the boundary does not know, no out folder at all, and a detector that the network
+    cannot have.
     """
+    logits = boundary.about.get("objective") in LOGIT_OBJECTIVES
+    if detectors and fit_on is None:
+        raise UserError(
+            "detectors were named without the images to fit them on; give the folder the model was trained on with --fit-on"
+        )
+    names = detectors_for(logits=logits) if "all" in detectors else tuple(dict.fromkeys(detectors))
+    made = [make_detector(name, logits=logits) for name in names]
     if output:
         check_writable(output)
     folders = [(name, path, Kind.NOVELTY) for name, path in (novelty or {}).items()]
@@ -64,12 +83,29 @@ def evaluate(
     paths = {in_source.name: inside.paths, **{o.name: r.paths for o, r in zip(outs, reads, strict=True)}}
     hashes = {"known": inside.sha256, **{o.name: r.sha256 for o, r in zip(outs, reads, strict=True)}}
     template = _template(boundary, in_source.name, hashes)
-    evidence = judge_sets(boundary, in_source, outs, template, CONVENTIONS, paths=paths)
+    boundaries, templates = [boundary], [template]
+    if fit_on and made:
+        training = read(fit_on, True)
+        others = _fitted(boundary, made, match_classes(training.source, boundary, fit_on))
+        hashes = {**hashes, "fitted on": training.sha256}
+        templates += [
+            replace(_template(other, in_source.name, hashes), variant=name) for other, name in zip(others, names, strict=True)
+        ]
+        boundaries += others
+    evidence, *more = judge_sets_together(boundaries, in_source, outs, templates, CONVENTIONS, paths=paths)
     if output:
-        text = "".join(row.to_json() + "\n" for row in evidence.results)
+        text = "".join(row.to_json() + "\n" for one in (evidence, *more) for row in one.results)
         replace_file(output / "rows.jsonl", text.encode())
-        write_page(output / "report.html", f"Evaluation on {known.name}", [evidence])
-    return Evaluation(evidence, sum((r.problems for r in reads), inside.problems))
+        write_page(output / "report.html", f"Evaluation on {known.name}", [evidence, *more])
+    return Evaluation(evidence, tuple(more), sum((r.problems for r in reads), inside.problems))
+
+
+def _fitted(boundary: Boundary, detectors: Sequence[Detector], source: Source) -> list[Boundary]:
+    """Boundaries on the same network, fitted and calibrated on the images that ``fit`` learned from and held out."""
+    settings = boundary.about.get("settings", {})
+    seed = int(settings.get("training", {}).get("seed", 0))
+    learned, held = hold_out(source, float(settings.get("held_out", 0.1)), np.random.default_rng(seed))
+    return with_detectors(boundary, detectors, learned, held)
 
 
 def match_classes(source: Source, boundary: Boundary, folder: Path) -> Source:

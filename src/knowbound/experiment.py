@@ -15,6 +15,7 @@ from torch import nn
 
 from knowbound import __version__
 from knowbound.boundary import DECISIONS, Boundary
+from knowbound.comparison import judge_together
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet, Split
@@ -101,14 +102,36 @@ def judge_sets(
     ``provenance['seen_kinds']``.  An out set counts as seen if a seen one has its name or, where none of the seen sets is
     named like an out set, if one has its kind.  paths: for each set's name the files its images came from.
     """
-    in_set = _judge(boundary, in_source, None, paths)
+    return judge_sets_together([boundary], in_source, out_sets, [template], conventions, paths=paths)[0]
+
+
+def judge_sets_together(
+    boundaries: Sequence[Boundary],
+    in_source: Source,
+    out_sets: Sequence[OutSet],
+    templates: Sequence[Result],
+    conventions: Sequence[str] = ("exact",),
+    *,
+    paths: Mapping[str, tuple[str, ...]] | None = None,
+) -> list[Evidence]:
+    """``judge_sets`` for several boundaries on one network, each with its template, in one pass over the images."""
+    in_judged = _judged_sets(boundaries, in_source, None, paths)
+    out_judged = [_judged_sets(boundaries, out.source, out.kind, paths) for out in out_sets]
+    return [
+        _measure(boundary, in_judged[i], tuple(judged[i] for judged in out_judged), template, conventions)
+        for i, (boundary, template) in enumerate(zip(boundaries, templates, strict=True))
+    ]
+
+
+def _measure(
+    boundary: Boundary, in_set: JudgedSet, out_sets: tuple[JudgedSet, ...], template: Result, conventions: Sequence[str]
+) -> Evidence:
     labelled = in_set.labels >= 0
     accuracy = float(np.mean(in_set.nearest[labelled] == in_set.labels[labelled])) if labelled.any() else None
-    judged = tuple(_judge(boundary, out.source, out.kind, paths) for out in out_sets)
-    seen = _seen_names(template, judged)
+    seen = _seen_names(template, out_sets)
     results = []
     for convention in conventions:
-        for out in judged:
+        for out in out_sets:
             numbers = measure(in_set.scores, out.scores, convention=convention)
             results.append(
                 replace(
@@ -126,7 +149,7 @@ def judge_sets(
         acceptance=boundary.acceptance,
         centres=None if centres is None else centres.cpu().numpy(),
         in_set=in_set,
-        out_sets=judged,
+        out_sets=out_sets,
         results=tuple(results),
     )
 
@@ -197,14 +220,19 @@ def commit() -> str | None:
     return f"{head}+" if head and git("status", "--porcelain", "--untracked-files=no", "--", str(folder)) else head
 
 
-def _judge(boundary: Boundary, source: Source, kind: Kind | None, paths: Mapping[str, tuple[str, ...]] | None) -> JudgedSet:
-    judgement = boundary.judge_source(source)
-    return JudgedSet(
-        name=source.name, kind=kind, images=_as_uint8(source), labels=source.labels, embeddings=judgement.embeddings,
-        scores=judgement.scores, nearest=judgement.nearest,
-        decisions=np.array([str(d) for d in DECISIONS])[judgement.decisions],
-        paths=(paths or {}).get(source.name, ()),
-    )  # fmt: skip
+def _judged_sets(
+    boundaries: Sequence[Boundary], source: Source, kind: Kind | None, paths: Mapping[str, tuple[str, ...]] | None
+) -> list[JudgedSet]:
+    images = _as_uint8(source)
+    return [
+        JudgedSet(
+            name=source.name, kind=kind, images=images, labels=source.labels, embeddings=judgement.embeddings,
+            scores=judgement.scores, nearest=judgement.nearest,
+            decisions=np.array([str(d) for d in DECISIONS])[judgement.decisions],
+            paths=(paths or {}).get(source.name, ()),
+        )
+        for judgement in judge_together(boundaries, source)
+    ]  # fmt: skip
 
 
 def _as_uint8(source: Source) -> NDArray[np.uint8]:

@@ -12,11 +12,11 @@ from torch import nn
 
 from knowbound.backbones import LeNet, WideResNet
 from knowbound.boundary import Boundary
+from knowbound.comparison import make_detector
 from knowbound.data.augmentation import Augmentation
 from knowbound.data.folder import FolderRead, Problem, measure_folder, read_folder, same_bytes
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
-from knowbound.detectors import MaxSoftmax, NearestCentre
 from knowbound.errors import UserError
 from knowbound.experiment import provenance
 from knowbound.files import check_writable
@@ -26,6 +26,8 @@ from knowbound.training import Progress, Trained, Training, train
 ObjectiveName = Literal["odm", "ml", "ce"]
 BackboneName = Literal["auto", "lenet", "wrn-16-2", "wrn-28-10"]
 CHECKPOINT = "checkpoint.safetensors"
+LOGIT_OBJECTIVES = ("ce",)
+"""Those whose embeddings are the logits of the classes."""
 LEAST_HELD_OUT = 20
 """Images it takes to reject one in twenty."""
 
@@ -41,6 +43,8 @@ class Plan:
     backbone_name: str
     objective: Objective
     objective_name: ObjectiveName
+    detector: str
+    """A name of ``DETECTORS``."""
     training: Training
     acceptance: float
     held_out: float
@@ -84,6 +88,7 @@ def plan_fit(
     outliers: Sequence[str | Path] = (),
     *,
     objective: ObjectiveName | Objective | None = None,
+    detector: str | None = None,
     backbone: BackboneName = "auto",
     size: int | None = None,
     channels: int | None = None,
@@ -101,6 +106,7 @@ def plan_fit(
 ) -> Plan:
     """Read the folders and decide on everything that was not given.
 
+    detector: a name of ``knowbound.detectors.DETECTORS`` (default nearest_centre, under ce max_softmax);
     size: side in pixels of the square images the network takes (default 28 for LeNet, 32 for WRN); channels: 1 or 3
     (default: grey if no picture has colour); dim: length of the embedding; margin: of the contrastive loss; acceptance: share
     of in-distribution images the threshold accepts; held_out: share of the images kept from training to set it;
@@ -110,6 +116,9 @@ def plan_fit(
     """
     known, folders = Path(known), [Path(folder) for folder in outliers]
     name, chosen_objective = _choose_objective(objective, margin, dim, bool(folders))
+    logits = name in LOGIT_OBJECTIVES
+    detector = detector or ("max_softmax" if logits else "nearest_centre")
+    make_detector(detector, logits=logits)  # a name that cannot be is told now
     if not 0 < acceptance < 1:
         raise UserError(f"an acceptance of {acceptance} was asked for; expected a share between 0 and 1, such as 0.95")
     _, colour = measure_folder(known, classes=True)
@@ -133,10 +142,11 @@ def plan_fit(
         f"{'colour' if channels == 3 else 'grey'} images of {side} x {side} pixels",
         f"the network {backbone}",
         f"the objective {name.upper()}" + ("" if folders or name == "ce" else ": no folder of outliers was given"),
+        f"the detector {detector}",
         f"{share:.0%} of the images held out to set the threshold",
     )
     return Plan(
-        inside, outs, preprocessing, backbone_maker(backbone, preprocessing), backbone, chosen_objective, name, training,
+        inside, outs, preprocessing, backbone_maker(backbone, preprocessing), backbone, chosen_objective, name, detector, training,
         acceptance, share, chosen,
     )  # fmt: skip
 
@@ -172,7 +182,7 @@ def carry_out(
         backbone, learned, outs, plan.objective, plan.training,
         checkpoint=checkpoint, resume=resume, identity=identity, on_step=on_step,
     )  # fmt: skip
-    detector = MaxSoftmax() if isinstance(plan.objective, CrossEntropy) else NearestCentre()
+    detector = make_detector(plan.detector, logits=plan.objective_name in LOGIT_OBJECTIVES)
     settings = {
         "objective": plan.objective.to_dict(), "training": asdict(plan.training), "pace": trained.pace.to_dict(),
         "held_out": plan.held_out, "images": len(learned), "outliers": [len(out) for out in outs],

@@ -12,7 +12,9 @@ class Detector(Protocol):
 
     A detector may also have ``prepare(backbone, images) -> images``, which changes images before they are embedded to be scored
     (not those of ``fit``); and ``read(features, embeddings) -> (N, D)``, what it is given of a network's two outputs where
-    that is not the embeddings: the features (N, F) before the last linear layer, or both in one.
+    that is not the embeddings: the features (N, F) before the last linear layer, or both in one.  ``needs_logits = True`` says
+    that it makes sense on a network trained with cross-entropy only, and an argument ``reads="embeddings" | "features"`` that it
+    can work on either output.
     """
 
     @property

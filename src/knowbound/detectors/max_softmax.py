@@ -21,6 +21,7 @@ class MaxSoftmax(nn.Module):
     The same order as 1 - probability, but in float64 logarithms: as float32 probabilities, most confident images tie at 1.0.
     """
 
+    needs_logits = True
     classes: Tensor
 
     def __init__(self) -> None:

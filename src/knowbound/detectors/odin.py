@@ -42,6 +42,8 @@ class Odin(nn.Module):
     Raises ValueError for a temperature or std that is not above 0, and a negative epsilon.
     """
 
+    needs_logits = True
+
     def __init__(self, temperature: float = 1000.0, epsilon: float = 0.0014, channel_std: Sequence[float] | None = None) -> None:
         super().__init__()
         if not temperature > 0 or not epsilon >= 0:
