@@ -178,6 +178,26 @@ def test_bf16_trains() -> None:
     assert math.isfinite(trained.loss)
 
 
+def test_small_images_first() -> None:
+    """The sizes the network sees, step by step."""
+    seen: list[tuple[int, ...]] = []
+
+    class Watching(WideResNet):
+        def features(self, images: Tensor) -> Tensor:
+            seen.append(tuple(images.shape[-2:]))
+            return super().features(images)
+
+    training = replace(SHORT, steps=8, channels_last=True, compile=False, resolution=((0.0, 0.5), (0.25, 0.75), (0.5, 1.0)))
+    train(Watching(3, depth=10, widen=1, channels=1), blobs(), [], OBJECTIVE, training)
+    assert seen == [(8, 8)] * 2 + [(12, 12)] * 2 + [(16, 16)] * 4
+
+
+@pytest.mark.parametrize("resolution", [(), ((0.5, 1.0),), ((0.0, 0.0),), ((0.0, 1.5),), ((0.0, 0.5), (0.6, 0.7), (0.3, 1.0))])
+def test_resolution_is_checked(resolution: tuple[tuple[float, float], ...]) -> None:
+    with pytest.raises(ValueError, match="shares of the steps"):
+        Training(resolution=resolution)
+
+
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}])
 def test_settings_are_checked(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected both above 0"):

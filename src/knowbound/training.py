@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import interpolate, pad
 
 from knowbound.checkpoint import read_checkpoint, save_checkpoint
 from knowbound.data.augmentation import Augmentation
@@ -39,7 +39,9 @@ class Training:
     steps: batches; learning_rate: Adam's largest; schedule: ``one-cycle`` (rises over the first 30%, then falls to 0 along a
     cosine) or ``constant``; weight_decay: decoupled (AdamW); augmentation: of every training image; clip: largest norm of
     the whole gradient, 0 = no limit; precision: ``bf16`` (autocast), ``float32``, or ``auto``; channels_last: the memory
-    order of the images; compile: torch.compile; seed: of everything random; checkpoint_every: steps.
+    order of the images; compile: torch.compile; resolution: (from which share of the steps on, to which share of their side
+    images are shrunk): small images first cost a fraction and leave little to learn for the large ones, for networks that
+    take any size; seed: of everything random; checkpoint_every: steps.
 
     Under ``auto`` and None a few timed steps choose (``pace.choose_pace``), where the training is long enough to gain from it.
     """
@@ -53,12 +55,19 @@ class Training:
     precision: Precision = "auto"
     channels_last: bool | None = None
     compile: bool | None = None
+    resolution: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
     seed: int = 0
     checkpoint_every: int = 250
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.learning_rate > 0:
             raise ValueError(f"{self.steps} steps at rate {self.learning_rate} were asked for; expected both above 0")
+        starts = [start for start, _ in self.resolution]
+        if starts[:1] != [0.0] or starts != sorted(starts) or not all(0 < scale <= 1 for _, scale in self.resolution):
+            raise ValueError(
+                f"the resolution {self.resolution} was asked for; expected shares of the steps that rise from 0, each with a share "
+                "of the image's side above 0 and at most 1"
+            )
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, 0..steps-1."""
@@ -68,6 +77,10 @@ class Training:
         if step < rise:
             return self.learning_rate * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / rise)))
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / (self.steps - rise)))
+
+    def scale_at(self, step: int) -> float:
+        """The share of their side to which images are shrunk at a step, 0..steps-1."""
+        return next(scale for start, scale in reversed(self.resolution) if step >= start * self.steps)
 
 
 @dataclass(frozen=True)
@@ -144,7 +157,7 @@ def train(
     identity = {**(identity or {}), "training": asdict(training), "objective": objective.to_dict()}
     saved = read_checkpoint(checkpoint, identity) if checkpoint and resume else None
     backbone.to(device).train()
-    pace = Pace(**saved.pace) if saved else _choose_pace(backbone, _inputs(pool, batches[0], training, 0), training, accelerator)
+    pace = Pace(**saved.pace) if saved else _choose_pace(backbone, pool.images(batches[0]), training, accelerator)
     backbone.to(memory_format=pace.memory_format)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         backbone.parameters(), training.learning_rate, weight_decay=training.weight_decay, fused=device.type != "mps"
@@ -245,7 +258,12 @@ def _mix(*numbers: int) -> int:
 
 def _inputs(pool: Pool, indices: NDArray[np.int64], training: Training, step: int) -> Tensor:
     generator = torch.Generator().manual_seed(_mix(training.seed, step, 0))
-    return training.augmentation(pool.images(indices), generator)
+    images = training.augmentation(pool.images(indices), generator)
+    scale = training.scale_at(step)
+    if scale == 1:
+        return images
+    size = [max(1, round(side * scale)) for side in images.shape[-2:]]
+    return interpolate(images, size, mode="bilinear", antialias=True)
 
 
 def _gather(accelerator: Any, embeddings: Tensor, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:

@@ -52,6 +52,6 @@ def write_table4(results: Path) -> Path:
 INTRO = (
     "Generated from `table4.jsonl` by `knowbound reproduce table4`. The random splits of the classes are ours "
     "(`paper/tsinghua_splits.json`): the paper's were not released, so the paper's numbers are means over other splits.\n\n"
-    f"Scale `cpu`: WRN-16-2, {CPU_STEPS} steps, a third of Table 2's, one-cycle up to 2e-3. Scale `paper`: WRN-28-10, 10,000 steps "
+    f"Scale `cpu`: WRN-16-2, {CPU_STEPS} steps, a third of Table 2's, otherwise the same. Scale `paper`: WRN-28-10, 10,000 steps "
     f"of Adam at 1e-4. {ABOUT_ODIN}"
 )
