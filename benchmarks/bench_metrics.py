@@ -1,25 +1,21 @@
 """Time and memory of the metrics against one sort, scikit-learn and the loops they replace.
 
-    python benchmarks/bench_metrics.py [--quick] [--large]
+    python -m benchmarks.bench_metrics [--quick] [--large]
 
 Every line is a ratio of two times taken in turn in this run (medians).  --quick: fewer scores and repeats, for a look only;
 --large: also the memory of 100 million scores (3 GB, a minute).
 """
 
-import argparse
-import resource
-import statistics
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
+from benchmarks.timing import heading, line, medians, peak_memory, quick, seconds
 from knowbound.metrics import legacy, measure
 from knowbound.metrics.ranking import rank
 
@@ -32,22 +28,11 @@ def scores(count: int, dtype: type = np.float64) -> tuple[Array, Array]:
     return rng.normal(0, 3, count).astype(dtype), rng.normal(4.5, 4, count).astype(dtype)
 
 
-def medians(repeats: int, *functions: Callable[[], object]) -> list[float]:
-    """Seconds of each function, the functions taking turns so that a busy moment hits all of them."""
-    times: list[list[float]] = [[] for _ in functions]
-    for _ in range(repeats):
-        for function, taken in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            function()
-            taken.append(time.perf_counter() - start)
-    return [statistics.median(taken) for taken in times]
-
-
 def against_sort(name: str, inside: Array, outside: Array, repeats: int) -> None:
     """The five exact metrics over one sort of all scores."""
     both = np.concatenate([inside, outside])
     sort, five = medians(repeats, lambda: np.sort(both), lambda: measure(inside, outside))
-    line(f"five metrics / one np.sort, {name}", five / sort, "at most 1.5", f"{1e3 * five:.1f} ms / {1e3 * sort:.1f} ms")
+    line(f"five metrics / one np.sort, {name}", five / sort, "at most 1.5", seconds(five, sort))
 
 
 def against_scikit_learn(inside: Array, outside: Array, repeats: int) -> None:
@@ -62,7 +47,7 @@ def against_scikit_learn(inside: Array, outside: Array, repeats: int) -> None:
         average_precision_score(1 - is_in, both)
 
     theirs, ours = medians(repeats, four, lambda: measure(inside, outside))
-    line("four scikit-learn calls / five metrics", theirs / ours, "at least 5", f"{1e3 * theirs:.0f} ms / {1e3 * ours:.1f} ms")
+    line("four scikit-learn calls / five metrics", theirs / ours, "at least 5", seconds(theirs, ours))
 
 
 def loop(inside: Array, outside: Array, deltas: NDArray[np.float64]) -> None:
@@ -115,46 +100,34 @@ def memory(count: int) -> None:
     for start in range(0, count, 1 << 20):
         inside[start : start + (1 << 20)] = rng.normal(0, 3, min(1 << 20, count - start))
         outside[start : start + (1 << 20)] = rng.normal(4, 4, min(1 << 20, count - start))
-    given, before = inside.nbytes + outside.nbytes, peak()
+    given, before = inside.nbytes + outside.nbytes, peak_memory()
     began = time.perf_counter()
     measure(inside, outside)
     line(
         f"memory added / memory of {2 * count:,} scores",
-        (peak() - before) / given,
+        (peak_memory() - before) / given,
         "at most 2",
         f"{time.perf_counter() - began:.0f} s",
     )
 
 
-def peak() -> int:
-    """Largest memory of this process so far, in bytes (Linux counts in KiB, macOS in bytes)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def line(name: str, ratio: float, target: str, detail: str) -> None:
-    """One line of the table."""
-    print(f"{name:52} {ratio:12.3g}   {target:15} {detail}", flush=True)
-
-
-def main() -> None:
+def main(quickly: bool = False, large: bool = False) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--large", action="store_true")
-    chosen = parser.parse_args()
-    count, repeats = (100_000, 3) if chosen.quick else (1_000_000, 9)
-    print(f"{Path(__file__).name}: {count:,} + {count:,} scores, medians of {repeats}")
+    count, repeats = (100_000, 3) if quickly else (1_000_000, 9)
+    heading()
     inside, outside = scores(count)
     against_sort("float64", inside, outside, repeats)
     against_sort("float32", *scores(count, np.float32), repeats)
     against_sort("float64 in steps of 0.01", inside.round(2), outside.round(2), repeats)
     against_scikit_learn(inside, outside, 3)
     equal_values(500)
-    for size in (10_000,) if chosen.quick else (10_000, 1_000_000):
+    for size in (10_000,) if quickly else (10_000, 1_000_000):
         against_loops(size, 3, 300 if size <= 10_000 else 10)
-    if chosen.large:
+    if large:
         memory(50_000_000)
 
 
 if __name__ == "__main__":
-    main()
+    large = "--large" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--large"]
+    main(quick(__doc__), large)
