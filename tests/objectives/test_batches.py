@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from knowbound.errors import UserError
-from knowbound.objectives.batches import AuthorsBatches, BalancedBatches, RandomBatches, draw, group_indices, shares
+from knowbound.objectives.batches import (
+    AuthorsBatches,
+    BalancedBatches,
+    RandomBatches,
+    RandomBatchesWithOuts,
+    draw,
+    group_indices,
+    shares,
+)
 
 LABELS = np.repeat(np.array([0, 1, 2, -1, -2]), [50, 5, 300, 400, 40])
 
@@ -46,7 +54,7 @@ def test_every_class_gets_its_turn() -> None:
     assert len({int(c) for step in range(60) for c in labels[batches[step]]}) == 100
 
 
-@pytest.mark.parametrize("rule", [BalancedBatches(), AuthorsBatches(images=64), RandomBatches()])
+@pytest.mark.parametrize("rule", [BalancedBatches(), AuthorsBatches(images=64), RandomBatches(), RandomBatchesWithOuts()])
 def test_a_step_depends_on_seed_and_step_alone(rule: BalancedBatches) -> None:
     forward, resumed = rule.plan(LABELS, seed=3), rule.plan(LABELS, seed=3)
     expected = [forward[step] for step in range(12)]
@@ -75,6 +83,35 @@ def test_random_batches_larger_than_the_set_wrap_into_further_epochs() -> None:
     assert set(np.unique(batch, return_counts=True)[1].tolist()) <= {2, 3, 4}
 
 
+def test_random_batches_with_outs_show_every_in_and_every_out_image_once_an_epoch_of_its_own() -> None:
+    batches = RandomBatchesWithOuts(images=71, outs=88).plan(LABELS, seed=0)  # 355 in and 440 out images: five batches each
+    for epoch in range(3):
+        steps = [batches[step] for step in range(5 * epoch, 5 * epoch + 5)]
+        np.testing.assert_array_equal(np.sort(np.concatenate([b[:71] for b in steps])), np.arange(355))
+        np.testing.assert_array_equal(np.sort(np.concatenate([b[71:] for b in steps])), np.arange(355, 795))
+
+
+def test_random_batches_with_outs_have_the_in_images_of_random_batches_and_another_order_of_outs() -> None:
+    labels = np.repeat([0, 1, -1, -2], [30, 30, 40, 20])  # as many in as out images
+    both, plain = RandomBatchesWithOuts(images=20, outs=20).plan(labels, seed=3), RandomBatches(images=20).plan(labels, seed=3)
+    for step in range(7):
+        np.testing.assert_array_equal(both[step][:20], plain[step])
+        assert not np.array_equal(both[step][20:] - 60, plain[step])
+
+
+def test_random_batches_with_outs_wrap_a_small_out_set() -> None:
+    batches = RandomBatchesWithOuts(images=4, outs=5).plan(np.array([0, 1, -1, -1]), seed=0)
+    drawn = np.concatenate([batches[step][4:] for step in range(4)])
+    assert np.unique(drawn, return_counts=True)[1].tolist() == [10, 10]
+
+
+def test_random_batches_with_outs_need_outs() -> None:
+    with pytest.raises(UserError, match="no seen out image"):
+        RandomBatchesWithOuts().plan(np.array([0, 1]), seed=0)
+    with pytest.raises(ValueError, match="above 0"):
+        RandomBatchesWithOuts(outs=0)
+
+
 def test_shares_are_whole_and_take_turns() -> None:
     assert [shares(8, 3, step) for step in range(3)] == [[3, 3, 2], [2, 3, 3], [3, 2, 3]]
     assert sum(shares(128, 39, 5)) == 128
@@ -85,7 +122,7 @@ def test_draw_repeats_as_evenly_as_it_can() -> None:
     assert sorted(np.unique(drawn, return_counts=True)[1].tolist()) == [2, 3, 3]
 
 
-@pytest.mark.parametrize("rule", [BalancedBatches(), AuthorsBatches(), RandomBatches()])
+@pytest.mark.parametrize("rule", [BalancedBatches(), AuthorsBatches(), RandomBatches(), RandomBatchesWithOuts()])
 def test_no_class_to_learn_is_a_clear_error(rule: BalancedBatches) -> None:
     with pytest.raises(UserError, match="expected at least two classes"):
         rule.plan(np.full(10, -1), seed=0)

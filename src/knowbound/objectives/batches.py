@@ -128,29 +128,70 @@ class RandomBatches:
 
     def plan(self, labels: Indices, seed: int) -> Batches:
         """The batches for these labels; out images are never drawn."""
-        inside = np.flatnonzero(labels >= 0)
-        if not len(inside):
-            raise UserError("there is no labelled image to train on; expected at least two classes of images")
-        return _Random(self, inside, seed)
+        return _Random(self.images, _inside(labels), seed)
+
+
+@dataclass(frozen=True)
+class RandomBatchesWithOuts:
+    """The in-distribution images of ``RandomBatches`` and, behind them, out images drawn in the same way.
+
+    images: in-distribution images in a batch; outs: out images on top, 1 or more, from all out sets together, so that a
+    large set is drawn more often than a small one.  In and out images each have epochs of their own, without repeats.
+    """
+
+    images: int = 64
+    outs: int = 64
+
+    def __post_init__(self) -> None:
+        if self.images < 1 or self.outs < 1:
+            raise ValueError(f"batches of {self.images} in and {self.outs} out images were asked for; expected both above 0")
+
+    def plan(self, labels: Indices, seed: int) -> Batches:
+        """The batches for these labels.  Raises UserError where there is no in image, or no out image, to draw."""
+        outside = np.flatnonzero(labels < 0)
+        if not len(outside):
+            raise UserError(
+                "there is no seen out image, but the objective learns from them; give a set of out images, or take cross-entropy"
+            )
+        return _RandomWithOuts(_Random(self.images, _inside(labels), seed), _Random(self.outs, outside, seed, stream=1))
+
+
+def _inside(labels: Indices) -> Indices:
+    inside = np.flatnonzero(labels >= 0)
+    if not len(inside):
+        raise UserError("there is no labelled image to train on; expected at least two classes of images")
+    return inside
 
 
 @dataclass(eq=False)
 class _Random:
-    rule: RandomBatches
-    inside: Indices
+    """``count`` images of a group a step; streams of one seed are independent, stream 0 is the seed's own."""
+
+    count: int
+    group: Indices
     seed: int
+    stream: int = 0
 
     def __post_init__(self) -> None:
-        self._epoch, self._order = -1, self.inside
+        self._epoch, self._order = -1, self.group
 
     def _in_epoch(self, epoch: int) -> Indices:
-        if epoch != self._epoch:  # a function of (seed, epoch) alone; kept because the next step asks for it again
-            self._order = np.random.default_rng([self.seed, epoch]).permutation(self.inside)
+        if epoch != self._epoch:  # a function of (seed, epoch, stream) alone; kept because the next step asks for it again
+            self._order = np.random.default_rng([self.seed, epoch, self.stream]).permutation(self.group)
             self._epoch = epoch
         return self._order
 
     def __getitem__(self, step: int) -> Indices:
-        positions = np.arange(step * self.rule.images, (step + 1) * self.rule.images)
-        epochs = positions // len(self.inside)
-        parts = [self._in_epoch(int(e))[positions[epochs == e] % len(self.inside)] for e in np.unique(epochs)]
+        positions = np.arange(step * self.count, (step + 1) * self.count)
+        epochs = positions // len(self.group)
+        parts = [self._in_epoch(int(e))[positions[epochs == e] % len(self.group)] for e in np.unique(epochs)]
         return np.concatenate(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class _RandomWithOuts:
+    inside: _Random
+    outside: _Random
+
+    def __getitem__(self, step: int) -> Indices:
+        return np.concatenate([self.inside[step], self.outside[step]])

@@ -4,12 +4,26 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from knowbound.objectives.batches import RandomBatches
 from knowbound.objectives.objective import Batches
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    """The logits as they are, half precision as float32: sums of exponentials need it."""
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+
+
+def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy in nats over in images, a scalar: logits (B, C), labels (B,), below 0 left out; 0 if nothing is left."""
+    inside = labels >= 0
+    if not inside.any():
+        return logits.sum() * 0.0
+    return cross_entropy(logits[inside], labels[inside])
 
 
 @dataclass(frozen=True)
@@ -24,10 +38,7 @@ class CrossEntropy:
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy: logits (B, C), labels (B,); out images (below 0) are left out; 0 if nothing is left."""
-        inside = labels >= 0
-        if not inside.any():
-            return embeddings.sum() * 0.0
-        return cross_entropy(embeddings[inside].float(), labels[inside])
+        return mean_cross_entropy(at_least_float32(embeddings), labels)
 
     __call__ = loss
 
