@@ -14,6 +14,7 @@ import numpy as np
 from torch import nn
 
 from knowbound.backbones import WideResNet
+from knowbound.boundary_file import DESCRIPTION
 from knowbound.data.augmentation import Augmentation
 from knowbound.data.noise import gaussian_noise
 from knowbound.data.source import Source
@@ -23,7 +24,8 @@ from knowbound.errors import UserError
 from knowbound.experiment import Experiment, Outcome, judge_sets
 from knowbound.objectives import Contrastive, CrossEntropy
 from knowbound.objectives.batches import BalancedBatches, RandomBatches
-from knowbound.paper.cells import OnStep, run_missing, write_table
+from knowbound.paper.accepted import write_accepted
+from knowbound.paper.cells import OnStep, cell_name, run_missing, write_table
 from knowbound.paper.tsinghua import BACKGROUND, NOISE, NOVELTY, TsinghuaImages, read_tsinghua, tsinghua_split
 from knowbound.paper.tsinghua_splits import ClassSplit, class_split
 from knowbound.result import Result, read_rows
@@ -114,12 +116,17 @@ def reproduce(
     """All rows of Table 2.  Cells already in ``results/table2.jsonl`` are kept; a cell that was cut off continues.
 
     data: the folder that holds tt100k/ and background/; keep_models: keep every trained boundary in ``results/models``,
-    from which Figure 3 is then drawn.  Raises UserError for missing files.
+    from which Figure 3 is then drawn and ``table2_classes.md`` written: which unseen classes each takes for known ones.
+    Raises UserError for missing files.
     """
     images = read_tsinghua(data)
     for seed in seeds:
         experiments = tsinghua_experiments(images, class_split(restricted=True), scale, seed)
         run_experiments(experiments, results, keep_models=keep_models, on_step=on_step)
+    kept = [results / "models" / cell_name(experiment) for experiment in experiments]
+    present = [model for model in kept if (model / DESCRIPTION).exists()]
+    if present:
+        write_accepted(images, present, results / "table2_classes.md")
     return list(read_rows(results / "table2.jsonl"))
 
 
