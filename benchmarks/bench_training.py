@@ -58,7 +58,7 @@ def main(quickly: bool = False) -> None:
     rounds = 1 if quickly else 3
     cases = (
         ("LeNet, 28 x 28 grey, 256 images, shifts", lambda: LeNet(32), (1, 28, 28), 256, 40, Augmentation(shift=2)),
-        ("WRN-16-2, 32 x 32, 128 images, affine and light", lambda: WideResNet(32), (3, 32, 32), 128, 8, Augmentation(3, 10, 0.1, 0.3, 0.3)),
+        ("WRN-16-2, 32 x 32, 128 images, affine", lambda: WideResNet(32), (3, 32, 32), 128, 8, Augmentation(3, 10, 0.1, 0.3, 0.3)),
     )  # fmt: skip
     for name, make, shape, images, steps, augmentation in cases:
         pairs = [

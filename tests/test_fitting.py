@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors import DETECTORS
 from knowbound.errors import UserError
 from knowbound.fitting import CHECKPOINT, backbone_maker, carry_out, hold_out, plan_fit
-from knowbound.objectives import Contrastive, CrossEntropy
+from knowbound.objectives import ConfidenceLoss, Contrastive, CrossEntropy, OutlierExposure
 from tests.samples import blobs, write_folder
 
 QUICK = {"steps": 12, "size": 16, "precision": "float32"}
@@ -163,6 +164,17 @@ def test_an_output_that_cannot_be_written_is_said_before_the_training(folders: t
 
 def test_backbones_by_name() -> None:
     assert backbone_maker("wrn-28-10", Preprocessing(32, 32, 3)).keywords["depth"] == 28  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("objective", "kind"), [("confidence", ConfidenceLoss), ("oe", OutlierExposure)])
+def test_objectives_that_learn_logits_from_outliers(
+    objective: Literal["confidence", "oe"], kind: type, folders: tuple[Path, Path]
+) -> None:
+    plan = plan_fit(folders[0], [folders[1]], objective=objective)
+    assert (type(plan.objective), plan.objective_name, plan.detector) == (kind, objective, "max_softmax")
+    assert plan_fit(folders[0], [folders[1]], objective=kind()).objective_name == objective
+    with pytest.raises(UserError, match="asked for without outliers"):
+        plan_fit(folders[0], objective=objective)
 
 
 @pytest.mark.parametrize("name", DETECTORS)

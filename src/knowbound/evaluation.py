@@ -15,7 +15,7 @@ from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
 from knowbound.experiment import judge_sets_together, provenance
 from knowbound.files import check_writable, replace_file
-from knowbound.fitting import LOGIT_OBJECTIVES, hold_out
+from knowbound.fitting import LEARN_FROM_OUTLIERS, LOGIT_OBJECTIVES, hold_out
 from knowbound.labels import Kind
 from knowbound.metrics import CONVENTIONS
 from knowbound.report import write_page
@@ -127,7 +127,7 @@ def _template(boundary: Boundary, in_dist: str, hashes: Mapping[str, str]) -> Re
     return Result(
         experiment="evaluate", scale="", method=objective.upper() or "model", variant="",
         backbone=type(boundary.backbone).__name__, in_dist=in_dist, split="folders",
-        seen_out=("outliers",) if objective == "odm" else (),
+        seen_out=("outliers",) if objective in LEARN_FROM_OUTLIERS else (),
         seed=int(about.get("settings", {}).get("training", {}).get("seed", 0)),
         out_dist="", kind="", seen=False, detector=type(boundary.detector).__name__, convention="", n_in=0, n_out=0,
         in_accuracy=None, fpr95=1.0, detection_error=0.5, auroc=0.0, aupr_in=0.0, aupr_out=0.0,

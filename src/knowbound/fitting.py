@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -20,14 +20,15 @@ from knowbound.data.source import Source
 from knowbound.errors import UserError
 from knowbound.experiment import provenance
 from knowbound.files import check_writable
-from knowbound.objectives import Contrastive, CrossEntropy, Objective
+from knowbound.objectives import ConfidenceLoss, Contrastive, CrossEntropy, EnergyMargin, Objective, OutlierExposure
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.training import Progress, Trained, Training, train
 
-ObjectiveName = Literal["odm", "ml", "ce"]
+ObjectiveName = Literal["odm", "ml", "ce", "confidence", "oe"]
 BackboneName = Literal["auto", "lenet", "wrn-16-2", "wrn-28-10"]
 CHECKPOINT = "checkpoint.safetensors"
-LOGIT_OBJECTIVES = ("ce",)
+LEARN_FROM_OUTLIERS = ("odm", "confidence", "oe")
+LOGIT_OBJECTIVES = ("ce", "confidence", "oe")
 """Those whose embeddings are the logits of the classes."""
 WIDE_BATCHES = BalancedBatches(images=96, outs=32)
 """For networks whose step is dear."""
@@ -80,7 +81,8 @@ def fit(
 ) -> Boundary:
     """A calibrated boundary for a folder of labelled images (``known/class/...``) and folders of images of none of its classes.
 
-    objective: ``odm`` (the default with outliers), ``ml`` (the default without), ``ce``, or an objective of your own;
+    objective: ``odm`` (the default with outliers), ``ml`` (the default without), ``ce`` (cross-entropy), with outliers also
+    ``confidence`` (the confidence loss) and ``oe`` (outlier exposure), or an objective of your own;
     settings: those of ``plan_fit``.  Raises UserError for folders that cannot be used.
     """
     return carry_out(plan_fit(known, outliers, objective=objective, **settings), on_step=on_step).boundary
@@ -249,22 +251,33 @@ def _choose_objective(
     if objective is None:
         objective = "odm" if outliers else "ml"
     if not isinstance(objective, str):
-        return ("ce" if isinstance(objective, CrossEntropy) else "odm" if outliers else "ml"), objective
-    if objective == "odm" and not outliers:
+        return _name_of(objective, outliers), objective
+    if objective in LEARN_FROM_OUTLIERS and not outliers:
         raise UserError(
-            "the objective odm was asked for without outliers; give a folder of images of none of the classes with --outliers, or "
-            "take --objective ml, which needs none"
+            f"the objective {objective} was asked for without outliers; give a folder of images of none of the classes with "
+            "--outliers, or take --objective ml, which needs none"
         )
     if objective in ("ml", "ce") and outliers:
         raise UserError(
             f"outliers were given, but the objective {objective} learns from none; leave them out, or take --objective odm"
         )
-    if objective == "ce":
-        return "ce", CrossEntropy()
+    plain: dict[str, Objective] = {"ce": CrossEntropy(), "confidence": ConfidenceLoss(), "oe": OutlierExposure()}
+    if objective in plain:
+        return objective, plain[objective]
     if objective in ("odm", "ml"):
         contrastive = Contrastive(margin=margin)
         return objective, replace(contrastive, dim=dim) if dim else contrastive
-    raise UserError(f"the objective {objective!r} is unknown; expected odm, ml or ce")
+    raise UserError(f"the objective {objective!r} is unknown; expected one of {', '.join(get_args(ObjectiveName))}")
+
+
+def _name_of(objective: Objective, outliers: bool) -> ObjectiveName:
+    if isinstance(objective, ConfidenceLoss):
+        return "confidence"
+    if isinstance(objective, OutlierExposure):
+        return "oe"
+    if isinstance(objective, CrossEntropy | EnergyMargin):
+        return "ce"
+    return "odm" if outliers else "ml"
 
 
 def refuse_two_classes(read: FolderRead) -> None:
