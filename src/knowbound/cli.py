@@ -1,5 +1,6 @@
 """The command line: each command reads its arguments, calls one public function and prints what it returned."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,11 +43,32 @@ def main() -> None:
         if type(error).__name__ == "TrainingStoppedError":  # not imported here: --help must not load torch
             _fail(str(error))
         raise
+    finally:
+        if "torch" in sys.modules:  # --help must not load it
+            from knowbound.processes import leave_processes
+
+            leave_processes()
 
 
 def _fail(message: str) -> None:
-    typer.secho(f"Error: {message}", fg="red", err=True)
+    place = f" in process {_process()}" if _process() else ""
+    typer.secho(f"Error{place}: {message}", fg="red", err=True)
     sys.exit(2)
+
+
+def _process() -> int:
+    """Which of the processes that torchrun started this is; the first, or only one, alone prints and writes."""
+    return int(os.environ.get("RANK", "0")) if "LOCAL_RANK" in os.environ else 0
+
+
+@app.callback()
+def _check_processes(context: typer.Context) -> None:
+    several = "LOCAL_RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+    if several and context.invoked_subcommand != "fit":
+        raise UserError(
+            f"`knowbound {context.invoked_subcommand}` was started in {os.environ['WORLD_SIZE']} processes, but only fit trains "
+            "in several; start it once (predict takes --workers)"
+        )
 
 
 @app.command()
@@ -132,6 +154,8 @@ def fit(
         knowbound fit signs/ --outliers background/ --outliers other_signs/ -o model
 
         knowbound fit signs/ --outliers background/ -o model --resume
+
+        torchrun --nproc-per-node 2 -m knowbound fit signs/ -o model
     """
     from knowbound.fitting import CHECKPOINT, carry_out, plan_fit
 
@@ -169,6 +193,7 @@ def predict(
         Path | None,
         typer.Option("-o", "--output", help="Table to write: .csv, .jsonl or .parquet.", show_default="a table on the terminal"),
     ] = None,
+    workers: Annotated[int, typer.Option(help="Processes that share the work; worth it for thousands of pictures.", min=1)] = 1,
 ) -> None:
     """Say known, novelty or anomaly of every picture. A picture that cannot be read says why in its row and stops nothing.
 
@@ -176,20 +201,21 @@ def predict(
 
         knowbound predict model new.jpg
 
-        knowbound predict model incoming/ -o verdicts.csv
+        knowbound predict model incoming/ -o verdicts.csv --workers 8
     """
     from knowbound.boundary import Boundary
     from knowbound.prediction import count_verdicts, find_inputs, predict_files, prediction_writer
+    from knowbound.product.sharding import predict_sharded
 
     paths = find_inputs(inputs)
-    boundary = Boundary.load(model)
+    judged = predict_files(Boundary.load(model), paths) if workers == 1 else predict_sharded(model, paths, workers)
     rows = []
     if output is None:
-        rows = list(predict_files(boundary, paths))
+        rows = list(judged)
         _print_predictions(rows)
     else:
         with prediction_writer(output) as write, _reading_bar("Judging") as bar:
-            for done, row in enumerate(predict_files(boundary, paths), 1):
+            for done, row in enumerate(judged, 1):
                 write(row)
                 rows.append(row)
                 bar(done, len(paths))
@@ -418,7 +444,7 @@ def _named(pairs: list[str] | None, option: str) -> dict[str, Path]:
 def _console(*, err: bool = False) -> Any:
     from rich.console import Console
 
-    return Console(stderr=err, highlight=False, soft_wrap=True)
+    return Console(stderr=err, highlight=False, soft_wrap=True, quiet=_process() > 0)
 
 
 @contextmanager

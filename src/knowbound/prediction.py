@@ -52,9 +52,12 @@ def find_inputs(inputs: Sequence[str | Path]) -> list[Path]:
     return found
 
 
-def predict_files(boundary: Boundary, paths: Sequence[Path]) -> Iterator[Prediction]:
-    """A row for each file, in order.  Decoding and judging go on batch by batch, so memory does not grow with the files."""
-    files = read_files(paths, boundary.preprocessing)
+def predict_files(boundary: Boundary, paths: Sequence[Path], *, decoders: int | None = None) -> Iterator[Prediction]:
+    """A row for each file, in order.  Decoding and judging go on batch by batch, so memory does not grow with the files.
+
+    decoders: threads that decode, by default one for each core up to 8.
+    """
+    files = read_files(paths, boundary.preprocessing, workers=decoders)
     while batch := list(islice(files, BATCH)):
         images = [image for _, image, _ in batch if image is not None]
         verdicts = iter(boundary.verdicts(boundary.judge(np.stack(images))) if images else ())

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import interpolate
 
 from knowbound.checkpoint import read_checkpoint, save_checkpoint
 from knowbound.data.augmentation import Augmentation
@@ -25,6 +25,7 @@ from knowbound.data.source import Source, to_unit_interval
 from knowbound.errors import UserError
 from knowbound.objectives.objective import Objective
 from knowbound.pace import Pace, Precision, choose_pace
+from knowbound.processes import check_same_start, from_main, gather_embeddings, join_processes
 
 T = TypeVar("T")
 CHECK_EVERY = 50
@@ -140,22 +141,21 @@ def train(
     identity: dict[str, Any] | None = None,
     on_step: Callable[[Progress], None] | None = None,
 ) -> Trained:
-    """Train the backbone in place, on the device accelerate finds (CPU, a GPU, or one of several processes).
+    """Train the backbone in place, on the device accelerate finds (CPU, a GPU, or one of several processes of torchrun).
 
     source: in-distribution images with labels 0..C-1; outs: seen out sets, unlabelled; checkpoint: where the state goes every
     ``training.checkpoint_every`` steps, and where ``resume`` takes it from; identity: what a checkpoint must agree with.
     Raises UserError for classes that cannot be trained on or a checkpoint of another training, TrainingStoppedError for a
     loss that is not a number and for collapsed embeddings.
     """
-    from accelerate import Accelerator
-
     check_classes(source)
-    accelerator = Accelerator()
+    accelerator = join_processes()
     device = accelerator.device
     pool = Pool(source, outs)
     batches = objective.batches(pool.labels, training.seed)
     identity = {**(identity or {}), "training": asdict(training), "objective": objective.to_dict()}
     saved = read_checkpoint(checkpoint, identity) if checkpoint and resume else None
+    check_same_start(saved.step if saved else 0, checkpoint)
     backbone.to(device).train()
     pace = Pace(**saved.pace) if saved else _choose_pace(backbone, pool.images(batches[0]), training, accelerator)
     backbone.to(memory_format=pace.memory_format)  # type: ignore[call-overload]
@@ -179,7 +179,8 @@ def train(
             torch.manual_seed(_mix(training.seed, step, 1))  # dropout
             with torch.autocast(device.type, torch.bfloat16, enabled=pace.precision == "bf16"):
                 embeddings = model(inputs)
-            embeddings, labels = _gather(accelerator, embeddings, batch_labels)
+            everyones = torch.from_numpy(np.maximum(batch_labels, -1)).to(device)
+            embeddings, labels = gather_embeddings(embeddings, everyones, accelerator.process_index, accelerator.num_processes)
             value = objective.loss(embeddings, labels)
             optimizer.zero_grad(set_to_none=True)
             value.backward()
@@ -234,15 +235,12 @@ def ahead(make: Callable[[int], T], steps: Iterable[int], *, in_thread: bool) ->
 
 def _choose_pace(backbone: nn.Module, images: Tensor, training: Training, accelerator: Any) -> Pace:
     """The pace of this training, the same in every process: the main one's."""
-    from accelerate.utils import broadcast_object_list
-
     mine = images[:: accelerator.num_processes].to(accelerator.device)
     pace = choose_pace(
         backbone, mine, training.steps,
         precision=training.precision, channels_last=training.channels_last, compile=training.compile,
     )  # fmt: skip
-    shared: list[Any] = broadcast_object_list([pace.to_dict()])
-    return Pace(**shared[0])
+    return Pace(**from_main(pace.to_dict()))
 
 
 def describe_hardware(device: torch.device) -> str:
@@ -264,21 +262,6 @@ def _inputs(pool: Pool, indices: NDArray[np.int64], training: Training, step: in
         return images
     size = [max(1, round(side * scale)) for side in images.shape[-2:]]
     return interpolate(images, size, mode="bilinear", antialias=True)
-
-
-def _gather(accelerator: Any, embeddings: Tensor, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """The embeddings and labels of the whole batch: pairs are formed across processes."""
-    everyone = torch.from_numpy(np.maximum(labels, -1)).to(embeddings.device)
-    if accelerator.num_processes == 1:
-        return embeddings, everyone
-    from torch.distributed.nn.functional import all_gather
-
-    count = accelerator.num_processes
-    longest = -(-len(labels) // count)
-    padded = pad(embeddings, (0, 0, 0, longest - len(embeddings)))  # all must send as many rows
-    parts = all_gather(padded)  # its backward sums the gradients of all processes, which DDP then averages
-    labels_of = [everyone[rank::count] for rank in range(count)]
-    return torch.cat([part[: len(own)] for part, own in zip(parts, labels_of, strict=True)]), torch.cat(labels_of)
 
 
 def _check_health(step: int, loss: float, embeddings: Tensor, training: Training) -> None:

@@ -1,0 +1,6 @@
+"""``python -m knowbound``, and ``torchrun -m knowbound`` for several processes: the command line."""
+
+from knowbound.cli import main
+
+if __name__ == "__main__":  # the workers of `predict --workers` import this file too
+    main()
