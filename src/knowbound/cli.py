@@ -115,8 +115,11 @@ def fit(
         typer.Option(metavar="DIR", help="Images of none of the classes, unlabelled. May be given several times."),
     ] = None,
     objective: Annotated[
-        Literal["odm", "ml", "ce"] | None,
-        typer.Option(help="odm (with outliers), ml (without) or ce (cross-entropy).", show_default="odm with --outliers, else ml"),
+        Literal["odm", "ml", "ce", "confidence", "oe"] | None,
+        typer.Option(
+            help="With outliers: odm, confidence (confidence loss) or oe (outlier exposure). Without: ml or ce (cross-entropy).",
+            show_default="odm with --outliers, else ml",
+        ),
     ] = None,
     backbone: Annotated[
         Literal["auto", "lenet", "wrn-16-2", "wrn-28-10"],
