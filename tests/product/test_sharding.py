@@ -18,7 +18,7 @@ from knowbound.data.folder import FolderPixels, read_folder
 from knowbound.data.source import Source
 from knowbound.errors import UserError
 from knowbound.prediction import find_inputs, predict_files
-from knowbound.product.sharding import Shards, judge_sharded, predict_sharded, shards
+from knowbound.product.sharding import PART, Shards, judge_sharded, predict_sharded, shards
 from tests.samples import blobs, write_folder
 from tests.test_boundary import boundary
 
@@ -44,8 +44,8 @@ def test_parts_are_contiguous_equal_and_cover_everything(count: int, workers: in
     parts = [list(range(count))[part] for part in shards(count, workers)]
     assert [index for part in parts for index in part] == list(range(count))
     assert len({len(part) for part in parts[:-1]}) <= 1
-    assert all(0 < len(part) <= BATCH for part in parts)
-    if count >= workers * BATCH:  # the batches of one process
+    assert all(0 < len(part) <= PART for part in parts)
+    if count >= workers * PART:  # the batches of one process
         assert all(part[0] % BATCH == 0 for part in parts)
 
 
@@ -64,7 +64,7 @@ def test_files_get_the_rows_of_one_process_in_order(place: Path, two: Shards) ->
     assert list(two.predict([])) == []
 
 
-@pytest.mark.parametrize("count", [BATCH + 101, 5, 0])
+@pytest.mark.parametrize("count", [PART + 101, 5, 0])
 def test_a_source_gets_the_judgement_of_one_process(count: int, place: Path, two: Shards) -> None:
     source = blobs(per_class=250, seed=3).take(np.random.default_rng(0).permutation(750)[:count])
     one, ours = boundary().judge_source(source), two.judge(source)

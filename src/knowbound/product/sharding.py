@@ -31,6 +31,8 @@ from knowbound.labels import OUT
 from knowbound.prediction import Prediction, predict_files
 
 R = TypeVar("R")
+PART = BATCH * max(1, 512 // BATCH)
+"""Images of a part: whole batches, and enough of them to make sending them cheap."""
 AHEAD = 2
 """Parts given to each process before the first is answered: one at work, one waiting."""
 
@@ -125,7 +127,7 @@ class Shards:
 def shards(count: int, workers: int) -> list[slice]:
     """Contiguous parts of ``count`` images, in order: batches as one process makes them, or smaller ones where each worker
     would not get one."""
-    size = max(1, min(BATCH, -(-count // workers)))
+    size = max(1, min(PART, -(-count // workers)))
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
