@@ -1,0 +1,101 @@
+"""VGG-13 (Simonyan and Zisserman, ICLR 2015, configuration B) in the two forms that were used for 32 x 32 images."""
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Variant = Literal["paper", "ccag"]
+
+STAGES = (64, 128, 256, 512, 512)
+"""Channels of the two convolutions of each stage."""
+DROPOUT = {"paper": 0.2, "ccag": 0.5}
+"""Share of the hidden units dropped; the paper's released settings say it as a keep probability of 0.8."""
+
+
+class VGG13(nn.Module):
+    """Embeddings (N, dim) of images (N, channels, 32, 32) in [0, 1].
+
+    Five stages of two 3x3 convolutions with ReLU, each ended by a 2x2 pool, so that 512 numbers are left; two layers of
+    ``hidden`` units, each with ReLU and dropout; a linear layer.  ``variant`` says whose last pool, dropout and initial
+    weights these are:
+
+    - "paper": of the released settings behind Table 1.  Average pool, dropout 0.2, convolutions Xavier uniform with biases
+      0.1, weights and biases of the linear layers from N(0, 0.1).
+    - "ccag": of Lee et al. (ICLR 2018).  Max pool, dropout 0.5, convolutions from N(0, sqrt(2 / (9 x channels out))), weights
+      of the linear layers from N(0, 0.01), all biases 0.
+
+    dropout: another share in [0, 1) than the variant's; batch_norm: after each convolution, which neither of the two has.
+    Pixels enter as they are, not centred or scaled: neither of the two did.  Raises ValueError for another size of images.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        variant: Variant = "paper",
+        channels: int = 3,
+        batch_norm: bool = False,
+        hidden: int = 512,
+        dropout: float | None = None,
+    ) -> None:
+        super().__init__()
+        if variant not in DROPOUT:
+            raise ValueError(f"the variant {variant!r} of VGG-13 was asked for; expected one of {', '.join(DROPOUT)}")
+        dropout = DROPOUT[variant] if dropout is None else dropout
+        if not 0 <= dropout < 1:
+            raise ValueError(f"a dropout of {dropout} was asked for; expected a share in [0, 1)")
+        self.settings: dict[str, Any] = {
+            "dim": dim, "variant": variant, "channels": channels, "batch_norm": batch_norm, "hidden": hidden, "dropout": dropout,
+        }  # fmt: skip
+        self.stages = nn.Sequential(*_stages(channels, batch_norm, average=variant == "paper"))
+        self.hidden = nn.Sequential(
+            *(nn.Linear(STAGES[-1], hidden), nn.ReLU(), nn.Dropout(dropout)),
+            *(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout)),
+        )
+        self.embed = nn.Linear(hidden, dim)
+        self.apply(_draw_paper if variant == "paper" else _draw_ccag)
+
+    def features(self, images: Tensor) -> Tensor:
+        """(N, C, 32, 32) in [0, 1] -> (N, hidden) activations of the second hidden layer, after ReLU and dropout."""
+        if images.shape[2:] != (32, 32):
+            raise ValueError(f"VGG-13 was given images of {' x '.join(map(str, images.shape[2:]))}; expected 32 x 32")
+        features: Tensor = self.hidden(torch.flatten(self.stages(images), 1))
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, 32, 32) in [0, 1] -> (N, dim)."""
+        embeddings: Tensor = self.embed(self.features(images))
+        return embeddings
+
+
+def _stages(channels_in: int, batch_norm: bool, average: bool) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for width in STAGES:
+        for _ in range(2):
+            norm = [nn.BatchNorm2d(width)] if batch_norm else []
+            layers += [nn.Conv2d(channels_in, width, 3, padding=1), *norm, nn.ReLU()]
+            channels_in = width
+        layers.append(nn.MaxPool2d(2))
+    if average:
+        layers[-1] = nn.AvgPool2d(2)
+    return layers
+
+
+def _draw_paper(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.constant_(module.bias, 0.1)  # type: ignore[arg-type]  # every convolution here has a bias
+    elif isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.1)
+        nn.init.normal_(module.bias, std=0.1)
+
+
+def _draw_ccag(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.normal_(module.weight, std=math.sqrt(2 / (9 * module.out_channels)))
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    elif isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.01)
+        nn.init.zeros_(module.bias)
