@@ -16,7 +16,7 @@ NEIGHBOURS = {"boundary": {"boundary_file"}, "boundary_file": {"boundary"}, "cca
 TOP_JOINTS = {"comparison", "experiment", "fitting", "evaluation", "prediction", "tuning"}
 USES = {"paper", "product", "demo"}
 FACE = {"cli", "__init__", "__main__"}
-ONE_FILE_ONLY = {"plotly", "matplotlib", "pooch", "pyarrow", "accelerate", "jinja2"}
+ONE_FILE_ONLY = {"plotly", "matplotlib", "pooch", "pyarrow", "accelerate", "jinja2", "faiss"}
 
 
 def files() -> list[Path]:

@@ -10,7 +10,7 @@ from knowbound.detectors import DETECTORS, Detector
 CLUSTERS = torch.eye(3) * 12
 
 
-def examples(per_class: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+def examples(per_class: int = 80) -> tuple[torch.Tensor, torch.Tensor]:
     """Features (N, 8) and labels; the first three columns of the features are the logits."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(3 * per_class) % 3

@@ -1,9 +1,21 @@
 """Fitted on in-distribution embeddings; give a score and a class.  ``DETECTORS`` names those a saved model may hold."""
 
 from knowbound.detectors.detector import Detector as Detector
+from knowbound.detectors.energy import Energy as Energy
+from knowbound.detectors.k_nearest import KNearest as KNearest
 from knowbound.detectors.likeness import Likeness as Likeness
+from knowbound.detectors.mahalanobis import Mahalanobis as Mahalanobis
+from knowbound.detectors.mahalanobis import RelativeMahalanobis as RelativeMahalanobis
 from knowbound.detectors.max_softmax import MaxSoftmax as MaxSoftmax
 from knowbound.detectors.nearest_centre import NearestCentre as NearestCentre
 from knowbound.detectors.odin import Odin as Odin
 
-DETECTORS = {"max_softmax": MaxSoftmax, "nearest_centre": NearestCentre, "odin": Odin}
+DETECTORS = {
+    "energy": Energy,
+    "k_nearest": KNearest,
+    "mahalanobis": Mahalanobis,
+    "max_softmax": MaxSoftmax,
+    "nearest_centre": NearestCentre,
+    "odin": Odin,
+    "relative_mahalanobis": RelativeMahalanobis,
+}

@@ -1,0 +1,38 @@
+"""Energy (Liu et al., NeurIPS 2020): minus the log of the sum of the exponentials of the logits."""
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from knowbound.detectors.max_softmax import MaxSoftmax
+
+
+class Energy(nn.Module):
+    """Scores an image by its free energy, -T log sum exp(logits / T): low where any logit is high.
+
+    temperature: T; 1 is the authors' choice.  Raises ValueError for one that is not above 0.
+    """
+
+    needs_logits = True
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"energy was given the temperature {temperature}; expected one above 0")
+        self.settings: dict[str, Any] = {"temperature": temperature}
+        self.temperature = temperature
+        self.softmax = MaxSoftmax()
+
+    def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
+        """Nothing to learn; notes that logits (N, C) have one column for each class.  Raises ValueError if they do not."""
+        self.softmax.fit(embeddings, labels)
+        return self
+
+    def score(self, embeddings: Tensor) -> Tensor:
+        """Logits (N, C) -> (N,) float64, the free energy."""
+        return -self.temperature * torch.logsumexp(embeddings.double() / self.temperature, dim=1)
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        """Logits (N, C) -> (N,) index of the largest."""
+        return embeddings.argmax(dim=1)

@@ -1,0 +1,63 @@
+"""Mahalanobis distances against NumPy's inverse, written out vector by vector."""
+
+import numpy as np
+import pytest
+import torch
+
+from knowbound.detectors.mahalanobis import Mahalanobis, RelativeMahalanobis
+
+
+def vectors(dim: int = 4, per_class: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), per_class)
+    mixing = rng.normal(size=(dim, dim))
+    return torch.from_numpy(rng.normal(size=(len(labels), dim)) @ mixing + 3 * labels[:, None]).float(), torch.from_numpy(labels)
+
+
+def by_hand(train: torch.Tensor, labels: torch.Tensor, queries: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    x, y = train.double().numpy(), labels.numpy()
+    means = [x[y == c].mean(axis=0) for c in range(3)]
+    shared = sum(np.outer(v - means[c], v - means[c]) for v, c in zip(x, y, strict=True)) / len(x)
+    overall = sum(np.outer(v - x.mean(axis=0), v - x.mean(axis=0)) for v in x) / len(x)
+    to_class = [[(q - m) @ np.linalg.inv(shared) @ (q - m) for m in means] for q in queries.double().numpy()]
+    to_all = [(q - x.mean(axis=0)) @ np.linalg.inv(overall) @ (q - x.mean(axis=0)) for q in queries.double().numpy()]
+    return np.array(to_class), np.array(to_all)
+
+
+def test_against_the_inverse_written_out() -> None:
+    train, labels = vectors()
+    queries = torch.cat([train[::7], torch.randn(9, 4, generator=torch.Generator().manual_seed(1)) * 20])
+    to_class, to_all = by_hand(train, labels, queries)
+    plain = Mahalanobis().fit(train, labels)
+    np.testing.assert_allclose(plain.distances(queries).numpy(), to_class, rtol=1e-8)
+    np.testing.assert_allclose(plain.score(queries).numpy(), to_class.min(axis=1), rtol=1e-8)
+    assert plain.classify(queries).tolist() == to_class.argmin(axis=1).tolist()
+    relative = RelativeMahalanobis().fit(train, labels)
+    np.testing.assert_allclose(relative.score(queries).numpy(), to_class.min(axis=1) - to_all, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", [Mahalanobis, RelativeMahalanobis])
+def test_directions_without_variation_are_left_out(kind: type[Mahalanobis]) -> None:
+    """Columns that are constant, or copies of others, change nothing."""
+    train, labels = vectors()
+    wide = torch.cat([train, torch.full((len(train), 2), 7.0), train[:, :1]], dim=1)
+    plain, degenerate = kind().fit(train, labels), kind().fit(wide, labels)
+    torch.testing.assert_close(degenerate.score(wide), plain.score(train), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Mahalanobis, RelativeMahalanobis])
+def test_fewer_images_than_dimensions_and_all_the_same(kind: type[Mahalanobis]) -> None:
+    few = torch.randn(5, 20, generator=torch.Generator().manual_seed(0))
+    assert torch.isfinite(kind().fit(few, torch.tensor([0, 0, 1, 1, 2])).score(few)).all()
+    same = torch.ones(6, 3)
+    assert torch.isfinite(kind().fit(same, torch.tensor([0, 0, 1, 1, 2, 2])).score(same)).all()
+
+
+def test_what_is_read_is_a_choice() -> None:
+    features, embeddings = torch.zeros(2, 5), torch.zeros(2, 3)
+    assert Mahalanobis().read(features, embeddings) is embeddings
+    assert Mahalanobis(reads="features").read(features, embeddings) is features
+    with pytest.raises(ValueError, match="expected 'embeddings' or 'features'"):
+        Mahalanobis(reads="pixels")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="at least one for each class"):
+        Mahalanobis().fit(torch.zeros(2, 3), torch.tensor([0, 2]))
