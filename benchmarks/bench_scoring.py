@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks.timing import heading, line, medians, quick, seconds
 from knowbound.backbones import WideResNet
-from knowbound.boundary import BATCH, Boundary
+from knowbound.boundary import CPU_BATCH, Boundary
 from knowbound.comparison import detectors_for, judge_together, make_detector, with_detectors
 from knowbound.data.folder import read_files
 from knowbound.data.preprocessing import Preprocessing
@@ -54,7 +54,7 @@ def folder_speed(boundary: Boundary, count: int, side: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         paths = pictures(Path(name), count, side)
         pixels = np.stack([image for _, image, _ in read_files(paths, boundary.preprocessing) if image is not None])
-        batches = [torch.from_numpy(to_unit_interval(pixels[i : i + BATCH])) for i in range(0, count, BATCH)]
+        batches = [torch.from_numpy(to_unit_interval(pixels[i : i + CPU_BATCH])) for i in range(0, count, CPU_BATCH)]
         batches = [batch.to(memory_format=torch.channels_last) for batch in batches]
         works: tuple[Callable[[], object], ...] = (
             lambda: list(predict_files(boundary, paths)),

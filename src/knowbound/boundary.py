@@ -20,6 +20,9 @@ from knowbound.labels import Decision, Verdict
 
 DECISIONS = (Decision.KNOWN, Decision.NOVELTY, Decision.ANOMALY)
 BATCH = 512
+"""Images decoded, or on an accelerator judged, at once."""
+CPU_BATCH = 64
+"""Images judged at once on a CPU: the activations of more leave its caches, and their memory is asked for anew each time."""
 
 Picture = Image.Image | str | Path | NDArray[Any]
 
@@ -208,8 +211,9 @@ class Boundary(nn.Module):
             )
         device = next(self.backbone.parameters()).device
         self.eval()
-        for start in range(0, len(source), BATCH):
-            pixels = to_unit_interval(source.images(slice(start, start + BATCH)))
+        size = CPU_BATCH if device.type == "cpu" else BATCH
+        for start in range(0, len(source), size):
+            pixels = to_unit_interval(source.images(slice(start, start + size)))
             yield torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)
 
     def save(self, folder: Path | str) -> None:

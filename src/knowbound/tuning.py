@@ -20,7 +20,7 @@ EPSILONS = tuple(round(0.0002 * i, 4) for i in range(21))
 FEW_TEMPERATURES = (1.0, 10.0, 100.0, 1000.0)
 FEW_EPSILONS = (0.0, 0.001, 0.002, 0.003, 0.004)
 """The default, a tenth of their grid from end to end: the full one costs a CPU ten times as long."""
-BATCH = 256
+BATCH = 64
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,8 @@ def _with_middle(surroundings: Images, middles: Images, rng: np.random.Generator
     radius = rng.uniform(*RADIUS, (count, 1, 1)) * side
     rows, columns = np.mgrid[0:side, 0:side]
     inside = np.clip((radius - np.hypot(rows - centre[0], columns - centre[1])) / 2 + 0.5, 0, 1)[:, None]
-    return np.rint(surroundings + inside * (middles - surroundings)).clip(0, 255).astype(np.uint8)
+    composed: NDArray[np.uint8] = np.rint(surroundings + inside * (middles - surroundings)).clip(0, 255).astype(np.uint8)
+    return composed
 
 
 def _line(count: int, side: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -88,7 +89,8 @@ def _line(count: int, side: int, rng: np.random.Generator) -> NDArray[np.float64
     share = ((rows - start[:, 0]) * along[:, 0] + (columns - start[:, 1]) * along[:, 1]) / length
     nearest = start + np.clip(share, 0, 1)[:, None] * along
     distance = np.hypot(rows - nearest[:, 0], columns - nearest[:, 1])
-    return np.clip(rng.uniform(1, 2.5, (count, 1, 1)) * side / 32 - distance + 0.5, 0, 1)
+    cover: NDArray[np.float64] = np.clip(rng.uniform(1, 2.5, (count, 1, 1)) * side / 32 - distance + 0.5, 0, 1)
+    return cover
 
 
 def _draw(source: Source, members: list[NDArray[np.int64]], labels: NDArray[np.int64], rng: np.random.Generator) -> Images:

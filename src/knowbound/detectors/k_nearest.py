@@ -119,7 +119,7 @@ def _build_index(bank: Tensor) -> Any:
     vectors = bank.cpu().numpy()
     dim = vectors.shape[1]
     if len(vectors) <= FLAT:
-        index = faiss.IndexFlatL2(dim)
+        index: Any = faiss.IndexFlatL2(dim)
     else:
         cells = int(4 * len(vectors) ** 0.5)
         index = faiss.IndexIVFFlat(faiss.IndexFlatL2(dim), dim, cells)

@@ -17,7 +17,8 @@ def whitening(vectors: Tensor) -> Tensor:
     """
     variances, directions = torch.linalg.eigh(vectors.T @ vectors / max(1, len(vectors)))
     kept = variances > SMALLEST * variances[-1].clamp(min=torch.finfo(variances.dtype).tiny)
-    return directions[:, kept] / variances[kept].sqrt()
+    whiten: Tensor = directions[:, kept] / variances[kept].sqrt()
+    return whiten
 
 
 class Mahalanobis(nn.Module):
