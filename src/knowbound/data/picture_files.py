@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -48,9 +49,12 @@ def open_picture(path: Path, max_pixels: int = MAX_PIXELS, shrink_to: tuple[int,
     return picture, remark
 
 
-def read_image(path: Path, preprocessing: Preprocessing) -> tuple[NDArray[np.uint8], str]:
-    """The image as the model takes it, (C, H, W) uint8, and the remark of ``open_picture``.  Raises UnreadableImageError."""
-    picture, _, remark = decode(path, shrink_to=(preprocessing.height, preprocessing.width))
+def read_image(path: Path, preprocessing: Preprocessing, content: bytes | None = None) -> tuple[NDArray[np.uint8], str]:
+    """The image as the model takes it, (C, H, W) uint8, and the remark of ``open_picture``.
+
+    content: the bytes of a file in an archive, of which ``path`` is the name alone.  Raises UnreadableImageError.
+    """
+    picture, _, remark = decode(path, shrink_to=(preprocessing.height, preprocessing.width), content=content)
     with _pillow_silenced():
         try:
             return preprocessing(picture), remark
@@ -93,10 +97,13 @@ def in_order(function: Callable[[T], R], items: Iterable[T], workers: int | None
 
 
 def decode(
-    path: Path, max_pixels: int = MAX_PIXELS, shrink_to: tuple[int, int] | None = None
+    path: Path, max_pixels: int = MAX_PIXELS, shrink_to: tuple[int, int] | None = None, content: bytes | None = None
 ) -> tuple[Image.Image, tuple[int, int], str]:
-    """What ``open_picture`` gives, with the upright picture's (height, width) before any shrinking in between."""
-    with _open(path) as file, _pillow_silenced():
+    """What ``open_picture`` gives, with the upright picture's (height, width) before any shrinking in between.
+
+    content: as in ``read_image``.
+    """
+    with _open(path) if content is None else _open_content(content) as file, _pillow_silenced():
         try:
             picture = _identify(file, str(path))
             _check_header(picture, max_pixels)
@@ -136,6 +143,12 @@ def _open(path: Path) -> BinaryIO:
         raise UnreadableImageError("no permission to read it") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in a path
         raise UnreadableImageError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _open_content(content: bytes) -> BinaryIO:
+    if not content:
+        raise UnreadableImageError("empty: the file has 0 bytes")
+    return BytesIO(content)
 
 
 def _identify(file: BinaryIO, name: str) -> ImageFile.ImageFile:
