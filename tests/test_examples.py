@@ -4,6 +4,8 @@ import runpy
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from knowbound.paper.tsinghua_splits import class_split
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -12,6 +14,12 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 def test_own_training_loop_keeps_new_digits_apart() -> None:
     example = runpy.run_path(str(EXAMPLES / "own_training_loop.py"))
     assert example["main"](steps=60) > 0.9
+
+
+def test_lost_area_is_half_the_product_of_the_tied_shares() -> None:
+    example = runpy.run_path(str(EXAMPLES / "lost_area.py"))
+    for (exact, legacy), (tied_in, tied_out) in zip(example["main"](images=2_000), example["TIED"], strict=True):
+        assert exact - legacy == pytest.approx(tied_in * tied_out / 2, abs=0.002)
 
 
 def test_traffic_sign_folders_keep_frames_apart(tmp_path: Path) -> None:

@@ -164,6 +164,11 @@ def test_one_cycle_rises_for_30_percent_and_falls_to_zero() -> None:
     assert rates[65] == pytest.approx(0.25 * (1 + math.cos(math.pi * 0.5)))
 
 
+def test_a_constant_rate_drops_to_a_tenth_at_each_share() -> None:
+    training = Training(steps=100, learning_rate=0.5, schedule="constant", drops=(0.05, 0.75))
+    assert [training.rate_at(step) for step in (0, 4, 5, 74, 75, 99)] == pytest.approx([0.5, 0.5, 0.05, 0.05, 0.005, 0.005])
+
+
 @pytest.mark.parametrize("in_thread", [False, True])
 def test_ahead_keeps_the_order_and_passes_errors_on(in_thread: bool) -> None:
     assert list(ahead(lambda step: step * step, range(7), in_thread=in_thread)) == [0, 1, 4, 9, 16, 25, 36]

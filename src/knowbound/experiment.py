@@ -48,6 +48,8 @@ class Experiment:
     conventions: tuple[str, ...] = ("exact", "seed")
     note: Mapping[str, Any] = field(default_factory=dict)
     """Anything else worth storing with the rows."""
+    trainer: Callable[..., Trained] = train
+    """What trains the backbone: ``training.train``, or another function with its arguments."""
     tune: Callable[[nn.Module, Split], tuple[Detector, Mapping[str, Any]]] | None = None
     """If given, what makes the detector in place of ``detector``: from the trained backbone, with what to add to the note."""
 
@@ -71,7 +73,7 @@ def run(experiment: Experiment, *, checkpoint: Path | None = None, on_step: Call
     torch.manual_seed(experiment.training.seed)
     backbone = experiment.backbone(experiment.objective.embedding_dim(len(split.train.class_names)))
     outs = [out.source for out in split.seen_out]
-    trained = train(
+    trained = experiment.trainer(
         backbone, split.train, outs, experiment.objective, experiment.training,
         checkpoint=checkpoint, resume=checkpoint is not None, on_step=on_step,
     )  # fmt: skip

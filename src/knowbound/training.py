@@ -38,11 +38,12 @@ class Training:
     """How a backbone is trained.
 
     steps: batches; learning_rate: Adam's largest; schedule: ``one-cycle`` (rises over the first 30%, then falls to 0 along a
-    cosine) or ``constant``; weight_decay: decoupled (AdamW); augmentation: of every training image; clip: largest norm of
-    the whole gradient, 0 = no limit; precision: ``bf16`` (autocast), ``float32``, or ``auto``; channels_last: the memory
-    order of the images; compile: torch.compile; resolution: (from which share of the steps on, to which share of their side
-    images are shrunk): small images first cost a fraction and leave little to learn for the large ones, for networks that
-    take any size; seed: of everything random; checkpoint_every: steps.
+    cosine) or ``constant``, then divided by 10 at each of ``drops``, shares of the steps; weight_decay: decoupled (AdamW);
+    augmentation: of every training image; clip: largest norm of the whole gradient, 0 = no limit; precision: ``bf16``
+    (autocast), ``float32``, or ``auto``; channels_last: the memory order of the images; compile: torch.compile;
+    resolution: (from which share of the steps on, to which share of their side images are shrunk): small images first cost a
+    fraction and leave little to learn for the large ones, for networks that take any size; seed: of everything random;
+    checkpoint_every: steps.
 
     Under ``auto`` and None a few timed steps choose (``pace.choose_pace``), where the training is long enough to gain from it.
     """
@@ -50,6 +51,7 @@ class Training:
     steps: int = 1500
     learning_rate: float = 2e-3
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    drops: tuple[float, ...] = ()
     weight_decay: float = 0.0
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(shift=2))
     clip: float = 0.0
@@ -73,7 +75,7 @@ class Training:
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, 0..steps-1."""
         if self.schedule == "constant":
-            return self.learning_rate
+            return float(self.learning_rate * 0.1 ** sum(step >= drop * self.steps for drop in self.drops))
         rise = 0.3 * self.steps
         if step < rise:
             return self.learning_rate * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / rise)))

@@ -50,6 +50,36 @@ def test_loss_of_all_pairs_is_the_mean_of_eq1_over_single_pairs(squared: bool, b
 
 @pytest.mark.parametrize("squared", [True, False])
 @pytest.mark.parametrize("block", [7, 512])
+def test_a_share_of_same_class_pairs_weighs_both_means_and_their_gradients(
+    squared: bool, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK", block)
+    embeddings, labels = batch()
+    embeddings.requires_grad_()
+    first, second, same = all_pairs(labels)
+    means = [
+        contrastive_loss(embeddings[first[of]], embeddings[second[of]], same[of], 4.0, squared=squared) for of in (same, ~same)
+    ]
+    expected = 0.25 * means[0] + 0.75 * means[1]
+    found = Contrastive(margin=4.0, squared=squared, same_share=0.25).loss(embeddings, labels)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-9)
+    (wanted,), (gradient,) = torch.autograd.grad(expected, embeddings), torch.autograd.grad(found, embeddings)
+    assert torch.allclose(gradient, wanted, rtol=1e-7, atol=1e-9)
+    share = int(same.sum()) / len(same)
+    assert Contrastive(margin=4.0, squared=squared, same_share=share).loss(embeddings, labels).item() == pytest.approx(
+        Contrastive(margin=4.0, squared=squared).loss(embeddings, labels).item(), rel=1e-9
+    )
+
+
+def test_a_share_of_same_class_pairs_is_checked() -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Contrastive(same_share=1.0)
+    with pytest.raises(ValueError, match="partners"):
+        Contrastive(same_share=0.25, pairs="partners")
+
+
+@pytest.mark.parametrize("squared", [True, False])
+@pytest.mark.parametrize("block", [7, 512])
 def test_gradient_of_all_pairs_is_that_of_the_plain_loss(squared: bool, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK", block)
     embeddings, labels = batch()

@@ -26,7 +26,8 @@ class VGG13(nn.Module):
     - "ccag": of Lee et al. (ICLR 2018).  Max pool, dropout 0.5, convolutions from N(0, sqrt(2 / (9 x channels out))), weights
       of the linear layers from N(0, 0.01), all biases 0.
 
-    dropout: another share in [0, 1) than the variant's; batch_norm: after each convolution, which neither of the two has.
+    dropout: another share in [0, 1) than the variant's; batch_norm: after each convolution, which neither of the two has;
+    width: share of the convolutions' channels kept, which neither of the two shrank: half of them cost a quarter.
     Pixels enter as they are, not centred or scaled: neither of the two did.  Raises ValueError for another size of images.
     """
 
@@ -39,6 +40,7 @@ class VGG13(nn.Module):
         batch_norm: bool = False,
         hidden: int = 512,
         dropout: float | None = None,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         if variant not in DROPOUT:
@@ -46,12 +48,16 @@ class VGG13(nn.Module):
         dropout = DROPOUT[variant] if dropout is None else dropout
         if not 0 <= dropout < 1:
             raise ValueError(f"a dropout of {dropout} was asked for; expected a share in [0, 1)")
+        if not width > 0:
+            raise ValueError(f"a width of {width} was asked for; expected a factor above 0")
+        widths = [max(1, round(width * stage)) for stage in STAGES]
         self.settings: dict[str, Any] = {
             "dim": dim, "variant": variant, "channels": channels, "batch_norm": batch_norm, "hidden": hidden, "dropout": dropout,
+            "width": width,
         }  # fmt: skip
-        self.stages = nn.Sequential(*_stages(channels, batch_norm, average=variant == "paper"))
+        self.stages = nn.Sequential(*_stages(widths, channels, batch_norm, average=variant == "paper"))
         self.hidden = nn.Sequential(
-            *(nn.Linear(STAGES[-1], hidden), nn.ReLU(), nn.Dropout(dropout)),
+            *(nn.Linear(widths[-1], hidden), nn.ReLU(), nn.Dropout(dropout)),
             *(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout)),
         )
         self.embed = nn.Linear(hidden, dim)
@@ -70,9 +76,9 @@ class VGG13(nn.Module):
         return embeddings
 
 
-def _stages(channels_in: int, batch_norm: bool, average: bool) -> list[nn.Module]:
+def _stages(widths: list[int], channels_in: int, batch_norm: bool, average: bool) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for width in STAGES:
+    for width in widths:
         for _ in range(2):
             norm = [nn.BatchNorm2d(width)] if batch_norm else []
             layers += [nn.Conv2d(channels_in, width, 3, padding=1), *norm, nn.ReLU()]

@@ -26,24 +26,28 @@ TINY = 1e-12
 """Least squared distance: keeps 1 / D finite where two embeddings coincide."""
 
 
-def all_pairs_loss(embeddings: Tensor, labels: Tensor, margin: float, *, squared: bool = True) -> Tensor:
+def all_pairs_loss(
+    embeddings: Tensor, labels: Tensor, margin: float, *, squared: bool = True, same_share: float | None = None
+) -> Tensor:
     """Mean of Eq. 1 over all pairs of a batch but those of two out images; a scalar, 0 if there is no pair.
 
     embeddings: (B, D) float32 or float64; labels: (B,) int, below 0 = out; margin: a distance; squared: Eq. 1, else the
-    linear variant.  The same number as ``contrastive_loss`` over ``all_pairs``; differentiable once.
+    linear variant; same_share: the weight of the same-class pairs together, 0..1, the others having the rest, as if so many
+    of the pairs had been drawn of the same class; None: every pair weighs the same.
+    The same number as ``contrastive_loss`` over ``all_pairs`` without it; differentiable once.
     """
     if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
         raise ValueError(
             f"embeddings of shape {tuple(embeddings.shape)} came with labels of shape {tuple(labels.shape)}; "
             "expected (B, D) and (B,)"
         )
-    loss: Tensor = _AllPairs.apply(embeddings, labels.clamp(min=OUT), margin, squared)  # type: ignore[no-untyped-call]
+    loss: Tensor = _AllPairs.apply(embeddings, labels.clamp(min=OUT), margin, squared, same_share)  # type: ignore[no-untyped-call]
     return loss
 
 
 class _AllPairs(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, embeddings: Tensor, labels: Tensor, margin: float, squared: bool) -> Tensor:
+    def forward(ctx: Any, embeddings: Tensor, labels: Tensor, margin: float, squared: bool, same_share: float | None) -> Tensor:
         wants_gradient = embeddings.requires_grad
         x = embeddings.detach()
         if x.device.type != "mps":  # which has no float64
@@ -51,41 +55,50 @@ class _AllPairs(torch.autograd.Function):
         x = x - x.mean(dim=0)  # distances stay, and there is less to cancel
         gradient = torch.zeros_like(x) if wants_gradient else None
         total = torch.zeros((), dtype=x.dtype, device=x.device)
+        pull, push = _weights(labels, same_share)
         if squared:
-            total += _pull(x, labels, gradient)
-        total += _blocks(x, labels, margin, squared, gradient)
-        pairs = max(_count_pairs(labels), 1)
+            total += _pull(x, labels, pull, gradient)
+        total += _blocks(x, labels, margin, squared, pull, push, gradient)
         if gradient is not None:
-            ctx.save_for_backward(gradient.div_(pairs).to(embeddings.dtype))
-        return (0.5 * total / pairs).to(embeddings.dtype)
+            ctx.save_for_backward(gradient.to(embeddings.dtype))
+        return (0.5 * total).to(embeddings.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * grad_outputs[0], None, None, None
+        return gradient * grad_outputs[0], None, None, None, None
 
 
-def _count_pairs(labels: Tensor) -> int:
+def _weights(labels: Tensor, same_share: float | None) -> tuple[float, float]:
+    """What one same-class pair and one other pair weigh in the mean."""
     images, outs = len(labels), int((labels < 0).sum())
-    return images * (images - 1) // 2 - outs * (outs - 1) // 2
+    sizes = torch.bincount(labels[labels >= 0])
+    same = int((sizes * (sizes - 1)).sum()) // 2
+    different = images * (images - 1) // 2 - outs * (outs - 1) // 2 - same
+    if same_share is None:
+        return 1 / max(same + different, 1), 1 / max(same + different, 1)
+    return same_share / max(same, 1), (1 - same_share) / max(different, 1)
 
 
-def _pull(x: Tensor, labels: Tensor, gradient: Tensor | None) -> Tensor:
-    """Sum of D^2 over same-class pairs, in closed form; the gradient of half that sum is added to ``gradient``."""
+def _pull(x: Tensor, labels: Tensor, each: float, gradient: Tensor | None) -> Tensor:
+    """``each`` times the sum of D^2 over same-class pairs, in closed form; the gradient of half of it is added to ``gradient``."""
     inside = labels >= 0
     group = torch.where(inside, labels, labels.max().clamp(min=0) + 1)  # out images in a group of their own, left out below
     count = torch.bincount(group).to(x.dtype)
     sums = torch.zeros((len(count), x.shape[1]), dtype=x.dtype, device=x.device).index_add_(0, group, x)
     from_mean = (x - (sums / count.clamp(min=1)[:, None])[group]) * inside[:, None]
-    weight = count[group][:, None]
+    weight = each * count[group][:, None]
     if gradient is not None:
         gradient += weight * from_mean
     return (weight * from_mean.square()).sum()
 
 
-def _blocks(x: Tensor, labels: Tensor, margin: float, squared: bool, gradient: Tensor | None) -> Tensor:
-    """Sum over the pairs that need their distance, each visited once; the gradient of half that sum is added to ``gradient``."""
+def _blocks(x: Tensor, labels: Tensor, margin: float, squared: bool, pull: float, push: float, gradient: Tensor | None) -> Tensor:
+    """Sum over the pairs that need their distance, each visited once; the gradient of half that sum is added to ``gradient``.
+
+    pull, push: what a same-class pair and another one weigh.
+    """
     norms, ones = x.square().sum(dim=1, keepdim=True), torch.ones_like(x[:, :1])
     left = torch.cat([-2 * x, norms, ones], dim=1)  # left @ right.T = |x|^2 + |y|^2 - 2xy in one product
     right = torch.cat([x, ones, norms], dim=1)
@@ -101,11 +114,11 @@ def _blocks(x: Tensor, labels: Tensor, margin: float, squared: bool, gradient: T
                 part, weights = _push_squared(squared_distance, equal, margin, gradient is not None)
             else:
                 same = equal & (labels[rows, None] >= 0)
-                part, weights = _linear(squared_distance, equal, same, margin)
+                part, weights = _linear(squared_distance, equal, same, margin, pull / push)
             diagonal = start == top  # holds each pair twice, and each image with itself at weight 0
-            total += part * (0.5 if diagonal else 1.0)
+            total += part * (0.5 * push if diagonal else push)
             if gradient is not None:
-                _add_gradient(gradient, x, with_one, weights, rows, rows if diagonal else columns)
+                _add_gradient(gradient, x, with_one, weights, push, rows, rows if diagonal else columns)
     return total
 
 
@@ -118,8 +131,8 @@ def _push_squared(squared_distance: Tensor, equal: Tensor, margin: float, wants_
     return part, slack.div_(distance).neg_() if wants_weights else slack
 
 
-def _linear(squared_distance: Tensor, equal: Tensor, same: Tensor, margin: float) -> tuple[Tensor, Tensor]:
-    """(sum of D or max(0, margin - D), weights 1/(2D) or -1/(2D)) over the pairs of a block.
+def _linear(squared_distance: Tensor, equal: Tensor, same: Tensor, margin: float, times: float) -> tuple[Tensor, Tensor]:
+    """(sum of D, so many times, or max(0, margin - D), and weights times/(2D) or -1/(2D)) over the pairs of a block.
 
     The weights are half as large as in ``_push_squared`` for the same sum: D^2 has a 2 in its derivative, D has not.
     """
@@ -127,15 +140,17 @@ def _linear(squared_distance: Tensor, equal: Tensor, same: Tensor, margin: float
     own = squared_distance <= TINY  # an image with itself, or two that coincide: no direction to move in
     slack = torch.rsub(distance, margin).clamp_(min=0).masked_fill_(equal, 0)
     pull = torch.where(same & ~own, distance, 0.0)
-    part = (pull + slack).sum()
-    sign = (same & ~own).to(distance.dtype) - (slack > 0).to(distance.dtype)
+    part = times * pull.sum() + slack.sum()
+    sign = times * (same & ~own).to(distance.dtype) - (slack > 0).to(distance.dtype)
     return part, (0.5 * sign).div_(distance)
 
 
-def _add_gradient(gradient: Tensor, x: Tensor, with_one: Tensor, weights: Tensor, rows: slice, columns: slice) -> None:
-    """gradient_i += sum_j w_ij (x_i - x_j) for the rows, and the same for the columns if they are other images."""
-    sums = weights @ with_one[columns]
+def _add_gradient(
+    gradient: Tensor, x: Tensor, with_one: Tensor, weights: Tensor, times: float, rows: slice, columns: slice
+) -> None:
+    """gradient_i += times sum_j w_ij (x_i - x_j) for the rows, and the same for the columns if they are other images."""
+    sums = weights @ (times * with_one[columns])
     gradient[rows] += x[rows] * sums[:, -1:] - sums[:, :-1]
     if rows != columns:
-        sums = weights.T @ with_one[rows]
+        sums = weights.T @ (times * with_one[rows])
         gradient[columns] += x[columns] * sums[:, -1:] - sums[:, :-1]

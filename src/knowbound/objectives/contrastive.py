@@ -47,7 +47,9 @@ class Contrastive:
 
     margin: a distance (10 in Table 1); squared: Eq. 1 as printed, or the linear variant of the released code;
     rule: how batches are built; pairs: ``all`` pairs of the batch, or ``partners`` (i with i + B/2, the authors');
-    dim: length of the embedding.
+    dim: length of the embedding; same_share: with ``all``, what the same-class pairs weigh together, between 0 and 1, as if so
+    many of the pairs had been drawn of the same class (the authors draw a quarter); None: every pair weighs the same, so
+    that with many classes those few pairs hardly count.
     """
 
     margin: float = 10.0
@@ -55,12 +57,17 @@ class Contrastive:
     rule: BalancedBatches | AuthorsBatches = field(default_factory=BalancedBatches)
     pairs: Literal["all", "partners"] = "all"
     dim: int = 32
+    same_share: float | None = None
 
     def __post_init__(self) -> None:
         if not self.margin > 0:
             raise ValueError(f"a margin of {self.margin} was asked for; expected a distance above 0")
         if self.pairs not in ("all", "partners"):
             raise ValueError(f"pairs {self.pairs!r} are unknown; expected 'all' or 'partners'")
+        if self.same_share is not None and not 0 < self.same_share < 1:
+            raise ValueError(f"a share of same-class pairs of {self.same_share} was asked for; expected between 0 and 1, or None")
+        if self.same_share is not None and self.pairs != "all":
+            raise ValueError("a share of same-class pairs was given with pairs='partners', whose batches have a share of their own")
 
     def batches(self, labels: NDArray[np.int64], seed: int) -> Batches:
         """Balanced batches or the authors', for labels (N,), below 0 for out images."""
@@ -70,7 +77,7 @@ class Contrastive:
         """Mean of Eq. 1 over the pairs of the batch: embeddings (B, D), labels (B,), below 0 for out images."""
         embeddings = embeddings.float() if embeddings.dtype in (torch.bfloat16, torch.float16) else embeddings
         if self.pairs == "all":
-            return all_pairs_loss(embeddings, labels, self.margin, squared=self.squared)
+            return all_pairs_loss(embeddings, labels, self.margin, squared=self.squared, same_share=self.same_share)
         first, second, same = partner_pairs(labels)
         return contrastive_loss(embeddings[first], embeddings[second], same, self.margin, squared=self.squared)
 

@@ -23,7 +23,7 @@ def run_missing(
     models: a folder in which the trained boundary is kept, as ``models/<experiment>-<cell>``; more_rows: further rows
     from the same trained network, appended together with the others.
     """
-    if any(cell_of(experiment) == (r.scale, r.method, r.variant, r.split, r.seed) for r in read_rows(path)):
+    if has_rows(path, *cell_of(experiment)):
         return
     checkpoint = path.parent / ".running" / f"{cell_name(experiment)}.safetensors"
     outcome = run(experiment, checkpoint=checkpoint, on_step=partial(on_step, experiment) if on_step else None)
@@ -32,6 +32,11 @@ def run_missing(
         outcome.boundary.save(models / cell_name(experiment))
     append_rows(path, rows)
     checkpoint.unlink(missing_ok=True)
+
+
+def has_rows(path: Path, scale: str, method: str, variant: str, split: str, seed: int) -> bool:
+    """Whether the cell's rows are in the file."""
+    return any((scale, method, variant, split, seed) == (r.scale, r.method, r.variant, r.split, r.seed) for r in read_rows(path))
 
 
 def cell_of(experiment: Experiment) -> tuple[str, str, str, str, int]:
