@@ -30,22 +30,16 @@ class Constant:
 class Constants:
     """Measured on 2 cores of an AMD EPYC (AVX2) with WRN-16-2 on 32 x 32 colour images, or chosen."""
 
-    train_rate: Constant = Constant(105, "images/s per core", "training, 210 images/s on 2 cores")
-    score_rate: Constant = Constant(
-        185, "images/s per core", "judging with the nearest centre; TODO-measure (by processor time of a busy machine)"
-    )
-    odin_passes: Constant = Constant(4, "forward passes", "ODIN: one more forward and a backward of two; TODO-measure")
-    decode_rate: Constant = Constant(
-        2300, "images/s per core", "JPEG of 64 x 64 to 32 x 32; TODO-measure (by processor time of a busy machine)"
-    )
-    shard_speedup: Constant = Constant(1.8, "times, of 2 workers", "the target of bench_sharding; TODO-measure")
-    centre_rate: Constant = Constant(
-        5.2e7, "distances/s per core", "torch.cdist, D = 32, score and class; TODO-measure (by processor time of a busy machine)"
-    )
-    metrics_time: Constant = Constant(0.046, "s for 2,000,000 scores", "bench_metrics, five metrics, float64")
+    train_rate: Constant = Constant(71, "images/s per core", "bench_training, 143 images/s on 2 cores")
+    score_rate: Constant = Constant(261, "images/s per core", "bench_sharding, nearest centre, one worker with one thread")
+    odin_passes: Constant = Constant(3, "forward passes", "bench_scoring: two forward passes and a backward one")
+    decode_rate: Constant = Constant(800, "images/s per core", "bench_scoring, JPEG of 64 x 64 to 32 x 32, two threads on 2 cores")
+    shard_speedup: Constant = Constant(1.93, "times, of 2 workers", "bench_sharding, images in memory")
+    centre_rate: Constant = Constant(2.2e7, "distances/s per core", "nearest of 10,000 centres, score and class, 512 images")
+    metrics_time: Constant = Constant(0.052, "s for 2,000,000 scores", "bench_metrics, five metrics, float64")
     metrics_memory: Constant = Constant(2, "times the scores", "bench_metrics --large: at most, beside the scores")
-    pairs_time: Constant = Constant(0.197, "s for a batch of 4,096", "bench_contrastive, D = 32, forward + backward, 2 cores")
-    pairs_least: Constant = Constant(0.0022, "s", "bench_contrastive, a batch of 128: under some hundred images it takes no less")
+    pairs_time: Constant = Constant(0.181, "s for a batch of 4,096", "bench_contrastive, D = 32, forward + backward, 2 cores")
+    pairs_least: Constant = Constant(0.0016, "s", "bench_contrastive, a batch of 128: under some hundred images it takes no less")
     product_rate: Constant = Constant(
         22e9, "operations/s per core", "bench_contrastive: 3 products of 2 x 4,096^2 x 32 operations in 73 ms on 2 cores"
     )

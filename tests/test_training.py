@@ -162,6 +162,10 @@ def test_one_cycle_rises_for_30_percent_and_falls_to_zero() -> None:
     assert rates[0] == pytest.approx(0.02)
     assert rates[-1] < 0.001
     assert rates[65] == pytest.approx(0.25 * (1 + math.cos(math.pi * 0.5)))
+    sooner = [Training(steps=100, learning_rate=0.5, rise=0.1).rate_at(step) for step in range(100)]
+    assert (sooner.index(max(sooner)), sooner[0], sooner[55]) == (10, rates[0], pytest.approx(0.25))
+    with pytest.raises(ValueError, match=r"rise over 1\.0"):
+        Training(rise=1.0)
 
 
 def test_a_constant_rate_drops_to_a_tenth_at_each_share() -> None:

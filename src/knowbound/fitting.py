@@ -32,6 +32,8 @@ LOGIT_OBJECTIVES = ("ce", "confidence", "oe")
 """Those whose embeddings are the logits of the classes."""
 WIDE_BATCHES = BalancedBatches(images=96, outs=32)
 """For networks whose step is dear."""
+WIDE_SAME_SHARE = 0.25
+"""Theirs too: of the pairs of so many classes hardly any are of the same class, and a short training needs them."""
 LEAST_HELD_OUT = 20
 """Images it takes to reject one in twenty."""
 
@@ -142,7 +144,7 @@ def plan_fit(
         seed=seed, checkpoint_every=100,
     )  # fmt: skip
     if backbone != "lenet" and isinstance(chosen_objective, Contrastive) and isinstance(objective, str | None):
-        chosen_objective = replace(chosen_objective, rule=WIDE_BATCHES)
+        chosen_objective = replace(chosen_objective, rule=WIDE_BATCHES, same_share=WIDE_SAME_SHARE)
     share = held_out if held_out is not None else min(0.5, max(0.1, LEAST_HELD_OUT / len(inside.source)))
     chosen = (
         f"{'colour' if channels == 3 else 'grey'} images of {side} x {side} pixels",
@@ -151,9 +153,10 @@ def plan_fit(
         f"the detector {detector}",
         f"{share:.0%} of the images held out to set the threshold",
     )
+    gain = chosen_objective.margin if isinstance(chosen_objective, Contrastive) else 1.0
     return Plan(
-        inside, outs, preprocessing, backbone_maker(backbone, preprocessing), backbone, chosen_objective, name, detector, training,
-        acceptance, share, chosen,
+        inside, outs, preprocessing, backbone_maker(backbone, preprocessing, gain), backbone, chosen_objective, name, detector,
+        training, acceptance, share, chosen,
     )  # fmt: skip
 
 
@@ -234,15 +237,18 @@ def usual_training(backbone: BackboneName, side: int) -> Training:
     return replace(whole, resolution=((0.0, 0.5), (0.33, 0.75), (0.73, 1.0))) if side >= 32 else whole
 
 
-def backbone_maker(name: BackboneName, preprocessing: Preprocessing) -> Callable[[int], nn.Module]:
-    """From a name to a function from the embedding's length to a network for images of this shape."""
+def backbone_maker(name: BackboneName, preprocessing: Preprocessing, gain: float = 1.0) -> Callable[[int], nn.Module]:
+    """From a name to a function from the embedding's length to a network for images of this shape.
+
+    gain: of a wide residual network's last layer, at best the margin of a metric loss (``WideResNet``).
+    """
     if name == "lenet":
         return partial(LeNet, channels=preprocessing.channels, height=preprocessing.height, width=preprocessing.width)
     depths = {"wrn-16-2": (16, 2), "wrn-28-10": (28, 10)}
     if name not in depths:
         raise UserError(f"the backbone {name!r} is unknown; expected auto, lenet, {', '.join(depths)}")
     depth, widen = depths[name]
-    return partial(WideResNet, depth=depth, widen=widen, channels=preprocessing.channels)
+    return partial(WideResNet, depth=depth, widen=widen, channels=preprocessing.channels, gain=gain)
 
 
 def _choose_objective(

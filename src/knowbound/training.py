@@ -37,9 +37,9 @@ LEAST_SPREAD = 1e-3
 class Training:
     """How a backbone is trained.
 
-    steps: batches; learning_rate: Adam's largest; schedule: ``one-cycle`` (rises over the first 30%, then falls to 0 along a
-    cosine) or ``constant``, then divided by 10 at each of ``drops``, shares of the steps; weight_decay: decoupled (AdamW);
-    augmentation: of every training image; clip: largest norm of the whole gradient, 0 = no limit; precision: ``bf16``
+    steps: batches; learning_rate: Adam's largest; schedule: ``one-cycle`` (rises over ``rise``, a share of the steps, then falls to
+    0 along a cosine) or ``constant``, then divided by 10 at each of ``drops``, shares of the steps; weight_decay: decoupled
+    (AdamW); augmentation: of every training image; clip: largest norm of the whole gradient, 0 = no limit; precision: ``bf16``
     (autocast), ``float32``, or ``auto``; channels_last: the memory order of the images; compile: torch.compile;
     resolution: (from which share of the steps on, to which share of their side images are shrunk): small images first cost a
     fraction and leave little to learn for the large ones, for networks that take any size; seed: of everything random;
@@ -51,6 +51,7 @@ class Training:
     steps: int = 1500
     learning_rate: float = 2e-3
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    rise: float = 0.3
     drops: tuple[float, ...] = ()
     weight_decay: float = 0.0
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(shift=2))
@@ -65,6 +66,8 @@ class Training:
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.learning_rate > 0:
             raise ValueError(f"{self.steps} steps at rate {self.learning_rate} were asked for; expected both above 0")
+        if not 0 <= self.rise < 1:
+            raise ValueError(f"a rise over {self.rise} of the steps was asked for; expected a share from 0 up to, not including, 1")
         starts = [start for start, _ in self.resolution]
         if starts[:1] != [0.0] or starts != sorted(starts) or not all(0 < scale <= 1 for _, scale in self.resolution):
             raise ValueError(
@@ -76,7 +79,7 @@ class Training:
         """The learning rate of a step, 0..steps-1."""
         if self.schedule == "constant":
             return float(self.learning_rate * 0.1 ** sum(step >= drop * self.steps for drop in self.drops))
-        rise = 0.3 * self.steps
+        rise = self.rise * self.steps
         if step < rise:
             return self.learning_rate * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / rise)))
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / (self.steps - rise)))

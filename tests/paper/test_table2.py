@@ -228,13 +228,13 @@ def test_the_tables_are_written_from_the_rows(results: Path, rows: list[Result],
 
 def test_table4_runs_table2_on_each_random_split(images: TsinghuaImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, str, int]] = []
-    monkeypatch.setattr(table4, "read_tsinghua", lambda data: images)
+    monkeypatch.setattr(table4, "read_tsinghua", lambda data, size: images)
     monkeypatch.setattr(table4, "class_split", lambda restricted, index: replace(CLASSES, name=f"random {index}"))
     monkeypatch.setattr(
         table4, "run_experiments", lambda es, *_, **__: seen.extend((e.experiment, e.split.name, e.training.steps) for e in es)
     )
     table4.reproduce(tmp_path, tmp_path, splits=(0, 3))
-    assert seen == [("table4", f"Tsinghua random {i}", 500) for i in (0, 3) for _ in range(5)]
+    assert seen == [("table4", f"Tsinghua random {i}", 1_000) for i in (0, 3) for _ in range(5)]
 
 
 def test_the_scales() -> None:
@@ -242,6 +242,6 @@ def test_the_scales() -> None:
     assert (paper.backbone_name, paper.training.steps, paper.training.rate_at(9_000)) == ("WRN-28-10", 10_000, 1e-4)
     assert paper.training.compile
     assert table4.choose_scale("paper", compile=True) == paper
-    assert (cpu.backbone_name, cpu.training.steps) == ("WRN-16-2", 500)
+    assert (cpu.backbone_name, cpu.training.steps, cpu.size) == ("WRN-16-2", 1_000, 24)
     with pytest.raises(UserError, match="expected one of cpu, paper"):
         table2.choose_scale("quick")

@@ -31,13 +31,16 @@ class WideResNet(nn.Module):
 
     WRN-depth-width: three stages of (depth - 4) / 6 blocks with 16, 32 and 64 times ``widen`` channels, global average
     pooling, one linear layer.  Images are centred to [-1, 1] inside.  Raises ValueError for a depth that is not 6n + 4.
+
+    gain: factor on the first weights of the linear layer.  Distances between fresh embeddings are about 0.8 times it; a metric
+    loss with a margin of 10 learns sooner from a gain of 10 than from 1.
     """
 
-    def __init__(self, dim: int, *, depth: int = 16, widen: int = 2, channels: int = 3) -> None:
+    def __init__(self, dim: int, *, depth: int = 16, widen: int = 2, channels: int = 3, gain: float = 1.0) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
             raise ValueError(f"a wide residual network of depth {depth} was asked for; expected 6n + 4, such as 16 or 28")
-        self.settings: dict[str, Any] = {"dim": dim, "depth": depth, "widen": widen, "channels": channels}
+        self.settings: dict[str, Any] = {"dim": dim, "depth": depth, "widen": widen, "channels": channels, "gain": gain}
         blocks, widths = (depth - 4) // 6, (16 * widen, 32 * widen, 64 * widen)
         self.conv = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
         stages: list[nn.Module] = []
@@ -52,6 +55,8 @@ class WideResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        with torch.no_grad():
+            self.embed.weight.mul_(gain)
 
     def features(self, images: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, 64 * widen) pooled activations."""

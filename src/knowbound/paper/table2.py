@@ -43,7 +43,6 @@ COMPOSED_IMAGES = 6_000
 PER_OUT_SET = "per out set"
 DIM, MARGIN = 32, 10.0  # Section 4.2; its margin is that of Table 1
 BATCHES = BalancedBatches(images=96, outs=32)
-CE_BATCHES = RandomBatches(images=128)  # as many images a step as ODM
 TUNING_IMAGES = 500  # of each set, half of what ODIN's authors took: the grid costs 33 forward passes an image
 AUGMENTATION = Augmentation(shift=3, rotation=10.0, scale=0.1, brightness=0.3, contrast=0.3)
 
@@ -56,6 +55,14 @@ class Scale:
     depth: int
     widen: int
     training: Training
+    batches: BalancedBatches = BATCHES
+    """Of ML and ODM; cross-entropy gets as many images a step as ODM."""
+    same_share: float | None = None
+    """What same-class pairs weigh together in the loss of ML and ODM (``Contrastive``)."""
+    gain: float = 1.0
+    """Factor on the first weights of the last layer of ML and ODM (``WideResNet``)."""
+    size: int = 32
+    """Side of all images, in pixels."""
 
     @property
     def backbone_name(self) -> str:
@@ -93,8 +100,9 @@ def tsinghua_experiments(
     ml = replace(odms[0], method="ML", variant="", split=odms[0].split.without_seen_out())
     validation_outs = odin_validation_outs(images, classes, seed)
     odin = replace(
-        ml, method="ODIN", objective=CrossEntropy(CE_BATCHES), detector=MaxSoftmax, tune=partial(_tune, outs=validation_outs)
-    )
+        ml, method="ODIN", objective=CrossEntropy(RandomBatches(scale.batches.images + scale.batches.outs)), detector=MaxSoftmax,
+        backbone=partial(WideResNet, depth=scale.depth, widen=scale.widen), tune=partial(_tune, outs=validation_outs),
+    )  # fmt: skip
     return odin, ml, *odms
 
 
@@ -128,7 +136,7 @@ def reproduce(
     from which Figure 3 is then drawn and ``table2_classes.md`` written: which unseen classes each takes for known ones.
     Raises UserError for missing files.
     """
-    images = read_tsinghua(data)
+    images = read_tsinghua(data, scale.size)
     for seed in seeds:
         experiments = tsinghua_experiments(images, class_split(restricted=True), scale, seed)
         run_experiments(experiments, results, keep_models=keep_models, on_step=on_step)
@@ -208,9 +216,9 @@ def _odm(images: TsinghuaImages, classes: ClassSplit, scale: Scale, seed: int, e
         method="ODM",
         variant=variant,
         split=replace(split, train=replace(split.train, name=IN_DIST)),
-        backbone=partial(WideResNet, depth=scale.depth, widen=scale.widen),
+        backbone=partial(WideResNet, depth=scale.depth, widen=scale.widen, gain=scale.gain),
         backbone_name=scale.backbone_name,
-        objective=Contrastive(margin=MARGIN, dim=DIM, rule=BATCHES),
+        objective=Contrastive(margin=MARGIN, dim=DIM, rule=scale.batches, same_share=scale.same_share),
         detector=NearestCentre,
         training=replace(scale.training, seed=seed),
     )
