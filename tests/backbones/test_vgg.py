@@ -139,10 +139,10 @@ def test_other_sizes_are_refused(network: VGG13, size: tuple[int, int]) -> None:
         network(torch.rand(1, 3, *size))
 
 
-def test_width_scales_the_channels_of_every_convolution() -> None:
-    half = VGG13(10, width=0.5)
+def test_widen_scales_the_channels_of_every_convolution() -> None:
+    half = VGG13(10, widen=0.5)
     assert [conv.out_channels for conv in modules(half, nn.Conv2d)] == [out // 2 for out, _ in CONVOLUTIONS]
     assert modules(half, nn.Linear)[0].in_features == 256
     assert VGG13(**half.settings)(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
     with pytest.raises(ValueError, match="width of 0"):
-        VGG13(10, width=0)
+        VGG13(10, widen=0)

@@ -27,7 +27,7 @@ class VGG13(nn.Module):
       of the linear layers from N(0, 0.01), all biases 0.
 
     dropout: another share in [0, 1) than the variant's; batch_norm: after each convolution, which neither of the two has;
-    width: share of the convolutions' channels kept, which neither of the two shrank: half of them cost a quarter.
+    widen: factor on the convolutions' channels, 1 in both: half of them cost a quarter.
     Pixels enter as they are, not centred or scaled: neither of the two did.  Raises ValueError for another size of images.
     """
 
@@ -40,7 +40,7 @@ class VGG13(nn.Module):
         batch_norm: bool = False,
         hidden: int = 512,
         dropout: float | None = None,
-        width: float = 1.0,
+        widen: float = 1.0,
     ) -> None:
         super().__init__()
         if variant not in DROPOUT:
@@ -48,12 +48,12 @@ class VGG13(nn.Module):
         dropout = DROPOUT[variant] if dropout is None else dropout
         if not 0 <= dropout < 1:
             raise ValueError(f"a dropout of {dropout} was asked for; expected a share in [0, 1)")
-        if not width > 0:
-            raise ValueError(f"a width of {width} was asked for; expected a factor above 0")
-        widths = [max(1, round(width * stage)) for stage in STAGES]
+        if not widen > 0:
+            raise ValueError(f"a width of {widen} times was asked for; expected a factor above 0")
+        widths = [max(1, round(widen * stage)) for stage in STAGES]
         self.settings: dict[str, Any] = {
             "dim": dim, "variant": variant, "channels": channels, "batch_norm": batch_norm, "hidden": hidden, "dropout": dropout,
-            "width": width,
+            "widen": widen,
         }  # fmt: skip
         self.stages = nn.Sequential(*_stages(widths, channels, batch_norm, average=variant == "paper"))
         self.hidden = nn.Sequential(

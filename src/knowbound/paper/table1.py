@@ -102,12 +102,12 @@ def _quarter(steps: int, width: int) -> dict[str, CcagTraining]:
 
 
 QUICK = Scale(
-    "quick", "VGG-13 (quarter width, batch norm)", partial(_vgg13, width=0.25, batch_norm=True),
+    "quick", "VGG-13 (quarter width, batch norm)", partial(_vgg13, widen=0.25, batch_norm=True),
     ce=_short(300), odm=_short(300), authors=_short(300), fine_tuning=replace(_short(60), learning_rate=2e-4),
     ccag=_quarter(120, 16), images=64, authors_images=128, train=4_000, test=1_000,
 )  # fmt: skip
 CPU = Scale(
-    "cpu", "VGG-13 (half width, batch norm)", partial(_vgg13, width=0.5, batch_norm=True),
+    "cpu", "VGG-13 (half width, batch norm)", partial(_vgg13, widen=0.5, batch_norm=True),
     ce=_short(1_500), odm=_short(1_500), authors=_short(1_500), fine_tuning=replace(_short(300), learning_rate=2e-4),
     ccag=_quarter(1_500, 32), authors_images=128,
 )  # fmt: skip
