@@ -35,6 +35,7 @@ def test_choices_follow_the_images(folders: tuple[Path, Path], tmp_path: Path) -
     Image.new("RGB", (20, 20), "red").save(known / "place 0" / "red.png")
     colour = plan_fit(known, [outs])
     assert (colour.backbone_name, colour.objective_name, colour.preprocessing) == ("wrn-16-2", "odm", Preprocessing(32, 32, 3))
+    assert (colour.objective.to_dict()["same_share"], colour.backbone.keywords["gain"]) == (0.25, 10.0)  # type: ignore[attr-defined]
     assert isinstance(colour.backbone(5), WideResNet)
     assert plan_fit(known, objective="ce", channels=1, size=16).preprocessing == Preprocessing(16, 16, 1)
     assert isinstance(plan_fit(known, objective="ce").objective, CrossEntropy)

@@ -33,7 +33,8 @@ LOGIT_OBJECTIVES = ("ce", "confidence", "oe")
 WIDE_BATCHES = BalancedBatches(images=96, outs=32)
 """For networks whose step is dear."""
 WIDE_SAME_SHARE = 0.25
-"""Theirs too: of the pairs of so many classes hardly any are of the same class, and a short training needs them."""
+"""What same-class pairs weigh in their loss: of all pairs of many classes hardly any are of the same class.  The trials are in
+docs/traffic_signs.md."""
 LEAST_HELD_OUT = 20
 """Images it takes to reject one in twenty."""
 
