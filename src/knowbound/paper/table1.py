@@ -107,9 +107,9 @@ QUICK = Scale(
     ccag=_quarter(120, 16), images=64, authors_images=128, train=4_000, test=1_000,
 )  # fmt: skip
 CPU = Scale(
-    "cpu", "VGG-13 (half width, batch norm)", partial(_vgg13, widen=0.5, batch_norm=True),
-    ce=_short(1_500), odm=_short(1_500), authors=_short(1_500), fine_tuning=replace(_short(300), learning_rate=2e-4),
-    ccag=_quarter(1_500, 32), authors_images=128,
+    "cpu", "VGG-13 (quarter width, batch norm)", partial(_vgg13, widen=0.25, batch_norm=True),
+    ce=_short(2_000), odm=_short(2_000), authors=_short(2_000), fine_tuning=replace(_short(400), learning_rate=2e-4),
+    ccag=_quarter(2_000, 32), authors_images=128,
 )  # fmt: skip
 PLAIN = Training(steps=57_233, learning_rate=2e-4, schedule="constant", drops=(0.6,), augmentation=Augmentation())
 """Of Lee et al.: Adam, 100 epochs of 128 images, a tenth of the rate after 60, nothing done to the images."""
