@@ -107,7 +107,7 @@ def test_the_command_line_tells_what_a_killed_worker_means(
     table = place / "rows.jsonl"
 
     def predict_and_kill(model: Path, paths: list[Path], workers: int) -> Iterator[object]:
-        rows = predict_sharded(model, paths * 60, workers)
+        rows = predict_sharded(model, paths * 20_000, workers)  # so many that they are never done before the kill
         yield next(rows)
         started = [process for process in multiprocessing.active_children() if process not in before]
         assert len(started) == workers
