@@ -33,9 +33,9 @@ METHODS = {
 class Small(nn.Module):
     """A network with features and embeddings that trains in a moment."""
 
-    def __init__(self, dim: int, variant: str = "ccag") -> None:
+    def __init__(self, dim: int, variant: str = "ccag", dropout: float = 0.0) -> None:
         super().__init__()
-        self.settings = {"dim": dim, "variant": variant}
+        self.settings = {"dim": dim, "variant": variant, "dropout": dropout}
         self.body = nn.Sequential(nn.Conv2d(3, 8, 5, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(392, 16), nn.ReLU())
         self.embed = nn.Linear(16, dim)
 
