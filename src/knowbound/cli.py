@@ -336,7 +336,7 @@ def table1(
     results: Results = Path("results"),
     scale: Annotated[
         Literal["quick", "cpu", "paper"],
-        typer.Option(help="quick: a subset in minutes; cpu: all images in about four hours on 2 cores; paper: for a GPU."),
+        typer.Option(help="quick: a subset in minutes; cpu: all images in about two hours on 2 cores; paper: for a GPU."),
     ] = "cpu",
     seed: int = 0,
     download: Download = False,
