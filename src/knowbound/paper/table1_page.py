@@ -61,7 +61,7 @@ def _means(rows: Sequence[Result]) -> str:
         for in_dist in IN_DISTS:
             group = _group(rows, in_dist, name)
             value = unseen_mean(group) if group else None
-            text = "–" if value is None else _percent(value)
+            text = "–" if value is None else f"{100 * value:.2f}"
             cells += [_percent(group[0].in_accuracy) if group else "–", f"**{text}**" if value == best[in_dist] else text]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -63,6 +63,8 @@ class Scale:
     """Factor on the first weights of the last layer of ML and ODM (``WideResNet``)."""
     size: int = 32
     """Side of all images, in pixels."""
+    base: Training | None = None
+    """If given, ML and ODM go on from one network that was trained so, on the split's in images alone (Table 4)."""
 
     @property
     def backbone_name(self) -> str:
