@@ -24,7 +24,7 @@ from knowbound.paper.table2 import COMPOSED, PER_OUT_SET, Scale, odin_validation
 from knowbound.paper.tsinghua import BACKGROUND, NOISE, NOVELTY, TsinghuaImages
 from knowbound.paper.tsinghua_splits import ClassSplit
 from knowbound.result import Result, read_rows
-from knowbound.training import Training
+from knowbound.training import Progress, Training
 
 NAMES = ("in0", "in1", "in2", "seen0", "seen1", "unseen0")
 CLASSES = ClassSplit("restricted", NAMES[:3], NAMES[3:5], NAMES[5:], tuple((name,) for name in NAMES))
@@ -226,15 +226,33 @@ def test_the_tables_are_written_from_the_rows(results: Path, rows: list[Result],
     assert write_table(tmp_path, "table4", "Title", "Intro", "Note").name == "table4.md"
 
 
-def test_table4_runs_table2_on_each_random_split(images: TsinghuaImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[str, str, int]] = []
+def test_table4_runs_table2_on_each_random_split_from_one_base(
+    images: TsinghuaImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(table4, "read_tsinghua", lambda data, size: images)
     monkeypatch.setattr(table4, "class_split", lambda restricted, index: replace(CLASSES, name=f"random {index}"))
-    monkeypatch.setattr(
-        table4, "run_experiments", lambda es, *_, **__: seen.extend((e.experiment, e.split.name, e.training.steps) for e in es)
-    )
-    table4.reproduce(tmp_path, tmp_path, splits=(0, 3))
-    assert seen == [("table4", f"Tsinghua random {i}", 1_000) for i in (0, 3) for _ in range(5)]
+    scale = replace(TINY, base=replace(TINY.training, steps=5))
+    trained: list[tuple[str, str, int]] = []
+
+    def note(experiment: Experiment, progress: Progress) -> None:
+        if progress.step == progress.steps:
+            trained.append((experiment.split.name, experiment.method, progress.step))
+
+    table4.reproduce(tmp_path, tmp_path, scale=scale, splits=(0, 3), on_step=note)
+    each = [("base", 5), ("ODIN", 8), ("ML", 3), *[("ODM", 3)] * 4]
+    assert trained == [(f"Tsinghua random {i}", *one) for i in (0, 3) for one in each]
+    rows = list(read_rows(tmp_path / "table4.jsonl"))
+    for cell in published("table4"):
+        assert sum(cell.matches(row) for row in rows) == 4, cell
+    started = {row.method: row.provenance["settings"].get("started_from") for row in rows}
+    assert started["ODIN"] is None
+    assert started["ML"]["training"]["steps"] == started["ODM"]["training"]["steps"] == 5
+    assert (started["ML"]["objective"]["rule"]["images"], started["ML"]["objective"]["rule"]["outs"]) == (128, 0)
+
+    (tmp_path / "table4.jsonl").write_text("".join(row.to_json() + "\n" for row in rows if row.method != "ML"))
+    trained.clear()
+    table4.reproduce(tmp_path, tmp_path, scale=scale, splits=(0, 3), on_step=note)
+    assert trained == [(f"Tsinghua random {i}", "ML", 3) for i in (0, 3)]  # from the bases that were kept
 
 
 def test_the_scales() -> None:
@@ -242,6 +260,7 @@ def test_the_scales() -> None:
     assert (paper.backbone_name, paper.training.steps, paper.training.rate_at(9_000)) == ("WRN-28-10", 10_000, 1e-4)
     assert paper.training.compile
     assert table4.choose_scale("paper", compile=True) == paper
-    assert (cpu.backbone_name, cpu.training.steps, cpu.size) == ("WRN-16-2", 1_000, 24)
+    assert (cpu.backbone_name, cpu.training.steps, cpu.size) == ("WRN-16-2", 500, 24)
+    assert table4.choose_scale("cpu", compile=True).base == replace(table4.BASE, compile=True)
     with pytest.raises(UserError, match="expected one of cpu, paper"):
         table2.choose_scale("quick")

@@ -1,4 +1,4 @@
-"""One network trained once on a split's in images, from which several rows of a table go on: fifty trainings cost less.
+"""One network trained once on a split's in images, from which several rows of a table go on: many trainings cost less.
 
 The rows stay comparable: each goes on from the same weights for the same number of steps, and cross-entropy, whose network
 shares nothing, gets all the steps in one training.
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from knowbound.experiment import Experiment
+from knowbound.experiment import Experiment, commit
 from knowbound.files import replace_file
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.objectives.objective import Objective
@@ -31,6 +31,7 @@ def start_from_base(
     rows: experiments on one split of the images, with one backbone; objective: what the base is trained with, on
     the in images alone; base: for how long; folder: keeps the trained base, and the state of one that is cut off.
     """
+    commit()  # the rows' own, noted before the base is trained
     experiment = replace(
         rows[0], method="base", variant="", objective=objective, training=base, split=rows[0].split.without_seen_out()
     )

@@ -26,7 +26,7 @@ CPU = replace(
     size=24,
     base=BASE,
 )
-"""Fifty trainings in an afternoon: images of 16, 20, then 24 pixels, half of Table 2's images a step, a base that rows share."""
+"""Sixty trainings in two hours: images of 16, 20, then 24 pixels, half of Table 2's images a step, a base that rows share."""
 
 
 def choose_scale(name: str, *, compile: bool | None = None) -> table2.Scale:
@@ -47,7 +47,8 @@ def reproduce(
 ) -> list[Result]:
     """All rows of Table 4, and Table 2's row of our own.
 
-    Cells already in ``results/table4.jsonl`` are kept; one that was cut off continues.  data: the folder that holds tt100k/ and background/; scale: by default that of ``cpu``; splits: which of the ten random splits.
+    Cells already in ``results/table4.jsonl`` are kept; one that was cut off continues.  data: the folder that holds
+    tt100k/ and background/; scale: by default that of ``cpu``; splits: which of the ten random splits.
     Raises UserError for missing files.
     """
     scale = scale or choose_scale("cpu")
@@ -82,10 +83,10 @@ def write_table4(results: Path) -> Path:
 
 INTRO = (
     "Generated from `table4.jsonl` by `knowbound reproduce table4`. The random splits of the classes are ours "
-    "(`paper/tsinghua_splits.json`): the paper's were not released, so the paper's numbers are means over other splits. The last method, "
-    "which also sees images composed of the known signs, is ours too.\n\n"
-    "Scale `cpu`: WRN-16-2, everything at 24 pixels. ML and ODM of a split go on from one network, which was trained "
-    f"with the contrastive loss on {BASE.steps:,} batches of 64 in images of 16, then 20, then 24 pixels; each goes on for "
+    "(`paper/tsinghua_splits.json`): the paper's were not released, so the paper's numbers are means over other splits. The last "
+    "method, which also sees images composed of the known signs, is ours too.\n\n"
+    "Scale `cpu`: WRN-16-2, everything at 24 pixels. ML and ODM of a split go on from one network, which was trained with the "
+    f"contrastive loss on {BASE.steps:,} batches of 64 in images of 16, then 20, then 24 pixels; each goes on for "
     f"{CPU.training.steps} steps of 48 in images and, for ODM, 16 outs. ODIN is trained from the start, on "
     f"{BASE.steps + CPU.training.steps:,} batches of 64. Same-class pairs weigh a quarter of the loss, and the last layer starts "
     f"with ten times the usual weights. Scale `paper`: WRN-28-10, 10,000 steps of Adam at 1e-4. {ABOUT_ODIN}"

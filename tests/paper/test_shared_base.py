@@ -1,0 +1,120 @@
+"""Rows that go on from one trained base: the same weights, trained once, and said in each row."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from knowbound.backbones import WideResNet
+from knowbound.data.source import Source
+from knowbound.data.split import OutSet, Split
+from knowbound.detectors import NearestCentre
+from knowbound.experiment import Experiment, run
+from knowbound.labels import OUT, Kind
+from knowbound.objectives import Contrastive
+from knowbound.objectives.batches import BalancedBatches
+from knowbound.paper import shared_base
+from knowbound.paper.shared_base import start_from_base, without_outs
+from knowbound.training import Progress, Training, train
+
+DIM = 4
+BASE = Training(steps=3, learning_rate=1e-2, precision="float32", compile=False)
+RULE = BalancedBatches(images=6, outs=2, per_class=2)
+OBJECTIVE = Contrastive(dim=DIM, rule=without_outs(RULE))
+
+
+def source(name: str, labels: np.ndarray, seed: int) -> Source:
+    rng = np.random.default_rng(seed)
+    names = ("a", "b", "c") if labels.max() >= 0 else ()
+    return Source(name, rng.integers(0, 255, (len(labels), 3, 8, 8)).astype(np.uint8), labels.astype(np.int64), names)
+
+
+def network(dim: int) -> nn.Module:
+    return WideResNet(dim, depth=10, widen=1)
+
+
+@pytest.fixture(scope="module")
+def rows() -> Sequence[Experiment]:
+    def outs(seed: int) -> OutSet:
+        return OutSet(source("other", np.full(12, OUT), seed), Kind.NOVELTY)
+
+    split = Split(
+        train=source("in", np.arange(30) % 3, 0), validation=source("in", np.arange(24) % 3, 1),
+        test=source("in", np.arange(12) % 3, 2), seen_out=(outs(3),), unseen_out=(outs(4),), name="toy",
+    )  # fmt: skip
+    odm = Experiment(
+        experiment="toy", scale="cpu", method="ODM", split=split, backbone=network, backbone_name="WRN-10-1",
+        objective=Contrastive(dim=DIM, rule=RULE), detector=NearestCentre, training=replace(BASE, steps=2), note={"why": "a test"},
+    )  # fmt: skip
+    return odm, replace(odm, method="ML", split=split.without_seen_out())
+
+
+def weights(experiment: Experiment) -> Mapping[str, Tensor]:
+    return experiment.backbone(DIM).state_dict()
+
+
+def assert_same(these: Mapping[str, Tensor], those: Mapping[str, Tensor]) -> None:
+    assert these.keys() == those.keys()
+    for name, value in these.items():
+        assert torch.equal(value, those[name]), name
+
+
+def test_every_row_starts_from_a_network_trained_on_the_in_images_alone(rows: Sequence[Experiment], tmp_path: Path) -> None:
+    torch.manual_seed(BASE.seed)
+    expected = network(DIM)
+    train(expected, rows[0].split.train, [], OBJECTIVE, BASE)
+    started = start_from_base(rows, OBJECTIVE, BASE, tmp_path)
+    for row in started:
+        assert_same(weights(row), expected.state_dict())
+    assert [row.method for row in started] == ["ODM", "ML"]
+    assert started[0].split.seen_out  # the base alone goes without
+
+
+def test_training_one_row_leaves_the_start_of_the_next_as_it_was(rows: Sequence[Experiment], tmp_path: Path) -> None:
+    started = start_from_base(rows, OBJECTIVE, BASE, tmp_path)
+    before = {name: value.clone() for name, value in weights(started[1]).items()}
+    outcome = run(started[0])
+    assert_same(weights(started[1]), before)
+    settings = outcome.evidence.results[0].provenance["settings"]
+    assert settings["why"] == "a test"
+    assert settings["training"]["steps"] == 2
+    base = settings["started_from"]
+    assert (base["training"]["steps"], base["objective"]["rule"]["images"], base["objective"]["rule"]["outs"]) == (3, 8, 0)
+    assert base["seconds"] > 0
+
+
+def test_the_kept_base_is_taken_again_and_one_of_other_settings_is_not(
+    rows: Sequence[Experiment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = weights(start_from_base(rows, OBJECTIVE, BASE, tmp_path)[0])
+    trained = []
+    real = shared_base.train
+    monkeypatch.setattr(shared_base, "train", lambda *a, **k: trained.append(a[4].steps) or real(*a, **k))
+    assert_same(weights(start_from_base(rows, OBJECTIVE, BASE, tmp_path)[0]), first)
+    assert not trained
+    start_from_base(rows, OBJECTIVE, replace(BASE, steps=4), tmp_path)
+    start_from_base(rows, replace(OBJECTIVE, same_share=0.5), replace(BASE, steps=4), tmp_path)
+    assert trained == [4, 4]
+
+
+def test_a_base_that_was_cut_off_goes_on(rows: Sequence[Experiment], tmp_path: Path) -> None:
+    base = replace(BASE, steps=6, checkpoint_every=2)
+    whole = weights(start_from_base(rows, OBJECTIVE, base, tmp_path / "whole")[0])
+
+    def stop(experiment: Experiment, progress: Progress) -> None:
+        assert experiment.method == "base"
+        if progress.step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start_from_base(rows, OBJECTIVE, base, tmp_path / "cut", stop)
+    steps: list[int] = []
+    resumed = start_from_base(rows, OBJECTIVE, base, tmp_path / "cut", lambda _, p: steps.append(p.step))[0]
+    assert steps == [5, 6]
+    for name, value in weights(resumed).items():
+        torch.testing.assert_close(value, whole[name])
+    assert len(list((tmp_path / "cut").iterdir())) == 1
