@@ -377,7 +377,7 @@ def table2(
     compile: Compile = None,
     keep_models: KeepModels = False,
 ) -> None:
-    """Table 2: traffic signs, ODIN, ML and ODM on the restricted split. At --scale cpu a row trains in ten minutes on 2 cores.
+    """Table 2: traffic signs, ODIN, ML and ODM on the restricted split. --scale cpu takes 12 to 30 minutes on 2 cores.
 
     **Examples**
 
@@ -386,7 +386,8 @@ def table2(
         knowbound reproduce table2 --data data --scale paper
     """
     from knowbound.paper.published import published
-    from knowbound.paper.table2 import choose_scale, reproduce, write_table2
+    from knowbound.paper.table2 import reproduce, write_table2
+    from knowbound.paper.tsinghua_scale import choose_scale
     from knowbound.report import terminal_table
 
     with _training_bar() as bar:
@@ -411,7 +412,7 @@ def table4(
     compile: Compile = None,
     keep_models: KeepModels = False,
 ) -> None:
-    """Table 4: Table 2 on ten random splits, mean and standard deviation. --scale cpu trains shorter than Table 2, at 24 pixels.
+    """Table 4: Table 2 on ten random splits, mean and standard deviation. --scale cpu takes two hours on 2 cores.
 
     **Examples**
 
@@ -420,7 +421,8 @@ def table4(
         knowbound reproduce table4 --data data --scale paper
     """
     from knowbound.paper.published import published
-    from knowbound.paper.table4 import choose_scale, reproduce, write_table4
+    from knowbound.paper.table4 import reproduce, write_table4
+    from knowbound.paper.tsinghua_scale import choose_scale
     from knowbound.report import terminal_table
 
     with _training_bar() as bar:
@@ -462,7 +464,7 @@ def figure3(
         knowbound reproduce figure3 --data data
     """
     from knowbound.paper.figure3 import figure3_evidence, write_figure3
-    from knowbound.paper.table2 import choose_scale
+    from knowbound.paper.tsinghua_scale import choose_scale
 
     with _training_bar() as bar:
         evidence = figure3_evidence(

@@ -17,18 +17,21 @@ from knowbound.errors import UserError
 from knowbound.experiment import Experiment, judge_sets
 from knowbound.labels import OUT
 from knowbound.metrics import measure
-from knowbound.paper import figure3, table2, table4
+from knowbound.objectives.batches import BalancedBatches
+from knowbound.paper import accepted, figure3, table2, table4, tsinghua_scale
 from knowbound.paper.cells import cell_name, write_table
 from knowbound.paper.published import published
-from knowbound.paper.table2 import COMPOSED, PER_OUT_SET, Scale, odin_validation_outs, run_experiments, tsinghua_experiments
+from knowbound.paper.table2 import COMPOSED, PER_OUT_SET, odin_validation_outs, run_experiments, tsinghua_experiments
 from knowbound.paper.tsinghua import BACKGROUND, NOISE, NOVELTY, TsinghuaImages
+from knowbound.paper.tsinghua_scale import Scale, choose_scale
 from knowbound.paper.tsinghua_splits import ClassSplit
 from knowbound.result import Result, read_rows
 from knowbound.training import Progress, Training
 
 NAMES = ("in0", "in1", "in2", "seen0", "seen1", "unseen0")
 CLASSES = ClassSplit("restricted", NAMES[:3], NAMES[3:5], NAMES[5:], tuple((name,) for name in NAMES))
-TINY = Scale("cpu", 10, 1, Training(steps=3, learning_rate=1e-3, augmentation=Augmentation(shift=1), precision="float32"))
+BATCHES = BalancedBatches(images=96, outs=32)
+TINY = Scale("cpu", 10, 1, Training(steps=3, learning_rate=1e-3, augmentation=Augmentation(shift=1), precision="float32"), BATCHES)
 
 
 def crops(labels: np.ndarray, names: tuple[str, ...], what: str, seed: int) -> Crops:
@@ -255,12 +258,25 @@ def test_table4_runs_table2_on_each_random_split_from_one_base(
     assert trained == [(f"Tsinghua random {i}", "ML", 3) for i in (0, 3)]  # from the bases that were kept
 
 
+def test_figure_3_goes_on_from_the_base_where_no_model_was_kept(
+    images: TsinghuaImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (figure3, table2):
+        monkeypatch.setattr(module, "read_tsinghua", lambda data, size: images)
+    for module in (figure3, table2, accepted):
+        monkeypatch.setattr(module, "class_split", lambda restricted: CLASSES)
+    scale = replace(TINY, base=replace(TINY.training, steps=5))
+    table2.reproduce(tmp_path, tmp_path, scale=scale, keep_models=True)
+    of_table, anew = (figure3.figure3_evidence(tmp_path, folder, scale=scale) for folder in (tmp_path, tmp_path / "new"))
+    for one, other in zip(of_table, anew, strict=True):
+        np.testing.assert_allclose(one.in_set.embeddings, other.in_set.embeddings, atol=1e-3)
+
+
 def test_the_scales() -> None:
-    paper, cpu = table2.choose_scale("paper", compile=True), table4.choose_scale("cpu")
+    paper, cpu = choose_scale("paper", compile=True), choose_scale("cpu", compile=True)
     assert (paper.backbone_name, paper.training.steps, paper.training.rate_at(9_000)) == ("WRN-28-10", 10_000, 1e-4)
-    assert paper.training.compile
-    assert table4.choose_scale("paper", compile=True) == paper
+    assert (paper.training.compile, paper.base) == (True, None)
     assert (cpu.backbone_name, cpu.training.steps, cpu.size) == ("WRN-16-2", 500, 24)
-    assert table4.choose_scale("cpu", compile=True).base == replace(table4.BASE, compile=True)
+    assert cpu.base == replace(tsinghua_scale.BASE, compile=True)
     with pytest.raises(UserError, match="expected one of cpu, paper"):
-        table2.choose_scale("quick")
+        choose_scale("quick")

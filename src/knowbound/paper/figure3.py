@@ -9,14 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from knowbound.boundary import Boundary
+from knowbound.boundary_file import DESCRIPTION
 from knowbound.experiment import Experiment, judge_sets, run
 from knowbound.paper.cells import OnStep, cell_name, cell_of
-from knowbound.paper.table2 import CPU, Scale, tsinghua_experiments
+from knowbound.paper.table2 import tsinghua_experiments, with_base
 from knowbound.paper.tsinghua import read_tsinghua
+from knowbound.paper.tsinghua_scale import CPU, Scale
 from knowbound.paper.tsinghua_splits import class_split
 from knowbound.report import embedding_figure, figure_page
 from knowbound.report.evidence import Evidence
-from knowbound.result import read_rows
+from knowbound.result import Result, read_rows
 
 IN, OUT = "#1f5fd0", "#e3a600"  # blue, and a yellow that shows on white
 TITLE = "Figure 3: principal components of the embeddings of traffic signs, in-distribution blue, out-of-distribution yellow"
@@ -30,24 +32,29 @@ def figure3_evidence(
     Their boundaries are taken from ``results/models`` where Table 2 was made with ``keep_models``, else trained.
     data: the folder that holds tt100k/ and background/.  Raises UserError for missing files.
     """
-    _, ml, odm, *_ = tsinghua_experiments(read_tsinghua(data), class_split(restricted=True), scale, seed)
-    return [evidence_of(experiment, results, on_step) for experiment in (ml, odm)]
+    images = read_tsinghua(data, scale.size)
+    _, *shown = tsinghua_experiments(images, class_split(restricted=True), scale, seed)[:3]
+    if scale.base and not all(_rows_of_kept(experiment, results) for experiment in shown):
+        shown = with_base(shown, scale.base, results, on_step)
+    return [evidence_of(experiment, results, on_step) for experiment in shown]
 
 
 def evidence_of(experiment: Experiment, results: Path, on_step: OnStep | None = None) -> Evidence:
     """The judgements of a cell of a table: of its kept model and rows in ``results``, or of a new training."""
-    rows = [
-        row
-        for row in read_rows(results / f"{experiment.experiment}.jsonl")
-        if cell_of(experiment) == (row.scale, row.method, row.variant, row.split, row.seed)
-    ]
-    model = results / "models" / cell_name(experiment)
-    if rows and (model / "model.json").exists():
-        boundary = Boundary.load(model)
+    if rows := _rows_of_kept(experiment, results):
+        boundary = Boundary.load(results / "models" / cell_name(experiment))
         evidence = judge_sets(boundary, experiment.split.test, experiment.split.unseen_out, rows[0], experiment.conventions)
     else:
         evidence = run(experiment, on_step=partial(on_step, experiment) if on_step else None).evidence
     return replace(evidence, method=f"{experiment.method} ({experiment.variant})" if experiment.variant else experiment.method)
+
+
+def _rows_of_kept(experiment: Experiment, results: Path) -> list[Result]:
+    """The cell's rows, if its model was kept; else none."""
+    if not (results / "models" / cell_name(experiment) / DESCRIPTION).exists():
+        return []
+    rows = read_rows(results / f"{experiment.experiment}.jsonl")
+    return [row for row in rows if cell_of(experiment) == (row.scale, row.method, row.variant, row.split, row.seed)]
 
 
 def write_figure3(results: Path, evidence: Sequence[Evidence]) -> tuple[Path, Path]:

@@ -5,7 +5,7 @@ ODM has three rows: with novelty (other signs), background patches, or Gaussian 
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,20 @@ from torch import nn
 
 from knowbound.backbones import WideResNet
 from knowbound.boundary_file import DESCRIPTION
-from knowbound.data.augmentation import Augmentation
 from knowbound.data.composed import composed_images
 from knowbound.data.noise import gaussian_noise
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet, Split
 from knowbound.detectors import MaxSoftmax, NearestCentre, Odin
-from knowbound.errors import UserError
 from knowbound.experiment import Experiment, Outcome, judge_sets
 from knowbound.labels import Kind
 from knowbound.objectives import Contrastive, CrossEntropy
 from knowbound.objectives.batches import BalancedBatches, RandomBatches
 from knowbound.paper.accepted import write_accepted
-from knowbound.paper.cells import OnStep, cell_name, run_missing, write_table
+from knowbound.paper.cells import OnStep, cell_name, cell_of, has_rows, run_missing, write_table
+from knowbound.paper.shared_base import start_from_base, without_outs
 from knowbound.paper.tsinghua import BACKGROUND, NOISE, NOVELTY, TsinghuaImages, read_tsinghua, tsinghua_split
+from knowbound.paper.tsinghua_scale import ABOUT_SCALES, CPU, Scale
 from knowbound.paper.tsinghua_splits import ClassSplit, class_split
 from knowbound.result import Result, read_rows
 from knowbound.training import Training
@@ -42,52 +42,7 @@ COMPOSED = "novelty and composed seen"
 COMPOSED_IMAGES = 6_000
 PER_OUT_SET = "per out set"
 DIM, MARGIN = 32, 10.0  # Section 4.2; its margin is that of Table 1
-BATCHES = BalancedBatches(images=96, outs=32)
 TUNING_IMAGES = 500  # of each set, half of what ODIN's authors took: the grid costs 33 forward passes an image
-AUGMENTATION = Augmentation(shift=3, rotation=10.0, scale=0.1, brightness=0.3, contrast=0.3)
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A network and its training: what differs between ``--scale cpu`` and ``--scale paper``."""
-
-    name: str
-    depth: int
-    widen: int
-    training: Training
-    batches: BalancedBatches = BATCHES
-    """Of ML and ODM; cross-entropy gets as many images a step as ODM."""
-    same_share: float | None = None
-    """What same-class pairs weigh together in the loss of ML and ODM (``Contrastive``)."""
-    gain: float = 1.0
-    """Factor on the first weights of the last layer of ML and ODM (``WideResNet``)."""
-    size: int = 32
-    """Side of all images, in pixels."""
-    base: Training | None = None
-    """If given, ML and ODM go on from one network that was trained so, on the split's in images alone (Table 4)."""
-
-    @property
-    def backbone_name(self) -> str:
-        """``WRN-depth-width``."""
-        return f"WRN-{self.depth}-{self.widen}"
-
-
-SMALL_FIRST = ((0.0, 0.5), (0.33, 0.75), (0.73, 1.0))
-"""16, 24, then 32 pixels: a step costs a quarter, then half of one at full size."""
-CPU = Scale(
-    "cpu", 16, 2,
-    Training(steps=1_400, learning_rate=4e-3, weight_decay=0.05, augmentation=AUGMENTATION, resolution=SMALL_FIRST),
-)  # fmt: skip
-PAPER = Scale("paper", 28, 10, Training(steps=10_000, learning_rate=1e-4, schedule="constant", augmentation=AUGMENTATION))
-"""WRN-28-10 with Adam at 1e-4 for 10,000 steps (Section 4.2).  The paper names no batch size and no augmentation."""
-
-
-def choose_scale(name: str, *, compile: bool | None = None) -> Scale:
-    """The scale of that name, ``cpu`` or ``paper``; compile: as in ``Training``.  Raises UserError for another name."""
-    scales = {"cpu": CPU, "paper": PAPER}
-    if name not in scales:
-        raise UserError(f"the scale {name!r} was asked for; expected one of {', '.join(scales)}")
-    return replace(scales[name], training=replace(scales[name].training, compile=compile))
 
 
 def tsinghua_experiments(
@@ -141,7 +96,7 @@ def reproduce(
     images = read_tsinghua(data, scale.size)
     for seed in seeds:
         experiments = tsinghua_experiments(images, class_split(restricted=True), scale, seed)
-        run_experiments(experiments, results, keep_models=keep_models, on_step=on_step)
+        run_experiments(experiments, results, base=scale.base, keep_models=keep_models, on_step=on_step)
     kept = [results / "models" / cell_name(experiment) for experiment in experiments]
     present = [model for model in kept if (model / DESCRIPTION).exists()]
     if present:
@@ -150,15 +105,39 @@ def reproduce(
 
 
 def run_experiments(
-    experiments: Sequence[Experiment], results: Path, *, keep_models: bool = False, on_step: OnStep | None = None
+    experiments: Sequence[Experiment],
+    results: Path,
+    *,
+    base: Training | None = None,
+    keep_models: bool = False,
+    on_step: OnStep | None = None,
 ) -> None:
-    """Run those whose rows are not yet in ``results/<table>.jsonl``; ODIN's network gives the rows of both its tunings."""
-    for experiment in experiments:
+    """Run those whose rows are not yet in ``results/<table>.jsonl``; ODIN's network gives the rows of both its tunings.
+
+    base: as in ``Scale``.
+    """
+    missing = [e for e in experiments if not has_rows(results / f"{e.experiment}.jsonl", *cell_of(e))]
+    for experiment in with_base(missing, base, results, on_step) if base else missing:
         run_missing(
             experiment, results / f"{experiment.experiment}.jsonl", on_step,
             models=results / "models" if keep_models else None,
             more_rows=rows_per_out_set if experiment.method == "ODIN" else None,
         )  # fmt: skip
+
+
+def with_base(experiments: Sequence[Experiment], base: Training, results: Path, on_step: OnStep | None = None) -> list[Experiment]:
+    """The experiments of one split: ML and ODM go on from one base, and ODIN gets the steps of both in one training."""
+    odin = [e for e in experiments if e.method == "ODIN"]
+    embeddings = [e for e in experiments if e.method != "ODIN"]
+    longer = [replace(e, training=replace(base, steps=base.steps + e.training.steps, seed=e.training.seed)) for e in odin]
+    if not embeddings:
+        return longer
+    objective = embeddings[0].objective
+    assert isinstance(objective, Contrastive)
+    assert isinstance(objective.rule, BalancedBatches)
+    alone = replace(objective, rule=without_outs(objective.rule))
+    seeded = replace(base, seed=embeddings[0].training.seed)
+    return [*longer, *start_from_base(embeddings, alone, seeded, results / ".running", on_step)]
 
 
 def rows_per_out_set(experiment: Experiment, outcome: Outcome) -> list[Result]:
@@ -199,10 +178,7 @@ ABOUT_ODIN = (
 INTRO = (
     "Generated from `table2.jsonl` by `knowbound reproduce table2`. The split of the classes is ours "
     "(`paper/tsinghua_splits.json`): the paper's was not released, so the paper's numbers are of another split. The last method, "
-    "which also sees images composed of the known signs, is ours too.\n\n"
-    "Scale `cpu`: WRN-16-2, 1,400 steps of 96 + 32 images, AdamW with one cycle up to 4e-3 and weight decay 0.05, images of 16, "
-    "then 24, then 32 pixels. Scale `paper`: WRN-28-10, 10,000 steps of Adam at 1e-4. "
-    f"{ABOUT_ODIN}"
+    f"which also sees images composed of the known signs, is ours too.\n\n{ABOUT_SCALES} {ABOUT_ODIN}"
 )
 AUPR_NOTE = (
     "AUPR depends on the sizes of the sets, which the paper does not print; ours are in the table, so the AUPR columns are not "
