@@ -1,0 +1,213 @@
+"""The commands that make the paper's tables and figures again."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from knowbound.cli.console import Compile, console, training_bar
+
+reproduce_app = typer.Typer(no_args_is_help=True, help="Make the paper's tables and figures again, on the real data.")
+
+Data = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds mnist/, svhn/ and cifar10/.")]
+Results = Annotated[Path, typer.Option(metavar="DIR", help="Where the rows and the pictures go.")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch missing official files.")]
+SignData = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds tt100k/ and background/.")]
+ScaleName = Annotated[
+    Literal["cpu", "paper"], typer.Option(help="cpu: WRN-16-2 for 2 cores; paper: WRN-28-10 for 10,000 steps, for a GPU.")
+]
+KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep every trained model in RESULTS/models.")]
+
+
+@reproduce_app.command()
+def table3(
+    data: Data,
+    results: Results = Path("results"),
+    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 3,
+    download: Download = False,
+) -> None:
+    """Table 3: MNIST 2, 6, 7 against novelties, noise, SVHN and CIFAR-10. About ten minutes on 2 cores for three seeds.
+
+    **Example**
+
+        knowbound reproduce table3 --data data --download
+    """
+    from knowbound.paper.published import published
+    from knowbound.paper.table3 import reproduce, write_table3
+    from knowbound.report import terminal_table
+
+    with training_bar() as bar:
+        rows = reproduce(
+            data,
+            results,
+            seeds=range(seeds),
+            download=download,
+            on_step=lambda e, p: bar(f"{e.method}, seed {e.training.seed}", p),
+        )
+    write_table3(results)
+    console().print(terminal_table(rows, published("table3")))
+
+
+@reproduce_app.command()
+def figure1(data: Data, results: Results = Path("results"), seed: int = 0, download: Download = False) -> None:
+    """Figure 1: the 3-dimensional embeddings of CE, ML and ODM, as a picture and as an interactive page.
+
+    **Example**
+
+        knowbound reproduce figure1 --data data
+    """
+    from knowbound.paper.table3 import figure1_evidence
+    from knowbound.report import embedding_figure, figure_page
+
+    title = "Figure 1: embeddings of CE, ML and ODM trained on 2, 6, 7 of MNIST"
+    with training_bar() as bar:
+        evidence = figure1_evidence(data, seed=seed, download=download, on_step=lambda e, p: bar(e.method, p))
+    embedding_figure(results / "figure1.png", evidence, title=title)
+    figure_page(results / "figure1.html", evidence, title)
+    console().print(f"Picture: {results / 'figure1.png'}. Interactive: {results / 'figure1.html'}")
+
+
+@reproduce_app.command()
+def table1(
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder that holds svhn/, cifar10/, tinyimagenet/ and lsun/ or scenes_colour/.")
+    ],
+    results: Results = Path("results"),
+    scale: Annotated[
+        Literal["quick", "cpu", "paper"],
+        typer.Option(help="quick: a subset in minutes; cpu: all images in about two hours on 2 cores; paper: for a GPU."),
+    ] = "cpu",
+    seed: int = 0,
+    download: Download = False,
+) -> None:
+    """Table 1: SVHN and CIFAR-10 against each other, Tiny ImageNet, LSUN and noise, with every method compared.
+
+    **Examples**
+
+        knowbound reproduce table1 --data data --scale quick
+
+        knowbound reproduce table1 --data data --scale paper --download
+    """
+    from knowbound.paper.published import published
+    from knowbound.paper.table1 import choose_scale, reproduce
+    from knowbound.paper.table1_page import write_table1
+    from knowbound.report import terminal_table
+
+    with training_bar() as bar:
+        rows = reproduce(
+            data,
+            results,
+            scale=choose_scale(scale),
+            seed=seed,
+            download=download,
+            on_step=lambda e, p: bar(f"{e.method} {e.variant}".rstrip() + f", {e.split.train.name}", p),
+        )
+    page = write_table1(results)
+    console().print(terminal_table([row for row in rows if row.scale == scale], published("table1")))
+    console().print(f"The same in both conventions beside the paper's numbers: [bold]{page}[/bold]")
+
+
+@reproduce_app.command()
+def table2(
+    data: SignData,
+    results: Results = Path("results"),
+    scale: ScaleName = "cpu",
+    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 1,
+    compile: Compile = None,
+    keep_models: KeepModels = False,
+) -> None:
+    """Table 2: traffic signs, ODIN, ML and ODM on the restricted split. --scale cpu takes 12 to 30 minutes on 2 cores.
+
+    **Examples**
+
+        knowbound reproduce table2 --data data --keep-models
+
+        knowbound reproduce table2 --data data --scale paper
+    """
+    from knowbound.paper.published import published
+    from knowbound.paper.table2 import reproduce, write_table2
+    from knowbound.paper.tsinghua_scale import choose_scale
+    from knowbound.report import terminal_table
+
+    with training_bar() as bar:
+        rows = reproduce(
+            data,
+            results,
+            scale=choose_scale(scale, compile=compile),
+            seeds=range(seeds),
+            keep_models=keep_models,
+            on_step=lambda e, p: bar(f"{e.method} {e.variant}".rstrip() + f", seed {e.training.seed}", p),
+        )
+    write_table2(results)
+    console().print(terminal_table(rows, published("table2")))
+
+
+@reproduce_app.command()
+def table4(
+    data: SignData,
+    results: Results = Path("results"),
+    scale: ScaleName = "cpu",
+    splits: Annotated[int, typer.Option(help="How many of the ten random splits.", min=1, max=10)] = 10,
+    compile: Compile = None,
+    keep_models: KeepModels = False,
+) -> None:
+    """Table 4: Table 2 on ten random splits, mean and standard deviation. --scale cpu takes two hours on 2 cores.
+
+    **Examples**
+
+        knowbound reproduce table4 --data data --splits 2
+
+        knowbound reproduce table4 --data data --scale paper
+    """
+    from knowbound.paper.published import published
+    from knowbound.paper.table4 import reproduce, write_table4
+    from knowbound.paper.tsinghua_scale import choose_scale
+    from knowbound.report import terminal_table
+
+    with training_bar() as bar:
+        rows = reproduce(
+            data,
+            results,
+            scale=choose_scale(scale, compile=compile),
+            splits=range(splits),
+            keep_models=keep_models,
+            on_step=lambda e, p: bar(f"{e.method} {e.variant}".rstrip() + f", {e.split.name}", p),
+        )
+    write_table4(results)
+    console().print(terminal_table(rows, published("table4")))
+
+
+@reproduce_app.command()
+def figure2(data: SignData, results: Results = Path("results")) -> None:
+    """Figure 2: one sign of each class of the restricted split. Half a minute.
+
+    **Example**
+
+        knowbound reproduce figure2 --data data
+    """
+    from knowbound.paper.figure2 import write_figure2
+
+    console().print(f"Picture: {write_figure2(data, results)}")
+
+
+@reproduce_app.command()
+def figure3(
+    data: SignData, results: Results = Path("results"), scale: ScaleName = "cpu", seed: int = 0, compile: Compile = None
+) -> None:
+    """Figure 3: embeddings of ML and ODM on traffic signs, as a picture and as an interactive page.
+
+    Takes the models that `table2 --keep-models` left in RESULTS/models, and trains them where there are none.
+
+    **Example**
+
+        knowbound reproduce figure3 --data data
+    """
+    from knowbound.paper.figure3 import figure3_evidence, write_figure3
+    from knowbound.paper.tsinghua_scale import choose_scale
+
+    with training_bar() as bar:
+        evidence = figure3_evidence(
+            data, results, scale=choose_scale(scale, compile=compile), seed=seed, on_step=lambda e, p: bar(e.method, p)
+        )
+    picture, page = write_figure3(results, evidence)
+    console().print(f"Picture: {picture}. Interactive: {page}")
