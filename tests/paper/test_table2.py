@@ -23,7 +23,7 @@ from knowbound.paper.cells import cell_name, write_table
 from knowbound.paper.published import published
 from knowbound.paper.table2 import COMPOSED, PER_OUT_SET, odin_validation_outs, run_experiments, tsinghua_experiments
 from knowbound.paper.tsinghua import BACKGROUND, NOISE, NOVELTY, TsinghuaImages
-from knowbound.paper.tsinghua_scale import Scale, choose_scale
+from knowbound.paper.tsinghua_scale import SHORT_CPU, Scale, choose_scale
 from knowbound.paper.tsinghua_splits import ClassSplit
 from knowbound.result import Result, read_rows
 from knowbound.training import Progress, Training
@@ -276,7 +276,11 @@ def test_the_scales() -> None:
     paper, cpu = choose_scale("paper", compile=True), choose_scale("cpu", compile=True)
     assert (paper.backbone_name, paper.training.steps, paper.training.rate_at(9_000)) == ("WRN-28-10", 10_000, 1e-4)
     assert (paper.training.compile, paper.base) == (True, None)
-    assert (cpu.backbone_name, cpu.training.steps, cpu.size) == ("WRN-16-2", 500, 24)
+    assert (cpu.backbone_name, cpu.training.steps, cpu.size) == ("WRN-16-2", 800, 32)
     assert cpu.base == replace(tsinghua_scale.BASE, compile=True)
+    short = choose_scale("cpu", cpu=SHORT_CPU)
+    assert short.base == replace(tsinghua_scale.BASE, steps=1_600)
+    assert (short.batches, short.training) == (BalancedBatches(images=48, outs=24), choose_scale("cpu").training)
+    assert choose_scale("paper", cpu=SHORT_CPU) == choose_scale("paper")
     with pytest.raises(UserError, match="expected one of cpu, paper"):
         choose_scale("quick")

@@ -161,14 +161,14 @@ def table4(
     """
     from knowbound.paper.published import published
     from knowbound.paper.table4 import reproduce, write_table4
-    from knowbound.paper.tsinghua_scale import choose_scale
+    from knowbound.paper.tsinghua_scale import SHORT_CPU, choose_scale
     from knowbound.report import terminal_table
 
     with training_bar() as bar:
         rows = reproduce(
             data,
             results,
-            scale=choose_scale(scale, compile=compile),
+            scale=choose_scale(scale, cpu=SHORT_CPU, compile=compile),
             splits=range(splits),
             keep_models=keep_models,
             on_step=lambda e, p: bar(f"{e.method} {e.variant}".rstrip() + f", {e.split.name}", p),

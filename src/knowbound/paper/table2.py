@@ -28,7 +28,7 @@ from knowbound.paper.accepted import write_accepted
 from knowbound.paper.cells import OnStep, cell_name, cell_of, has_rows, run_missing, write_table
 from knowbound.paper.shared_base import start_from_base, without_outs
 from knowbound.paper.tsinghua import BACKGROUND, NOISE, NOVELTY, TsinghuaImages, read_tsinghua, tsinghua_split
-from knowbound.paper.tsinghua_scale import ABOUT_SCALES, CPU, Scale
+from knowbound.paper.tsinghua_scale import CPU, Scale, about_scales
 from knowbound.paper.tsinghua_splits import ClassSplit, class_split
 from knowbound.result import Result, read_rows
 from knowbound.training import Training
@@ -178,7 +178,7 @@ ABOUT_ODIN = (
 INTRO = (
     "Generated from `table2.jsonl` by `knowbound reproduce table2`. The split of the classes is ours "
     "(`paper/tsinghua_splits.json`): the paper's was not released, so the paper's numbers are of another split. The last method, "
-    f"which also sees images composed of the known signs, is ours too.\n\n{ABOUT_SCALES} {ABOUT_ODIN}"
+    f"which also sees images composed of the known signs, is ours too.\n\n{about_scales(CPU)} {ABOUT_ODIN}"
 )
 AUPR_NOTE = (
     "AUPR depends on the sizes of the sets, which the paper does not print; ours are in the table, so the AUPR columns are not "

@@ -6,7 +6,7 @@ from pathlib import Path
 from knowbound.paper.cells import OnStep, write_table
 from knowbound.paper.table2 import ABOUT_ODIN, AUPR_NOTE, run_experiments, tsinghua_experiments
 from knowbound.paper.tsinghua import read_tsinghua
-from knowbound.paper.tsinghua_scale import ABOUT_SCALES, CPU, Scale
+from knowbound.paper.tsinghua_scale import SHORT_CPU, Scale, about_scales
 from knowbound.paper.tsinghua_splits import RANDOM_SPLITS, class_split
 from knowbound.result import Result, read_rows
 
@@ -15,7 +15,7 @@ def reproduce(
     data: Path,
     results: Path,
     *,
-    scale: Scale = CPU,
+    scale: Scale = SHORT_CPU,
     splits: Sequence[int] = range(RANDOM_SPLITS),
     keep_models: bool = False,
     on_step: OnStep | None = None,
@@ -41,5 +41,5 @@ def write_table4(results: Path) -> Path:
 INTRO = (
     "Generated from `table4.jsonl` by `knowbound reproduce table4`. The random splits of the classes are ours "
     "(`paper/tsinghua_splits.json`): the paper's were not released, so the paper's numbers are means over other splits. The last "
-    f"method, which also sees images composed of the known signs, is ours too.\n\n{ABOUT_SCALES} {ABOUT_ODIN}"
+    f"method, which also sees images composed of the known signs, is ours too.\n\n{about_scales(SHORT_CPU)} {ABOUT_ODIN}"
 )

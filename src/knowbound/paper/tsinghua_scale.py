@@ -42,14 +42,16 @@ class Scale:
 
 BASE = Training(
     steps=2_400, learning_rate=4e-3, weight_decay=0.05, rise=0.1, augmentation=AUGMENTATION,
-    resolution=((0.0, 0.67), (0.4, 0.83), (0.8, 1.0)),
+    resolution=((0.0, 0.5), (0.4, 0.75), (0.8, 1.0)),
 )  # fmt: skip
 CPU = Scale(
     "cpu", 16, 2,
-    training=replace(BASE, steps=500, learning_rate=2e-3, resolution=((0.0, 1.0),)),
-    batches=BalancedBatches(images=48, outs=16), same_share=0.25, gain=10.0, size=24, base=BASE,
+    training=replace(BASE, steps=800, learning_rate=2e-3, resolution=((0.0, 1.0),)),
+    batches=BalancedBatches(images=72, outs=24), same_share=0.25, gain=10.0, base=BASE,
 )  # fmt: skip
-"""Six rows in eleven to thirty minutes on 2 cores: images of 16, 20, then 24 pixels, and a base that rows share."""
+"""Table 2 for 2 cores: a base that rows share, in images of 16, 24, then 32 pixels, and rows that go on from it."""
+SHORT_CPU = replace(CPU, batches=BalancedBatches(images=48, outs=24), base=replace(BASE, steps=1_600))
+"""Table 4 for 2 cores, ten times as many rows: about half of Table 2's images."""
 PAPER = Scale(
     "paper", 28, 10,
     training=Training(steps=10_000, learning_rate=1e-4, schedule="constant", augmentation=AUGMENTATION),
@@ -58,18 +60,26 @@ PAPER = Scale(
 """WRN-28-10 with Adam at 1e-4 for 10,000 steps (Section 4.2).  The paper names no batch size and no augmentation."""
 
 
-def choose_scale(name: str, *, compile: bool | None = None) -> Scale:
-    """The scale of that name, ``cpu`` or ``paper``; compile: as in ``Training``.  Raises UserError for another name."""
-    scales = {scale.name: scale for scale in (CPU, PAPER)}
+def choose_scale(name: str, *, cpu: Scale = CPU, compile: bool | None = None) -> Scale:
+    """The scale of that name, ``cpu`` or ``paper``; cpu: Table 2's, or Table 4's shorter one; compile: as in ``Training``.
+
+    Raises UserError for another name.
+    """
+    scales = {"cpu": cpu, "paper": PAPER}
     if name not in scales:
         raise UserError(f"the scale {name!r} was asked for; expected one of {', '.join(scales)}")
     return scales[name].compiled(compile)
 
 
-ABOUT_SCALES = (
-    "Scale `cpu`: WRN-16-2, everything at 24 pixels. ML and ODM of a split go on from one network, which was trained with the "
-    f"contrastive loss on {BASE.steps:,} batches of 64 in images of 16, then 20, then 24 pixels; each goes on for "
-    f"{CPU.training.steps} steps of 48 in images and, for ODM, 16 outs. ODIN is trained from the start, on "
-    f"{BASE.steps + CPU.training.steps:,} batches of 64. Same-class pairs weigh a quarter of the loss, and the last layer starts "
-    "with ten times the usual weights. Scale `paper`: WRN-28-10, 10,000 steps of Adam at 1e-4."
-)
+def about_scales(cpu: Scale) -> str:
+    """What the page of a table says of its two scales."""
+    assert cpu.base
+    batch = cpu.batches.images + cpu.batches.outs
+    return (
+        f"Scale `cpu`: {cpu.backbone_name}, images of {cpu.size} pixels. ML and ODM of a split go on from one network, which was "
+        f"trained with the contrastive loss on {cpu.base.steps:,} batches of {batch} in images, shrunk to 16, then 24 pixels at "
+        f"first; each goes on for {cpu.training.steps} steps of {cpu.batches.images} in images and, for ODM, {cpu.batches.outs} "
+        f"outs. ODIN is trained from the start, on {cpu.base.steps + cpu.training.steps:,} batches of {batch}. Same-class pairs "
+        "weigh a quarter of the loss, and the last layer starts with ten times the usual weights. "
+        f"Scale `paper`: {PAPER.backbone_name}, {PAPER.training.steps:,} steps of Adam at 1e-4."
+    )
