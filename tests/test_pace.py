@@ -1,6 +1,7 @@
 """The pace is chosen by time, and only where there is something to gain."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -58,6 +59,19 @@ def test_compiling_is_tried_for_long_trainings_only(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "seconds_per_step", clock(lambda p: 0.1 if p.compile else 1.0, []))
     assert not choose_pace(network(), IMAGES, 299, precision="float32", channels_last=True).compile
     assert choose_pace(network(), IMAGES, 300, precision="float32", channels_last=True).compile
+
+
+def test_every_network_of_a_long_table_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., object]:
+        compiled.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    for _ in range(12):  # torch stops after 8 of one class
+        Pace(compile=True).model(network())(IMAGES)
+    assert len(compiled) == 12
 
 
 def test_without_a_compiler_there_is_no_compiling(monkeypatch: pytest.MonkeyPatch) -> None:

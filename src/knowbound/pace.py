@@ -39,7 +39,10 @@ class Pace:
 
     def model(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
         """The network as it is to be called; compiled for each batch shape on its own."""
-        called: Callable[[Tensor], Tensor] = torch.compile(network, dynamic=False) if self.compile else network
+        if not self.compile:
+            return network
+        torch.compiler.reset()  # networks of one class share a limit of compilations, after which a new one is not compiled
+        called: Callable[[Tensor], Tensor] = torch.compile(network, dynamic=False)
         return called
 
 
