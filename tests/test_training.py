@@ -173,6 +173,19 @@ def test_a_constant_rate_drops_to_a_tenth_at_each_share() -> None:
     assert [training.rate_at(step) for step in (0, 4, 5, 74, 75, 99)] == pytest.approx([0.5, 0.5, 0.05, 0.05, 0.005, 0.005])
 
 
+def test_l2_is_the_gradient_of_a_penalty_in_the_loss() -> None:
+    source, training = blobs(), replace(SHORT, steps=4, l2=0.3, schedule="constant", augmentation=Augmentation())
+    ours, theirs = network(), network()
+    train(ours, source, [], OBJECTIVE, training)
+    batches, pool, adam = OBJECTIVE.batches(source.labels, 0), Pool(source, []), torch.optim.Adam(theirs.parameters(), 2e-3)
+    for step in range(4):
+        loss = OBJECTIVE.loss(theirs(pool.images(batches[step])), torch.from_numpy(source.labels[batches[step]]))
+        adam.zero_grad()
+        (loss + 0.5 * 0.3 * sum(p.square().sum() for p in theirs.parameters())).backward()
+        adam.step()
+    torch.testing.assert_close(weights(ours), weights(theirs), rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("in_thread", [False, True])
 def test_ahead_keeps_the_order_and_passes_errors_on(in_thread: bool) -> None:
     assert list(ahead(lambda step: step * step, range(7), in_thread=in_thread)) == [0, 1, 4, 9, 16, 25, 36]
@@ -211,3 +224,8 @@ def test_resolution_is_checked(resolution: tuple[tuple[float, float], ...]) -> N
 def test_settings_are_checked(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected both above 0"):
         Training(**settings)  # type: ignore[arg-type]
+
+
+def test_two_kinds_of_decay_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected only one"):
+        Training(weight_decay=0.1, l2=0.1)

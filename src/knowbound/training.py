@@ -39,7 +39,8 @@ class Training:
 
     steps: batches; learning_rate: Adam's largest; schedule: ``one-cycle`` (rises over ``rise``, a share of the steps, then falls to
     0 along a cosine) or ``constant``, then divided by 10 at each of ``drops``, shares of the steps; weight_decay: decoupled
-    (AdamW); augmentation: of every training image; clip: largest norm of the whole gradient, 0 = no limit; precision: ``bf16``
+    (AdamW); l2: instead of it, a penalty of l2 / 2 times the sum of squares in the loss, whose gradient Adam rescales;
+    augmentation: of every training image; clip: largest norm of the whole gradient, 0 = no limit; precision: ``bf16``
     (autocast), ``float32``, or ``auto``; channels_last: the memory order of the images; compile: torch.compile;
     resolution: (from which share of the steps on, to which share of their side images are shrunk): small images first cost a
     fraction and leave little to learn for the large ones, for networks that take any size; seed: of everything random;
@@ -54,6 +55,7 @@ class Training:
     rise: float = 0.3
     drops: tuple[float, ...] = ()
     weight_decay: float = 0.0
+    l2: float = 0.0
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(shift=2))
     clip: float = 0.0
     precision: Precision = "auto"
@@ -66,6 +68,8 @@ class Training:
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.learning_rate > 0:
             raise ValueError(f"{self.steps} steps at rate {self.learning_rate} were asked for; expected both above 0")
+        if self.weight_decay and self.l2:
+            raise ValueError(f"weight_decay={self.weight_decay} and l2={self.l2} were asked for; expected only one of them above 0")
         if not 0 <= self.rise < 1:
             raise ValueError(f"a rise over {self.rise} of the steps was asked for; expected a share from 0 up to, not including, 1")
         starts = [start for start, _ in self.resolution]
@@ -164,9 +168,10 @@ def train(
     backbone.to(device).train()
     pace = Pace(**saved.pace) if saved else _choose_pace(backbone, pool.images(batches[0]), training, accelerator)
     backbone.to(memory_format=pace.memory_format)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(
-        backbone.parameters(), training.learning_rate, weight_decay=training.weight_decay, fused=device.type != "mps"
-    )
+    optimizer = torch.optim.Adam(
+        backbone.parameters(), training.learning_rate, weight_decay=training.l2 or training.weight_decay,
+        decoupled_weight_decay=not training.l2, fused=device.type != "mps",
+    )  # fmt: skip
     first = saved.restore(backbone, optimizer) if saved else 0
     model = pace.model(accelerator.prepare_model(backbone, evaluation_mode=accelerator.num_processes == 1))
 

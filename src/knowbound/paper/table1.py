@@ -119,7 +119,7 @@ PAPER = Scale(
     "paper", "VGG-13", _vgg13,
     ce=PLAIN, odm=_short(20_000), fine_tuning=replace(PLAIN, steps=5_700, drops=()),
     authors=Training(
-        steps=60_000, learning_rate=1e-4, schedule="constant", drops=(0.05, 0.75), weight_decay=1e-4, augmentation=Augmentation()
+        steps=60_000, learning_rate=1e-4, schedule="constant", drops=(0.05, 0.75), l2=1e-4, augmentation=Augmentation()
     ),
     ccag=dict(zip(IN_DISTS, (CCAG_SVHN, CCAG_CIFAR10), strict=True)),
 )  # fmt: skip
