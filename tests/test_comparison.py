@@ -57,6 +57,9 @@ def test_together_equals_alone() -> None:
     boundary, network = trained()
     detectors = [NearestCentre(), MaxSoftmax(), Odin(10.0, 0.01), FeatureNorm()]
     boundaries = with_detectors(boundary, detectors, blobs(), blobs(seed=1))
+    for one in boundaries:  # set on the held-out images, not on those the detector learned from
+        held_out = one.judge_source(blobs(seed=1)).scores
+        assert float(one.threshold) == np.sort(held_out)[int(np.ceil(0.95 * len(held_out))) - 1]
     queries = blobs(seed=2, classes=5)
     network.passed = 0
     judged = judge_together(boundaries, queries)

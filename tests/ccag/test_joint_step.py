@@ -65,18 +65,27 @@ class Literal:
 
         of_generator.zero_grad()
         fooled = bce(torch.sigmoid(n.discriminator(fake)), one)
-        divergence = kl_div(log_softmax(n.classifier(fake), dim=1), uniform, reduction="none").mean() * 3
+        divergence = kl_div(log_softmax(self.judge(fake), dim=1), uniform, reduction="none").mean() * 3
         (fooled + beta * divergence).backward()
         of_generator.step()
 
         of_classifier.zero_grad()
         entropy = nll_loss(log_softmax(n.classifier(images), dim=1), labels)
         fresh = n.generator(noise[1])
-        undecided = kl_div(log_softmax(n.classifier(fresh), dim=1), uniform, reduction="none").mean() * 3
+        undecided = kl_div(log_softmax(self.judge(fresh), dim=1), uniform, reduction="none").mean() * 3
         (entropy + beta * undecided).backward()
         of_classifier.step()
         total = (real + false, fooled + beta * divergence, entropy + beta * undecided)
         return [value.item() for value in total]
+
+    def judge(self, generated: Tensor) -> Tensor:
+        """The classifier's logits; generated images do not count for the means and variances it will judge real ones with."""
+        norm = self.nets.classifier[1]
+        before = {name: value.clone() for name, value in norm.named_buffers()}
+        logits: Tensor = self.nets.classifier(generated)
+        for name, value in before.items():
+            setattr(norm, name, value)
+        return logits
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.1])

@@ -27,6 +27,13 @@ def test_against_a_plain_loop(dims: int) -> None:
     assert detector.classify(found).tolist() == expected.argmax(axis=1).tolist()
 
 
+def test_features_that_may_be_negative_count_by_their_magnitude() -> None:
+    means = torch.tensor([[-5.0, 0.1, 0.2, 1.0], [0.1, -4.0, 0.2, 1.0]])
+    detector = ExtremeValueSignature(1, reads="embeddings").fit(means, torch.tensor([0, 1]))
+    assert detector.signatures.tolist() == [[-5.0, 0.0, 0.0, 0.0], [0.0, -4.0, 0.0, 0.0]]
+    assert detector.score(means).tolist() == [0.0, 0.0]
+
+
 def test_features_that_are_never_active() -> None:
     detector = ExtremeValueSignature().fit(torch.zeros(4, 6), torch.tensor([0, 0, 1, 1]))
     assert detector.score(torch.zeros(2, 6)).tolist() == [1.0, 1.0]

@@ -45,11 +45,12 @@ def test_against_all_distances_sorted(k: int, normalise: bool, monkeypatch: pyte
 
 def test_close_neighbours_far_from_the_origin() -> None:
     """|q|^2 + |b|^2 - 2 q b loses all digits here in float32."""
-    bank = torch.tensor([[1000.0, 0.0], [1000.0, 0.01], [1000.0, 0.03]])
-    detector = KNearest(1, normalise=False).fit(bank, torch.tensor([0, 1, 2]))
-    query = torch.tensor([[1000.0, 0.012]])
-    assert detector.score(query).item() == pytest.approx(0.002, rel=1e-3)
-    assert detector.classify(query).item() == 1
+    bank, queries = 1000 + 0.3 * vectors(500, 0), 1000 + 0.3 * vectors(30, 1)
+    detector = KNearest(7, normalise=False).fit(bank, torch.arange(500) % 3)
+    distances, order = by_hand(bank, queries, 7, normalise=False)
+    found, indices = detector.neighbours(queries)
+    np.testing.assert_allclose(found.numpy(), distances, rtol=1e-4)
+    np.testing.assert_array_equal(indices.numpy(), order)
 
 
 def test_copies_and_a_zero_vector() -> None:
@@ -68,6 +69,25 @@ def test_faiss_finds_the_same(flat: int, monkeypatch: pytest.MonkeyPatch) -> Non
     other = KNearest(5, search="faiss").fit(bank, labels).neighbours(queries)
     torch.testing.assert_close(other[0], exact[0])
     assert torch.equal(other[1], exact[1])
+
+
+def test_faiss_with_few_cells_looked_into_and_another_bank(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(k_nearest, "FLAT", 100)
+    monkeypatch.setattr(k_nearest, "PROBED", 1)  # a cell holds fewer than k
+    bank, queries, labels = vectors(400, 0), vectors(30, 1), torch.arange(400) % 3
+    other = KNearest(50, search="faiss").fit(bank, labels)
+    torch.testing.assert_close(other.score(queries), KNearest(50).fit(bank, labels).score(queries))
+    smaller = KNearest(50, search="faiss").fit(bank[:60], labels[:60])
+    other.bank, other.labels = smaller.bank, smaller.labels  # as loading does
+    torch.testing.assert_close(other.score(queries), smaller.score(queries))
+
+
+def test_what_was_given_may_change_afterwards() -> None:
+    bank = vectors(20, 0)
+    detector = KNearest(1, normalise=False).fit(bank, torch.arange(20) % 2)
+    bank.zero_()
+    assert detector.score(vectors(20, 0)).max() == 0
 
 
 def test_without_faiss_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,22 @@ def test_an_untaught_class_is_like_the_others_and_noise_is_not() -> None:
     assert (likeness.score(noise) > likeness.threshold).all()
 
 
+def test_the_threshold_accepts_the_class_that_is_hardest_to_expect() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [40, 25, 60])
+    statistics = rng.normal(size=(len(labels), 3)) * 0.3 + np.array([[0, 0, 0], [1, 0, 0], [4, 2, 0]])[labels]
+    needed = []
+    for left_out in range(3):
+        rest, out = statistics[labels != left_out], statistics[labels == left_out]
+        precision = np.linalg.inv(np.cov(rest.T) + 1e-3 * np.eye(3))
+        distances = sorted(float(np.sqrt((x - rest.mean(axis=0)) @ precision @ (x - rest.mean(axis=0)))) for x in out)
+        needed.append(distances[math.ceil(0.99 * len(distances)) - 1])
+    likeness = Likeness().fit(torch.from_numpy(statistics), torch.from_numpy(labels))
+    assert likeness.threshold.item() == pytest.approx(max(needed))
+    with pytest.raises(ValueError, match="at least two"):
+        Likeness().fit(torch.from_numpy(statistics), torch.zeros(len(labels), dtype=torch.int64))
+
+
 def test_constant_images_have_finite_scores() -> None:
     black = torch.zeros(4, 3, 8, 8)
     likeness = Likeness().fit(image_statistics(black), torch.tensor([0, 0, 1, 1]))

@@ -53,6 +53,20 @@ def test_fewer_images_than_dimensions_and_all_the_same(kind: type[Mahalanobis]) 
     assert torch.isfinite(kind().fit(same, torch.tensor([0, 0, 1, 1, 2, 2])).score(same)).all()
 
 
+def test_far_away_is_out_also_with_fewer_images_than_features() -> None:
+    """Between classes these images differ in a direction in which none does within its class."""
+    train, labels = torch.tensor([[0.0, 0.0], [0.0, 1.0], [10.0, 0.0], [10.0, 1.0]]), torch.tensor([0, 0, 1, 1])
+    relative = RelativeMahalanobis().fit(train, labels)
+    assert relative.score(torch.tensor([[1000.0, 0.5], [-1e6, 0.5]])).min() >= relative.score(train).min()
+    generator = torch.Generator().manual_seed(0)
+    centres = 2 * torch.randn(5, 64, generator=generator)
+    labels = torch.arange(50) % 5
+    relative.fit(centres[labels] + torch.randn(50, 64, generator=generator), labels)
+    inside = relative.score(centres[labels] + torch.randn(50, 64, generator=generator))
+    outside = relative.score(20 * torch.randn(50, 64, generator=generator))
+    assert inside.max() < outside.min()
+
+
 def test_what_is_read_is_a_choice() -> None:
     features, embeddings = torch.zeros(2, 5), torch.zeros(2, 3)
     assert Mahalanobis().read(features, embeddings) is embeddings

@@ -23,6 +23,7 @@ def test_confident_images_do_not_tie() -> None:
     assert scores[0] > scores[1] > scores[2] > 0
 
 
-def test_fewer_columns_than_classes_is_an_error() -> None:
+@pytest.mark.parametrize("columns", [2, 32])
+def test_not_one_column_for_each_class_is_an_error(columns: int) -> None:
     with pytest.raises(ValueError, match="one column for each class"):
-        MaxSoftmax().fit(torch.randn(3, 2), torch.tensor([0, 1, 2]))
+        MaxSoftmax().fit(torch.randn(3, columns), torch.tensor([0, 1, 2]))

@@ -51,6 +51,28 @@ def test_images_are_drawn_evenly_and_repeatably() -> None:
     assert not torch.equal(first.vectors, NullSpace(images=30, seed=1).fit(vectors, labels).vectors)
 
 
+@pytest.mark.parametrize(("dim", "classes"), [(3, 5), (5, 10)])
+def test_vectors_of_few_dimensions_leave_no_null_space_and_are_told_apart(dim: int, classes: int) -> None:
+    rng = np.random.default_rng(0)
+    centres, labels = 6 * rng.normal(size=(classes, dim)), np.arange(1000) % classes
+    train, test = (torch.from_numpy(centres[labels] + rng.normal(size=(1000, dim))) for _ in range(2))
+    detector = NullSpace().fit(train, torch.from_numpy(labels))
+    assert (detector.classify(test).numpy() == labels).mean() > 0.9
+
+
+def test_the_width_is_the_median_distance_and_the_kernel_gaussian() -> None:
+    vectors, labels = clusters()
+    detector = NullSpace().fit(vectors, labels)
+    x = detector.vectors.numpy()
+    distances = np.sqrt(((x[:, None] - x[None]) ** 2).sum(axis=2))
+    assert detector.width.item() == pytest.approx(np.median(distances[distances > 0]), rel=0.01)
+    query = np.random.default_rng(3).normal(size=(4, 5))
+    kernel = np.exp(-((query[:, None] - x[None]) ** 2).sum(axis=2) / (2 * detector.width.item() ** 2))
+    projected = kernel @ detector.projection.numpy()
+    expected = np.linalg.norm(projected[:, None] - detector.points.numpy()[None], axis=2)
+    np.testing.assert_allclose(detector.distances(torch.from_numpy(query)).numpy(), expected, rtol=1e-6)
+
+
 def test_copies_in_two_classes_and_one_image_a_class() -> None:
     vectors, labels = clusters(per_class=4)
     twice = torch.cat([vectors, vectors[:1]])

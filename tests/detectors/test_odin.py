@@ -93,12 +93,13 @@ def test_a_gradient_of_zero_counts_as_plus_one() -> None:
     torch.testing.assert_close(Odin(1.0, 0.25).prepare(flat, images()), images() - 0.25)
 
 
-def test_a_very_confident_network_still_has_a_gradient() -> None:
+@pytest.mark.parametrize("gap", [60.0, 300.0])
+def test_a_very_confident_network_still_has_a_gradient(gap: float) -> None:
     """In float32, 1 - p is 0 here and so would be the gradient; the step would be the same for every image."""
     steep = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
     nn.init.normal_(steep[1].weight, generator=torch.Generator().manual_seed(1))
     nn.init.constant_(steep[1].bias, 0.0)
-    steep[1].bias.data[0] = 60.0
+    steep[1].bias.data[0] = gap
     weight = steep[1].weight.detach()
     expected = torch.where(weight[1] - weight[0] >= 0, 1.0, -1.0).view(3, 8, 8)
     torch.testing.assert_close(gradient_sign(steep, images(), 1.0), expected.expand(5, 3, 8, 8))

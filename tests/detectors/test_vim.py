@@ -46,6 +46,11 @@ def test_features_that_do_not_vary_and_too_few_of_them() -> None:
     detector = Vim()
     seen = detector.read(still, logits)
     assert torch.isfinite(detector.fit(seen, torch.arange(50) % 3).score(seen)).all()
+    alive = torch.zeros(50, 30, dtype=torch.float64)
+    alive[:, :4] = features[:, :4]  # fewer than the principal dimensions: the residual of the training images is rounding
+    dead = Vim().fit(Vim().read(alive, logits), torch.arange(50) % 3)
+    queries = Vim().read(alive + 0.01, logits)
+    torch.testing.assert_close(dead.score(queries), -logits.logsumexp(dim=1), rtol=1e-3, atol=1e-3)
     with pytest.raises(ValueError, match="more features than dimensions"):
         Vim(10).fit(torch.cat([features, logits], dim=1), torch.arange(50) % 3)
     with pytest.raises(ValueError, match="at least 1"):

@@ -63,12 +63,14 @@ def test_a_step_depends_on_seed_and_step_alone(rule: BalancedBatches) -> None:
 
 
 def test_authors_batches_have_a_quarter_of_same_class_pairs_and_outs_in_every_second() -> None:
-    batches = AuthorsBatches(images=1024).plan(LABELS, seed=0)
+    batches, apart = AuthorsBatches(images=1024).plan(LABELS, seed=0), set()
     for step in range(4):
         left, right = np.split(LABELS[batches[step]], 2)
         assert (left >= 0).all()
         assert ((left == right).sum(), (right < 0).sum()) == (128, 256 if step % 2 else 0)
         np.testing.assert_array_equal(np.flatnonzero(right < 0), np.arange(256, 512) if step % 2 else [])
+        apart |= {pair for pair in zip(left.tolist(), right.tolist(), strict=True) if pair[1] >= 0 and pair[0] != pair[1]}
+    assert apart == {(a, b) for a in range(3) for b in range(3) if a != b}  # every other class is a partner
 
 
 def test_random_batches_show_every_in_image_once_an_epoch_and_no_out_image() -> None:

@@ -1,6 +1,7 @@
 """Table 1 end to end on toy pictures: every method's rows in both conventions, resumable, beside the paper's cells."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from knowbound.paper.published import published
 from knowbound.paper.svhn_cifar import SHAPE, Pictures, seen_validation, table1_split, validation_split
 from knowbound.paper.table1 import AUTHORS, CE_DETECTORS, OURS, Scale, run_in_dist
 from knowbound.paper.table1_page import unseen_mean, write_table1
-from knowbound.result import Result, read_rows
+from knowbound.result import Result, append_rows, read_rows
 from knowbound.training import Training
 from tests.samples import blob_images
 
@@ -50,9 +51,9 @@ class Small(nn.Module):
 
 SHORT = Training(steps=4, learning_rate=1e-3, augmentation=Augmentation())
 TOY = Scale(
-    "quick", "Small", Small, ce=SHORT, odm=SHORT, authors=SHORT, fine_tuning=SHORT,
+    "quick", "Small", Small, ce=table1._both(SHORT), odm=SHORT, authors=SHORT, fine_tuning=SHORT,
     ccag={name: CcagTraining(steps=2, images=8, noise=4, width=2, sheets=2) for name in ("SVHN", "CIFAR-10")},
-    images=16, authors_images=16,
+    images=table1._both(16), authors_images=16,
 )  # fmt: skip
 
 
@@ -74,10 +75,27 @@ def pictures() -> Pictures:
     )
 
 
+CHOSEN_ON: dict[str, list[Source]] = {"tune_odin": [], "with_detectors": [], "_mean_energy": []}
+"""What the functions that choose anything were given while ``results`` was made."""
+
+
+def spy_on(patch: pytest.MonkeyPatch, name: str) -> None:
+    real = getattr(table1, name)
+
+    def spying(*given: object, **more: object) -> object:
+        every = [one for argument in given for one in (argument if isinstance(argument, list) else [argument])]
+        CHOSEN_ON[name] += [one for one in every if isinstance(one, Source)]
+        return real(*given, **more)
+
+    patch.setattr(table1, name, spying)
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory, pictures: Pictures) -> Path:
     folder = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
+        for name in CHOSEN_ON:
+            spy_on(patch, name)
         patch.setattr("knowbound.boundary_file.save_boundary", lambda *_: None)  # a network of the test's own has no name
         run_in_dist(pictures, "SVHN", TOY, folder, 0, None)
     return folder
@@ -106,6 +124,37 @@ def test_the_network_of_cross_entropy_is_trained_once(rows: list[Result]) -> Non
     assert {row.detector for row in ce if row.method == "ODIN"} == {"Odin"}
     fitted = next(row for row in ce if row.method == "Mahalanobis").provenance["settings"]
     assert fitted["fit_images"] == 60  # all training images: fewer than the limit
+
+
+def test_nothing_is_chosen_on_a_test_image(pictures: Pictures, rows: list[Result]) -> None:
+    split, kept_back = table1_split(pictures, "SVHN"), seen_validation(pictures, "SVHN")
+    train, validation, seen = (images_of(source) for source in (split.train, split.validation, split.seen_out[0].source))
+    expected = {
+        "tune_odin": [validation, images_of(kept_back)], "with_detectors": [train, validation], "_mean_energy": [train, seen]
+    }  # fmt: skip
+    assert {name: len(sources) for name, sources in CHOSEN_ON.items()} == dict.fromkeys(CHOSEN_ON, 2)
+    for name, sources in CHOSEN_ON.items():
+        assert all(images_of(given) <= allowed for given, allowed in zip(sources, expected[name], strict=True)), name
+    odin = next(row for row in rows if row.method == "ODIN").provenance["settings"]["odin"]
+    assert odin["sha256"] == kept_back.sha256()
+
+
+def test_seeds_stay_apart_on_the_page(tmp_path: Path, rows: list[Result]) -> None:
+    others = [replace(row, seed=1, auroc=row.auroc / 2, in_accuracy=0.5 * (row.in_accuracy or 0)) for row in rows]
+    append_rows(tmp_path / "table1.jsonl", [*rows, *others])
+    text = write_table1(tmp_path).read_text()
+    shown = [line for line in text.splitlines() if line.startswith("| ViM |") and "Gaussian noise" in line]
+    exact, legacy = (
+        next(r.auroc for r in rows if (r.method, r.out_dist, r.convention) == ("ViM", "Gaussian noise", c))
+        for c in ("exact", "ccag")
+    )
+    for half, line in zip((1, 2), shown, strict=True):
+        assert f"{100 * legacy / half:.1f} / {100 * exact / half:.1f}" in line
+    mean = next(line for line in text.splitlines() if line.startswith("| ViM |"))
+    accuracy = next(r.in_accuracy for r in rows if r.method == "ViM")
+    assert accuracy is not None
+    assert mean.split("|")[2].strip() == f"{75 * accuracy:.1f}"
+    assert "Means over 2 seeds" in text
 
 
 def test_a_second_call_trains_nothing(
@@ -196,8 +245,13 @@ def test_the_page_has_three_numbers_in_a_cell(results: Path, rows: list[Result])
 
 
 def test_the_scales() -> None:
-    assert table1.choose_scale("paper").ccag["CIFAR-10"].beta == 0.1
-    assert table1.choose_scale("paper").ce.rate_at(50_000) == pytest.approx(2e-5)
+    published_scale = table1.choose_scale("paper")
+    assert published_scale.ccag["CIFAR-10"].beta == 0.1
+    for in_dist, images in (("SVHN", 73_257), ("CIFAR-10", 50_000)):  # 100 epochs, as CC-AG's
+        epochs = published_scale.ce[in_dist].steps * published_scale.images[in_dist] / images
+        assert epochs == pytest.approx(100, abs=0.01)
+        assert published_scale.ccag[in_dist].steps == published_scale.ce[in_dist].steps
+    assert table1.choose_scale("paper").ce["SVHN"].rate_at(50_000) == pytest.approx(2e-5)
     assert sum(p.numel() for p in table1.choose_scale("paper").backbone(10, variant="paper").parameters()) == 9_935_434
     with pytest.raises(UserError, match="quick, cpu, paper"):
         table1.choose_scale("huge")

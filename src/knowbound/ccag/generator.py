@@ -38,7 +38,13 @@ def draw_sheet(generator: Generator, noise: Tensor) -> Tensor:
     In training mode the noise is normalised among itself, as the classifier sees the images; the running means and
     variances are copies, so that looking does not change the training.
     """
-    running = {name: value.clone() for name, value in generator.named_buffers()}
     with torch.no_grad():
-        images: Tensor = functional_call(generator, running, (noise,))
+        images = without_trace(generator, noise)
     return (images * 255).round().to(torch.uint8)
+
+
+def without_trace(network: nn.Module, inputs: Tensor) -> Tensor:
+    """What the network gives; its running means and variances stay as they are, also in training mode."""
+    running = {name: value.clone() for name, value in network.named_buffers()}
+    outputs: Tensor = functional_call(network, running, (inputs,))
+    return outputs

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from knowbound.ccag.discriminator import Discriminator
-from knowbound.ccag.generator import Generator
+from knowbound.ccag.generator import Generator, without_trace
 from knowbound.ccag.losses import classifier_loss, discriminator_loss, generator_loss
 
 GAN_BETAS = (0.5, 0.999)
@@ -60,14 +60,15 @@ def joint_step(networks: Networks, optimizer: Optimizer, images: Tensor, labels:
 
     noise: (2, B, noise), the first for discriminator and generator, the second for the images the classifier is trained on:
     they come from the generator as it has just become.  Every pass is in training mode, and real and generated images go
-    through each network apart, so that batch norm never mixes them.
+    through each network apart, so that batch norm never mixes them; the classifier's running statistics, with which it
+    judges, are of real images alone.
     """
     classifier, generator, discriminator = networks.classifier, networks.generator, networks.discriminator
     generated = generator(noise[0])
     judged = discriminator_loss(discriminator(images), discriminator(generated.detach()))
     judged = update(judged, discriminator, optimizer)
-    made = update(generator_loss(discriminator(generated), classifier(generated), beta), generator, optimizer)
+    made = update(generator_loss(discriminator(generated), without_trace(classifier, generated), beta), generator, optimizer)
     with torch.no_grad():
         fresh = generator(noise[1])
-    learned = update(classifier_loss(classifier(images), labels, classifier(fresh), beta), classifier, optimizer)
+    learned = update(classifier_loss(classifier(images), labels, without_trace(classifier, fresh), beta), classifier, optimizer)
     return JointLosses(judged, made, learned)

@@ -12,9 +12,10 @@ class ExtremeValueSignature(nn.Module):
     """Scores an image by how far its features fall short of the best-fitting class's signature, 1 - the best fit.
 
     The signature of a class is the ``dims`` features with the largest mean activation over its training images (at most half
-    of all features), with these means m.  The fit of an image x is the sum of x m over the signature divided by that of m m:
-    1 for the mean image of the class, lower where the features that make the class are not active.  The paper's idea is the
-    signature; this continuous fit, which has no ties, and the default of ten features are ours.
+    of all features; the largest in magnitude where they may be negative), with these means m.  The fit of an image x is the sum
+    of x m over the signature divided by that of m m: 1 for the mean image of the class, lower where the features that make the
+    class are not active.  The paper's idea is the signature; this continuous fit, which has no ties, and the default of ten
+    features are ours.
 
     reads: which of the network's outputs; the authors read the last layers of networks for classification.
     """
@@ -44,8 +45,8 @@ class ExtremeValueSignature(nn.Module):
         sums = torch.zeros(len(counts), embeddings.shape[1], dtype=torch.float64, device=embeddings.device)
         means = sums.index_add_(0, labels, embeddings.double()) / counts[:, None]
         kept = max(1, min(self.dims, embeddings.shape[1] // 2))
-        top = means.topk(kept, dim=1)
-        self.signatures = torch.zeros_like(means).scatter_(1, top.indices, top.values).float()
+        top = means.abs().topk(kept, dim=1).indices
+        self.signatures = torch.zeros_like(means).scatter_(1, top, means.gather(1, top)).float()
         return self
 
     def fits(self, embeddings: Tensor) -> Tensor:

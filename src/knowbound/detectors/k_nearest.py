@@ -41,7 +41,7 @@ class KNearest(nn.Module):
         self.k = k
         self.register_buffer("bank", torch.empty(0, 0))
         self.register_buffer("labels", torch.empty(0, dtype=torch.int64))
-        self._index: Any = None
+        self._indexed: tuple[Tensor, Any] | None = None
 
     def read(self, features: Tensor, embeddings: Tensor) -> Tensor:
         """The output that was chosen."""
@@ -51,8 +51,7 @@ class KNearest(nn.Module):
         """Keep the training vectors (M, D) and their labels (M,).  Raises ValueError where there are none."""
         if not len(embeddings):
             raise ValueError("no training vector was given; expected at least one to be near to")
-        self.bank, self.labels = self._scaled(embeddings), labels.to(torch.int64)
-        self._index = None
+        self.bank, self.labels = self._scaled(embeddings).clone(), labels.to(torch.int64)
         return self
 
     def score(self, embeddings: Tensor) -> Tensor:
@@ -87,11 +86,12 @@ class KNearest(nn.Module):
         return normalize(vectors.float(), dim=1) if self.settings["normalise"] else vectors.float()
 
     def _exact(self, queries: Tensor, k: int) -> Tensor:
-        """(n, at least k) candidates by |b|^2 - 2 q b, block after block of the bank, of which the best stay."""
-        wanted = min(k + SPARE, len(self.bank))
+        """(n, at least k) candidates by |b|^2 - 2 q b about the bank's mean, block after block, of which the best stay."""
+        wanted, centre = min(k + SPARE, len(self.bank)), self.bank.mean(dim=0)
+        queries = queries - centre  # near the origin the products lose fewer digits
         best, indices = queries.new_empty(len(queries), 0), self.labels.new_empty(len(queries), 0)
         for start in range(0, len(self.bank), BANK):
-            block = self.bank[start : start + BANK]
+            block = self.bank[start : start + BANK] - centre
             squared = torch.addmm(block.square().sum(dim=1), queries, block.T, alpha=-2)
             near, where = squared.topk(min(wanted, len(block)), dim=1, largest=False)
             best, indices = torch.cat([best, near], dim=1), torch.cat([indices, where + start], dim=1)
@@ -101,11 +101,15 @@ class KNearest(nn.Module):
         return indices
 
     def _faiss(self, queries: Tensor, k: int) -> Tensor:
-        if self._index is None:
-            self._index = _build_index(self.bank)
-        _, indices = self._index.search(queries.cpu().numpy(), min(k + SPARE, len(self.bank)))
+        if self._indexed is None or self._indexed[0] is not self.bank:  # another bank may have been loaded
+            self._indexed = self.bank, _build_index(self.bank - self.bank.mean(dim=0))
+        wanted = min(k + SPARE, len(self.bank))
+        _, indices = self._indexed[1].search((queries - self.bank.mean(dim=0)).cpu().numpy(), wanted)
         found = torch.from_numpy(indices).to(self.labels.device)
-        return torch.where(found >= 0, found, found[:, :1])  # fewer in the cells it looked into
+        short = (found < 0).any(dim=1)  # fewer in the cells it looked into
+        if short.any():
+            found[short] = self._exact(queries[short], k)
+        return found
 
 
 def _build_index(bank: Tensor) -> Any:

@@ -54,10 +54,12 @@ class Likeness(nn.Module):
         """Learn from statistics (N, S) and labels (N,) in 0..C-1 of in-distribution images, at least two classes.
 
         Each class in turn is left out, the others are learned and it is scored; ``threshold`` accepts ``acceptance`` of the
-        images of every class treated so.  No out image is needed.
+        images of every class treated so.  No out image is needed.  Raises ValueError for a single class.
         """
-        needed = []
-        for label in labels.unique():
+        classes, needed = labels.unique(), []
+        if len(classes) < 2:
+            raise ValueError(f"images of {len(classes)} class were given; expected at least two, to leave each out in turn")
+        for label in classes:
             others = labels != label
             scores = mahalanobis(statistics[~others], *gaussian(statistics[others]))
             needed.append(smallest_accepting(scores, acceptance))

@@ -15,6 +15,8 @@ def whitening(vectors: Tensor) -> Tensor:
 
     The covariance is divided by N.  Directions in which the vectors do not vary are left out (the pseudo-inverse), R <= D.
     """
+    if not vectors.shape[1]:
+        return vectors.new_empty(0, 0)
     variances, directions = torch.linalg.eigh(vectors.T @ vectors / max(1, len(vectors)))
     kept = variances > SMALLEST * variances[-1].clamp(min=torch.finfo(variances.dtype).tiny)
     whiten: Tensor = directions[:, kept] / variances[kept].sqrt()
@@ -71,7 +73,8 @@ class Mahalanobis(nn.Module):
 class RelativeMahalanobis(Mahalanobis):
     """The Mahalanobis score minus the squared distance to one Gaussian of all training vectors, whatever their class.
 
-    What sets an image apart from every image counts for less, what sets it apart from each class alone for more.
+    What sets an image apart from every image counts for less, what sets it apart from each class alone for more.  Both are
+    measured in the directions in which images of a class differ.
     """
 
     mean: Tensor
@@ -87,7 +90,8 @@ class RelativeMahalanobis(Mahalanobis):
         super().fit(embeddings, labels)
         vectors = embeddings.double()
         self.mean = vectors.mean(dim=0)
-        self.whiten_all = whitening(vectors - self.mean)
+        inside = torch.linalg.qr(self.whiten).Q  # only what the class distances measure may be subtracted from them
+        self.whiten_all = inside @ whitening((vectors - self.mean) @ inside)
         return self
 
     def score(self, embeddings: Tensor) -> Tensor:

@@ -31,10 +31,10 @@ class MaxSoftmax(nn.Module):
 
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
         """Nothing to learn; notes that logits (N, C) have one column for each class.  Raises ValueError if they do not."""
-        if int(labels.max()) >= embeddings.shape[1]:
+        if int(labels.max()) + 1 != embeddings.shape[1]:
             raise ValueError(
-                f"logits of shape {tuple(embeddings.shape)} came with labels up to {int(labels.max())}; "
-                "expected one column for each class, as cross-entropy trains them"
+                f"outputs of shape {tuple(embeddings.shape)} came with labels up to {int(labels.max())}; expected logits, one "
+                "column for each class, as cross-entropy trains them"
             )
         self.classes = torch.tensor(embeddings.shape[1])
         return self

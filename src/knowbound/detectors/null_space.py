@@ -19,8 +19,9 @@ class NullSpace(nn.Module):
     intersection of image features).  Eigenvectors of an N x N matrix are needed, so at most ``images`` training images are
     used, the same number of each class as far as there are, drawn with ``seed``.
 
-    reads: which of the network's outputs.  Where copies in two classes leave no null space, the C - 1 directions of the
-    least within-class scatter are taken.
+    reads: which of the network's outputs.  Where there is no null space (copies in two classes, or vectors of so few
+    dimensions that their kernel has less than full rank) the C - 1 directions are taken in which the least share of all
+    scatter is within classes.
     """
 
     vectors: Tensor
@@ -85,7 +86,8 @@ def null_projection(kernel: Tensor, labels: Tensor) -> Tensor:
     """(N, C - 1): ``kernel @ projection`` puts the N training images of each class on one point.
 
     kernel: (N, N) float64, symmetric; labels: (N,).  Within the span of the centred images (an orthonormal basis of it, by
-    the eigenvectors of the centred kernel) these are the directions of the least within-class scatter, 0 where a null space is.
+    the eigenvectors of the centred kernel) these are the directions with the least share of scatter within classes, 0 where a
+    null space is.
     """
     count = len(labels)
     centring = torch.eye(count, dtype=kernel.dtype, device=kernel.device) - 1 / count
@@ -95,6 +97,7 @@ def null_projection(kernel: Tensor, labels: Tensor) -> Tensor:
     same = (labels[:, None] == labels[None]).to(kernel.dtype)
     within = basis.T @ kernel
     within = within - within @ (same / same.sum(dim=0))  # each image minus its class mean
-    _, directions = torch.linalg.eigh(within @ within.T)  # rising scatter
-    projection: Tensor = basis @ directions[:, : len(labels.unique()) - 1]
+    total = values[kept].sqrt()[:, None]  # of the scatter along each vector of the basis
+    _, directions = torch.linalg.eigh((within / total) @ (within / total).T)  # rising share
+    projection: Tensor = basis @ torch.linalg.qr(directions[:, : len(labels.unique()) - 1] / total).Q
     return projection

@@ -16,7 +16,7 @@ def gradient_sign(backbone: nn.Module, images: Tensor, temperature: float) -> Te
     """(N, C, H, W) of +1 and -1: the sign of the gradient, with respect to the images, of -log max softmax(logits / T).
 
     That is the cross-entropy towards the predicted class.  A gradient of 0 counts as +1, as in the authors' program.
-    The backbone must be in evaluation mode; its parameters get no gradient.
+    The backbone must be in evaluation mode and give two logits or more; its parameters get no gradient.
     """
     parts = [_gradient(backbone, part, temperature) for part in images.split(CHUNK)]
     return torch.where(torch.cat(parts) >= 0, 1.0, -1.0).to(images.dtype) if parts else images
@@ -25,8 +25,11 @@ def gradient_sign(backbone: nn.Module, images: Tensor, temperature: float) -> Te
 def _gradient(backbone: nn.Module, images: Tensor, temperature: float) -> Tensor:
     with torch.inference_mode(False), torch.enable_grad():
         moved = images.detach().clone().requires_grad_()
-        loss = minus_log_max_softmax(backbone(moved) / temperature).sum()
-        (gradient,) = torch.autograd.grad(loss, moved)
+        logits = (backbone(moved) / temperature).double()
+        top, index = logits.max(dim=1, keepdim=True)
+        # -log p = log(1 + u): the gradient of log u has the same sign, and does not vanish where u does
+        log_u = (logits - top).scatter(1, index, float("-inf")).logsumexp(dim=1)
+        (gradient,) = torch.autograd.grad(log_u.sum(), moved)
     return gradient
 
 

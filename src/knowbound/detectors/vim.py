@@ -5,6 +5,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+SMALLEST = 1e-6
+"""Of the mean length of the features: residuals shorter than this share are rounding, and the energy decides alone."""
+
 
 def principal_dim(features: int) -> int:
     """The authors' choice by the length of the features: 1000 from 2048 on, 512 from 768 on, else half."""
@@ -58,8 +61,9 @@ class Vim(nn.Module):
         centred = features - self.origin
         _, directions = torch.linalg.eigh(centred.T @ centred)  # rising variance
         self.residual = directions[:, : width - dim].contiguous()
-        lengths = (centred @ self.residual).norm(dim=1)
-        self.alpha = logits.amax(dim=1).mean() / lengths.mean().clamp(min=torch.finfo(torch.float64).tiny)
+        length, whole = (centred @ self.residual).norm(dim=1).mean(), centred.norm(dim=1).mean()
+        measurable = length > SMALLEST * whole  # else the training features lie in the principal space but for rounding
+        self.alpha = torch.where(measurable, logits.amax(dim=1).mean() / torch.where(measurable, length, 1.0), 0.0)
         return self
 
     def score(self, embeddings: Tensor) -> Tensor:

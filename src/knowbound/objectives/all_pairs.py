@@ -41,6 +41,8 @@ def all_pairs_loss(
             f"embeddings of shape {tuple(embeddings.shape)} came with labels of shape {tuple(labels.shape)}; "
             "expected (B, D) and (B,)"
         )
+    if not len(labels):
+        return embeddings.sum() * 0.0
     loss: Tensor = _AllPairs.apply(embeddings, labels.clamp(min=OUT), margin, squared, same_share)  # type: ignore[no-untyped-call]
     return loss
 

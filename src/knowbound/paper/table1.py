@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from knowbound.result import Result, read_rows
 from knowbound.training import Progress, Trained, Training
 from knowbound.tuning import tune_odin
 
+T = TypeVar("T")
 CE_DETECTORS = {
     "odin": "ODIN",
     "energy": "Energy",
@@ -68,18 +69,21 @@ class Scale:
     """The network, its training, and the sizes of the batches: what differs between ``--scale quick``, ``cpu`` and ``paper``.
 
     train, test: at most so many images of each set; backbone: VGG-13's settings for ("ccag" or "paper") form;
-    ce, odm, authors: trainings; fine_tuning: that of the energy loss, on the network of ``ce``.
+    ce, images: for each in-distribution the training under cross-entropy and the images in a batch; outs_on_top: whether the
+    confidence loss, outlier exposure and energy fine-tuning see as many outs beside those, or halve them to make room;
+    odm, authors: trainings; fine_tuning: that of the energy loss, on the network of ``ce``.
     """
 
     name: str
     backbone_name: str
     backbone: Callable[..., nn.Module]
-    ce: Training
+    ce: Mapping[str, Training]
     odm: Training
     authors: Training
     fine_tuning: Training
     ccag: Mapping[str, CcagTraining]
-    images: int = 128
+    images: Mapping[str, int]
+    outs_on_top: bool = False
     authors_images: int = 1024
     train: int | None = None
     test: int | None = None
@@ -95,6 +99,10 @@ def _short(steps: int) -> Training:
     )
 
 
+def _both(value: T) -> dict[str, T]:
+    return dict.fromkeys(IN_DISTS, value)
+
+
 def _quarter(steps: int, width: int) -> dict[str, CcagTraining]:
     """Lee et al.'s settings but for fewer steps of 64 images and narrower networks."""
     return {
@@ -105,19 +113,20 @@ def _quarter(steps: int, width: int) -> dict[str, CcagTraining]:
 
 QUICK = Scale(
     "quick", "VGG-13 (quarter width, batch norm)", partial(_vgg13, widen=0.25, batch_norm=True),
-    ce=_short(300), odm=_short(300), authors=_short(300), fine_tuning=replace(_short(60), learning_rate=2e-4),
-    ccag=_quarter(120, 16), images=64, authors_images=128, train=4_000, test=1_000,
+    ce=_both(_short(300)), odm=_short(300), authors=_short(300), fine_tuning=replace(_short(60), learning_rate=2e-4),
+    ccag=_quarter(120, 16), images=_both(64), authors_images=128, train=4_000, test=1_000,
 )  # fmt: skip
 CPU = Scale(
     "cpu", "VGG-13 (quarter width, batch norm)", partial(_vgg13, widen=0.25, batch_norm=True),
-    ce=_short(2_000), odm=_short(2_000), authors=_short(2_000), fine_tuning=replace(_short(400), learning_rate=2e-4),
-    ccag=_quarter(2_000, 32), authors_images=128,
+    ce=_both(_short(2_000)), odm=_short(2_000), authors=_short(2_000), fine_tuning=replace(_short(400), learning_rate=2e-4),
+    ccag=_quarter(2_000, 32), images=_both(128), authors_images=128,
 )  # fmt: skip
 PLAIN = Training(steps=57_233, learning_rate=2e-4, schedule="constant", drops=(0.6,), augmentation=Augmentation())
-"""Of Lee et al.: Adam, 100 epochs of 128 images, a tenth of the rate after 60, nothing done to the images."""
+"""Of Lee et al. for SVHN: Adam, 100 epochs of 128 images, a tenth of the rate after 60, nothing done to the images."""
 PAPER = Scale(
     "paper", "VGG-13", _vgg13,
-    ce=PLAIN, odm=_short(20_000), fine_tuning=replace(PLAIN, steps=5_700, drops=()),
+    ce={SVHN: PLAIN, CIFAR10: replace(PLAIN, steps=78_125)}, images={SVHN: 128, CIFAR10: 64}, outs_on_top=True,
+    odm=_short(20_000), fine_tuning=replace(PLAIN, steps=5_700, drops=()),
     authors=Training(
         steps=60_000, learning_rate=1e-4, schedule="constant", drops=(0.05, 0.75), l2=1e-4, augmentation=Augmentation()
     ),
@@ -135,7 +144,8 @@ def choose_scale(name: str) -> Scale:
 
 def ce_experiment(split: Split, scale: Scale, seed: int = 0) -> Experiment:
     """Cross-entropy, judged by the largest softmax probability: the network on which most other rows stand."""
-    objective = CrossEntropy(RandomBatches(images=scale.images))
+    in_dist = split.train.name
+    objective = CrossEntropy(RandomBatches(images=scale.images[in_dist]))
     return Experiment(
         experiment="table1",
         scale=scale.name,
@@ -145,19 +155,23 @@ def ce_experiment(split: Split, scale: Scale, seed: int = 0) -> Experiment:
         backbone_name=scale.backbone_name,
         objective=objective,
         detector=MaxSoftmax,
-        training=replace(scale.ce, seed=seed),
+        training=replace(scale.ce[in_dist], seed=seed),
         conventions=("exact",),
     )
 
 
 def seen_out_experiments(split: Split, scale: Scale, seed: int = 0) -> tuple[Experiment, ...]:
     """The confidence loss and outlier exposure on real out images, as many of them as in images in every batch."""
-    ce = replace(ce_experiment(split, scale, seed), split=split)
-    rule = RandomBatchesWithOuts(images=scale.images // 2, outs=scale.images // 2)
+    ce, rule = replace(ce_experiment(split, scale, seed), split=split), _as_many_outs(scale, split)
     return (
         replace(ce, method="Confidence loss", objective=ConfidenceLoss(scale.ccag[split.train.name].beta, rule)),
         replace(ce, method="Outlier exposure", objective=OutlierExposure(rule=rule)),
     )
+
+
+def _as_many_outs(scale: Scale, split: Split) -> RandomBatchesWithOuts:
+    images = scale.images[split.train.name] // (1 if scale.outs_on_top else 2)
+    return RandomBatchesWithOuts(images=images, outs=images)
 
 
 def odm_experiments(split: Split, scale: Scale, seed: int = 0) -> tuple[Experiment, ...]:
@@ -176,7 +190,7 @@ def odm_experiments(split: Split, scale: Scale, seed: int = 0) -> tuple[Experime
         conventions=("exact",),
     )
     outs = composed_images(split.train, COMPOSED_IMAGES, np.random.default_rng([seed, 5]))
-    quarter = scale.images // 4
+    quarter = scale.images[split.train.name] // 4
     ours = replace(
         authors,
         variant=OURS,
@@ -199,13 +213,23 @@ def ccag_experiment(split: Split, scale: Scale, sheets: Path, seed: int = 0) -> 
         ce,
         method="CC-AG",
         trainer=partial(_train_ccag, settings=settings, sheets=sheets),
-        training=replace(ce.training, steps=settings.steps, learning_rate=settings.learning_rate),
+        objective=CrossEntropy(RandomBatches(settings.images)),
+        training=Training(
+            steps=settings.steps,
+            learning_rate=settings.learning_rate,
+            schedule="constant",
+            drops=(settings.drop_at,),
+            augmentation=Augmentation(),
+            seed=seed,
+        ),
         note={"ccag": asdict(settings)},
     )
 
 
 def energy_experiment(split: Split, scale: Scale, boundary: Boundary, seed: int = 0) -> Experiment:
-    """Energy fine-tuning of the max-softmax row's network, with margins at the mean energies of in and seen out images before it.
+    """Energy fine-tuning of the max-softmax row's network.
+
+    The margins lie beyond the mean energies of in and seen out images before it, by the distance of the two, at least 1.
 
     boundary: that row's, whose network is copied.
     """
@@ -213,7 +237,7 @@ def energy_experiment(split: Split, scale: Scale, boundary: Boundary, seed: int 
     sources = (split.train, split.seen_out[0].source)
     inside, outside = (_mean_energy(boundary, source.sample(TUNING_IMAGES, rng)) for source in sources)
     spread = max(abs(outside - inside), 1.0)
-    rule = RandomBatchesWithOuts(images=scale.images // 2, outs=scale.images // 2)
+    rule = _as_many_outs(scale, split)
     return replace(
         ce_experiment(split, scale, seed),
         method=ENERGY,
@@ -283,7 +307,11 @@ def _rows_of_detectors(experiment: Experiment, outcome: Outcome, *, tuning: Sour
     for detector, method in zip(detectors, CE_DETECTORS.values(), strict=True):
         settings = {**template.provenance["settings"], "detector": dict(detector.settings), "fit_images": len(learned)}
         if method == "ODIN":
-            settings["odin"] = {"chosen_against": tuning.name, "by": "smallest FPR95, then the largest AUROC"}
+            settings["odin"] = {
+                "chosen_against": tuning.name,
+                "sha256": tuning.sha256(),
+                "by": "smallest FPR95, then the largest AUROC",
+            }
         templates.append(
             replace(
                 template, method=method, detector=type(detector).__name__, provenance={**template.provenance, "settings": settings}

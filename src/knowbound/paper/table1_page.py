@@ -62,21 +62,22 @@ def _means(rows: Sequence[Result]) -> str:
             group = _group(rows, in_dist, name)
             value = unseen_mean(group) if group else None
             text = "–" if value is None else f"{100 * value:.2f}"
-            cells += [_percent(group[0].in_accuracy) if group else "–", f"**{text}**" if value == best[in_dist] else text]
+            cells += [_percent(_accuracy(group)), f"**{text}**" if value == best[in_dist] else text]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    seeds = len({row.seed for row in rows})
+    return "\n".join(lines) + (f"\n\nMeans over {seeds} seeds.\n" if seeds > 1 else "\n")
 
 
 def _cells(rows: Sequence[Result]) -> str:
     header = ("Method", "Accuracy (paper)", "Out set", "n in / n out", *COLUMNS)
     lines = ["| " + " | ".join(header) + " |", "| --- | ---: | --- | ---: |" + " ---: |" * len(COLUMNS)]
-    legacy = {(_name(row), row.out_dist): row for row in rows if row.convention == "ccag"}
+    legacy = {(_name(row), row.out_dist, row.seed): row for row in rows if row.convention == "ccag"}
     for row in rows:
         if row.convention != "exact":
             continue
         theirs = _counterpart(row)
         accuracy = _percent(row.in_accuracy) + (f" ({_percent(theirs.in_accuracy)})" if theirs else "")
-        three = (theirs, legacy[_name(row), row.out_dist], row)
+        three = (theirs, legacy[_name(row), row.out_dist, row.seed], row)
         cells = [
             " / ".join("–" if one is None else _percent(getattr(one, name), minus) for one in three)
             for name, minus in COLUMNS.values()
@@ -102,6 +103,12 @@ def _name(row: Result) -> str:
 
 def _group(rows: Sequence[Result], in_dist: str, name: str) -> list[Result]:
     return [row for row in rows if row.in_dist == in_dist and _name(row) == name]
+
+
+def _accuracy(group: Sequence[Result]) -> float | None:
+    """The mean over the seeds; each has as many rows as every other."""
+    known = [row.in_accuracy for row in group if row.in_accuracy is not None]
+    return mean(known) if known else None
 
 
 def _percent(value: float | None, minus: bool = False) -> str:
