@@ -23,7 +23,7 @@ from knowbound.paper.cells import cell_name, write_table
 from knowbound.paper.published import published
 from knowbound.paper.table2 import COMPOSED, PER_OUT_SET, odin_validation_outs, run_experiments, tsinghua_experiments
 from knowbound.paper.tsinghua import BACKGROUND, NOISE, NOVELTY, TsinghuaImages
-from knowbound.paper.tsinghua_scale import SHORT_CPU, Scale, choose_scale
+from knowbound.paper.tsinghua_scale import SHORT_CPU, Scale, about_scales, choose_scale
 from knowbound.paper.tsinghua_splits import ClassSplit
 from knowbound.result import Result, read_rows
 from knowbound.training import Progress, Training
@@ -279,8 +279,10 @@ def test_the_scales() -> None:
     assert (cpu.backbone_name, cpu.training.steps, cpu.size) == ("WRN-16-2", 800, 32)
     assert cpu.base == replace(tsinghua_scale.BASE, compile=True)
     short = choose_scale("cpu", cpu=SHORT_CPU)
-    assert short.base == replace(tsinghua_scale.BASE, steps=1_600)
-    assert (short.batches, short.training) == (BalancedBatches(images=48, outs=24), choose_scale("cpu").training)
+    assert (short.batches, short.training.steps, short.size) == (BalancedBatches(images=48, outs=16), 500, 24)
+    assert "images of 24 pixels" in about_scales(short)
+    assert "shrunk to 16, then 20 pixels" in about_scales(short)
+    assert "shrunk to 16, then 24 pixels" in about_scales(cpu)
     assert choose_scale("paper", cpu=SHORT_CPU) == choose_scale("paper")
     with pytest.raises(UserError, match="expected one of cpu, paper"):
         choose_scale("quick")

@@ -50,8 +50,11 @@ CPU = Scale(
     batches=BalancedBatches(images=72, outs=24), same_share=0.25, gain=10.0, base=BASE,
 )  # fmt: skip
 """Table 2 for 2 cores: a base that rows share, in images of 16, 24, then 32 pixels, and rows that go on from it."""
-SHORT_CPU = replace(CPU, batches=BalancedBatches(images=48, outs=24), base=replace(BASE, steps=1_600))
-"""Table 4 for 2 cores, ten times as many rows: about half of Table 2's images."""
+SHORT_CPU = replace(
+    CPU, batches=BalancedBatches(images=48, outs=16), training=replace(CPU.training, steps=500), size=24,
+    base=replace(BASE, resolution=((0.0, 0.67), (0.4, 0.83), (0.8, 1.0))),
+)  # fmt: skip
+"""Table 4 for 2 cores, ten times as many rows: images of 16, 20, then 24 pixels, and a third of Table 2's time."""
 PAPER = Scale(
     "paper", 28, 10,
     training=Training(steps=10_000, learning_rate=1e-4, schedule="constant", augmentation=AUGMENTATION),
@@ -75,11 +78,12 @@ def about_scales(cpu: Scale) -> str:
     """What the page of a table says of its two scales."""
     assert cpu.base
     batch = cpu.batches.images + cpu.batches.outs
+    first, second, _ = (round(share * cpu.size) for _, share in cpu.base.resolution)
     return (
         f"Scale `cpu`: {cpu.backbone_name}, images of {cpu.size} pixels. ML and ODM of a split go on from one network, which was "
-        f"trained with the contrastive loss on {cpu.base.steps:,} batches of {batch} in images, shrunk to 16, then 24 pixels at "
-        f"first; each goes on for {cpu.training.steps} steps of {cpu.batches.images} in images and, for ODM, {cpu.batches.outs} "
-        f"outs. ODIN is trained from the start, on {cpu.base.steps + cpu.training.steps:,} batches of {batch}. Same-class pairs "
-        "weigh a quarter of the loss, and the last layer starts with ten times the usual weights. "
+        f"trained with the contrastive loss on {cpu.base.steps:,} batches of {batch} in images, shrunk to {first}, then {second} "
+        f"pixels at first; each goes on for {cpu.training.steps} steps of {cpu.batches.images} in images and, for ODM, "
+        f"{cpu.batches.outs} outs. ODIN is trained from the start, on {cpu.base.steps + cpu.training.steps:,} batches of {batch}. "
+        "Same-class pairs weigh a quarter of the loss, and the last layer starts with ten times the usual weights. "
         f"Scale `paper`: {PAPER.backbone_name}, {PAPER.training.steps:,} steps of Adam at 1e-4."
     )
