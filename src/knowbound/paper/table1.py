@@ -118,7 +118,7 @@ QUICK = Scale(
 )  # fmt: skip
 CPU = Scale(
     "cpu", "VGG-13 (quarter width, batch norm)", partial(_vgg13, widen=0.25, batch_norm=True),
-    ce=_both(_short(2_000)), odm=_short(2_000), authors=_short(2_000), fine_tuning=replace(_short(400), learning_rate=2e-4),
+    ce=_both(_short(4_000)), odm=_short(4_000), authors=_short(8_000), fine_tuning=replace(_short(800), learning_rate=2e-4),
     ccag=_quarter(2_000, 32), images=_both(128), authors_images=128,
 )  # fmt: skip
 PLAIN = Training(steps=57_233, learning_rate=2e-4, schedule="constant", drops=(0.6,), augmentation=Augmentation())
