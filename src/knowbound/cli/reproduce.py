@@ -75,7 +75,7 @@ def table1(
     results: Results = Path("results"),
     scale: Annotated[
         Literal["quick", "cpu", "paper"],
-        typer.Option(help="quick: a subset in minutes; cpu: all images in about two hours on 2 cores; paper: for a GPU."),
+        typer.Option(help="quick: a subset in minutes; cpu: all images in one to four hours on 2 cores; paper: for a GPU."),
     ] = "cpu",
     seed: int = 0,
     download: Download = False,
@@ -116,7 +116,7 @@ def table2(
     compile: Compile = None,
     keep_models: KeepModels = False,
 ) -> None:
-    """Table 2: traffic signs, ODIN, ML and ODM on the restricted split. --scale cpu takes 12 to 30 minutes on 2 cores.
+    """Table 2: traffic signs, ODIN, ML and ODM on the restricted split. --scale cpu takes 20 to 60 minutes on 2 cores.
 
     **Examples**
 
