@@ -181,3 +181,14 @@ def test_judging_before_calibration_or_in_another_shape_is_an_error() -> None:
 def test_acceptance_is_a_share(acceptance: float) -> None:
     with pytest.raises(UserError, match="between 0 and 1"):
         Boundary(LeNet(3), NearestCentre(), SHAPE, ("a",), acceptance=acceptance)
+
+
+def test_arrays_mean_the_same_in_every_type_or_are_refused() -> None:
+    found = boundary()
+    pixels = blobs(seed=2).images(slice(0, 1))[0, 0]
+    expected = found.predict([pixels])[0].score
+    for same in (pixels[:, :, None], pixels.astype(np.float64) / 255, (pixels / 255).astype(np.float32)):
+        assert found.predict([same])[0].score == pytest.approx(expected, abs=1e-5)
+    for wrong in (pixels.astype(np.int64), pixels.astype(np.float64), pixels[None, None], np.stack([pixels] * 3), None, b"png"):
+        with pytest.raises(UserError, match="cannot be used"):
+            found.predict([wrong])  # type: ignore[list-item]

@@ -114,6 +114,9 @@ def test_evaluate_compares_every_detector_the_network_can_have(place: Path, monk
         (("predict", "{}/outs", "{}/test"), "there is no model in"),
         (("predict", "{}/model", "{}/missing.png"), "does not exist"),
         (("predict", "{}/model", "{}/test", "-o", "{}/out.xlsx"), "expected .csv, .jsonl, .parquet"),
+        (("evaluate", "{}/model", "--known", "{}/test", "--novelty", "test={}/new", "-o", "{}/r"), "give it another name"),
+        (("evaluate", "{}/model", "--known", "{}/test", "--novelty", "a={}/new", "--fit-on", "{}", "-o", "{}/r"), "--detector"),
+        (("fit", "{}/known", "-o", "{}/m", "--learning-rate", "-1"), "a learning rate of -1"),
         (("evaluate", "{}/model", "--known", "{}/test", "-o", "{}/r"), "no folder of novelties or anomalies"),
         (("evaluate", "{}/model", "--known", "{}/test", "--novelty", "{}/new", "-o", "{}/r"), "expected NAME=DIR"),
         (("evaluate", "{}/model", "--known", "{}", "--novelty", "a={}/new", "-o", "{}/r"), "which the model does not know"),
@@ -153,3 +156,22 @@ def test_resume_after_sigkill_gives_the_model_of_an_uninterrupted_run(place: Pat
     again = knowbound(*arguments, "--resume")
     assert again.returncode == 0
     assert "finished already" in again.stdout
+
+
+def test_images_that_were_shown_in_training_are_called_seen_or_told(place: Path) -> None:
+    done = knowbound(
+        "evaluate", place / "model", "--known", place / "known", "--novelty", f"shown={place / 'outs'}",
+        "--novelty", f"new={place / 'new'}", "-o", place / "seen",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (place / "seen" / "rows.jsonl").read_text().splitlines()]
+    assert {(row["out_dist"], row["seen"]) for row in rows} == {("shown", True), ("new", False)}
+    assert "the model was trained on these images" in one_line(done.stderr)
+
+
+def test_a_training_that_was_cut_off_is_not_started_anew_by_accident(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"something")
+    done = knowbound("fit", place / "known", "-o", tmp_path, *FIT)
+    assert done.returncode == 2
+    assert "go on with --resume" in one_line(done.stderr)
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == b"something"

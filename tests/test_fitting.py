@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from PIL import Image
 import knowbound
 from knowbound.backbones import LeNet, WideResNet
 from knowbound.data.preprocessing import Preprocessing
+from knowbound.data.source import Source
 from knowbound.detectors import DETECTORS
 from knowbound.errors import UserError
 from knowbound.fitting import CHECKPOINT, backbone_maker, carry_out, hold_out, plan_fit
@@ -188,3 +189,27 @@ def test_every_detector_can_be_chosen_saved_and_loaded(name: str, folders: tuple
     np.testing.assert_allclose(loaded.scores, expected.scores)
     np.testing.assert_array_equal(loaded.decisions, expected.decisions)
     assert np.isfinite(expected.scores).all()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"learning_rate": -1.0}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"margin": 0.0}, {"margin": float("nan")},
+        {"seed": -1}, {"seed": 2**70}, {"held_out": 5.0}, {"held_out": float("nan")}, {"steps": -5}, {"dim": 0},
+        {"objective": "ce", "dim": 7}, {"objective": "ce", "margin": 3.0},
+    ],
+)  # fmt: skip
+def test_numbers_that_cannot_be_are_refused_before_a_picture_is_read(given: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected|leave them out"):
+        plan_fit(tmp_path / "not there", **given)
+
+
+def test_enough_is_held_out_for_the_threshold_or_it_is_said_before_the_training() -> None:
+    names = tuple(str(c) for c in range(8))
+    source = Source("eight", np.zeros((96, 1, 16, 16), dtype=np.uint8), np.arange(96) % 8, names)
+    # a fifth of each class, rounded, is 16 of the 20 it takes
+    learned, held = hold_out(source, 20 / 96, np.random.default_rng(0), least=20)
+    assert (len(learned), len(held)) == (76, 20)
+    assert np.bincount(held.labels).tolist() == [3] * 4 + [2] * 4
+    with pytest.raises(UserError, match="at most 6 can be held out.* acceptance of at most 0.83"):
+        hold_out(blobs(per_class=4, classes=3), 0.5, np.random.default_rng(0), least=20)

@@ -100,7 +100,7 @@ class Boundary(nn.Module):
 
         Raises UserError for fewer images than it takes to reject one of them at that acceptance.
         """
-        least = int(np.ceil(1 / (1 - self.acceptance) - 1e-9))
+        least = least_to_calibrate(self.acceptance)
         if len(source) < least:
             raise UserError(
                 f"{len(source)} held-out images are there to set the threshold from; expected at least {least} for an acceptance "
@@ -171,9 +171,10 @@ class Boundary(nn.Module):
             raise ValueError("this boundary has no threshold yet; call calibrate with held-out in-distribution images")
 
     def predict(self, pictures: Iterable[Picture]) -> list[Verdict]:
-        """A verdict for each picture: PIL images, paths, or arrays (H, W) or (H, W, 3) of uint8, of any size.
+        """A verdict for each picture: PIL images, paths, or arrays (H, W) or (H, W, 3), of any size.
 
-        Raises knowbound.UserError naming a file that cannot be read; the command line's ``predict`` reports it in its row.
+        Arrays are uint8, or floating-point numbers in [0, 1].  Raises knowbound.UserError naming a file that cannot be read, or
+        for anything else; the command line's ``predict`` reports it in its row.
         """
         from knowbound.data.picture_files import UnreadableImageError, read_image
 
@@ -185,9 +186,10 @@ class Boundary(nn.Module):
                 except UnreadableImageError as error:
                     raise UserError(f"{picture} cannot be used: {error}") from error
                 continue
-            if isinstance(picture, np.ndarray):
-                picture = to_picture(picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1))
-            arrays.append(self.preprocessing(picture))
+            try:
+                arrays.append(self.preprocessing(_from_array(picture) if isinstance(picture, np.ndarray) else picture))
+            except (ValueError, AttributeError, TypeError) as error:
+                raise UserError(f"a picture of type {type(picture).__name__} cannot be used: {error}") from error
         return self.verdicts(self.judge(np.stack(arrays))) if arrays else []
 
     def verdicts(self, judgement: Judgement) -> list[Verdict]:
@@ -228,3 +230,18 @@ class Boundary(nn.Module):
         from knowbound.boundary_file import load_boundary
 
         return load_boundary(Path(folder))
+
+
+def least_to_calibrate(acceptance: float) -> int:
+    """The fewest held-out images of which a threshold can reject one: 20 at 0.95."""
+    return int(np.ceil(1 / (1 - acceptance) - 1e-9))
+
+
+def _from_array(image: NDArray[Any]) -> Image.Image:
+    """A picture of (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).  Raises ValueError for values whose range nothing tells."""
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
+        raise ValueError(f"its shape is {image.shape}; expected (H, W) or (H, W, 3)")
+    in_range = image.dtype.kind == "f" and image.size > 0 and image.min() >= 0 and image.max() <= 1
+    if image.dtype != np.uint8 and not in_range:
+        raise ValueError(f"it holds {image.dtype}; expected uint8, or floating-point numbers from 0 to 1")
+    return to_picture(image[None] if image.ndim == 2 else image.transpose(2, 0, 1))

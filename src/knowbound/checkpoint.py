@@ -1,7 +1,7 @@
 """A training's state on disk: one safetensors file, replaced whole, so that a kill at any moment leaves a good one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,19 @@ def _check(path: Path, metadata: Mapping[str, str], identity: Mapping[str, Any])
         raise UserError(f"{path} has the format {metadata.get('format')!r}; expected {FORMAT!r}: remove it to start anew")
     saved = json.loads(metadata["identity"])
     wanted = json.loads(json.dumps(identity))
-    differing = sorted(key for key in saved.keys() | wanted.keys() if saved.get(key) != wanted.get(key))
+    differing = list(_differences("", saved, wanted))
     if differing:
-        listed = "; ".join(f"{key} was {saved.get(key)}, now {wanted.get(key)}" for key in differing)
+        listed = "; ".join(differing)
         raise UserError(
             f"the checkpoint {path} belongs to another training ({listed}); give the same settings and images to resume, "
             "or leave out --resume to start anew"
         )
+
+
+def _differences(name: str, saved: Any, wanted: Any) -> Iterator[str]:
+    """``training.steps was 400, now 500``, for each value of nested dictionaries that is not the same."""
+    if isinstance(saved, dict) and isinstance(wanted, dict):
+        for key in sorted(saved.keys() | wanted.keys()):
+            yield from _differences(f"{name}.{key}" if name else key, saved.get(key), wanted.get(key))
+    elif saved != wanted:
+        yield f"{name} was {saved}, now {wanted}"

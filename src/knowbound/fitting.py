@@ -1,5 +1,6 @@
 """From a folder of labelled images to a boundary, in one call: what a practitioner uses."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from knowbound.backbones import LeNet, WideResNet
-from knowbound.boundary import Boundary
+from knowbound.boundary import Boundary, least_to_calibrate
 from knowbound.comparison import make_detector
 from knowbound.data.augmentation import Augmentation
 from knowbound.data.folder import FolderRead, Problem, measure_folder, read_folder, same_bytes
@@ -27,6 +28,8 @@ from knowbound.training import Progress, Trained, Training, train
 ObjectiveName = Literal["odm", "ml", "ce", "confidence", "oe"]
 BackboneName = Literal["auto", "lenet", "wrn-16-2", "wrn-28-10"]
 CHECKPOINT = "checkpoint.safetensors"
+MARGIN = 10.0
+"""Of Table 1."""
 LEARN_FROM_OUTLIERS = ("odm", "confidence", "oe")
 LOGIT_OBJECTIVES = ("ce", "confidence", "oe")
 """Those whose embeddings are the logits of the classes."""
@@ -35,8 +38,6 @@ WIDE_BATCHES = BalancedBatches(images=96, outs=32)
 WIDE_SAME_SHARE = 0.25
 """What same-class pairs weigh in their loss: of all pairs of many classes hardly any are of the same class.  The trials are in
 docs/traffic_signs.md."""
-LEAST_HELD_OUT = 20
-"""Images it takes to reject one in twenty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,7 @@ def plan_fit(
     size: int | None = None,
     channels: int | None = None,
     dim: int | None = None,
-    margin: float = 10.0,
+    margin: float = MARGIN,
     steps: int | None = None,
     learning_rate: float | None = None,
     acceptance: float = 0.95,
@@ -122,7 +123,9 @@ def plan_fit(
     memory_limit: bytes of decoded images over which they are streamed; progress: called with (files done, files).
     Raises UserError, with one clear sentence, for anything that cannot be used.
     """
+    outliers = [outliers] if isinstance(outliers, str | Path) else outliers
     known, folders = Path(known), [Path(folder) for folder in outliers]
+    _check_numbers(steps, learning_rate, margin, dim, held_out, seed)
     name, chosen_objective = _choose_objective(objective, margin, dim, bool(folders))
     logits = name in LOGIT_OBJECTIVES
     detector = detector or ("max_softmax" if logits else "nearest_centre")
@@ -146,7 +149,7 @@ def plan_fit(
     )  # fmt: skip
     if backbone != "lenet" and isinstance(chosen_objective, Contrastive) and isinstance(objective, str | None):
         chosen_objective = replace(chosen_objective, rule=WIDE_BATCHES, same_share=WIDE_SAME_SHARE)
-    share = held_out if held_out is not None else min(0.5, max(0.1, LEAST_HELD_OUT / len(inside.source)))
+    share = held_out if held_out is not None else min(0.5, max(0.1, least_to_calibrate(acceptance) / len(inside.source)))
     chosen = (
         f"{'colour' if channels == 3 else 'grey'} images of {side} x {side} pixels",
         f"the network {backbone}",
@@ -175,7 +178,8 @@ def carry_out(
     """
     if output:
         check_writable(output)
-    learned, held = hold_out(plan.known.source, plan.held_out, np.random.default_rng(plan.training.seed))
+    rng = np.random.default_rng(plan.training.seed)
+    learned, held = hold_out(plan.known.source, plan.held_out, rng, least_to_calibrate(plan.acceptance))
     torch.manual_seed(plan.training.seed)
     classes = plan.known.source.class_names
     backbone = plan.backbone(plan.objective.embedding_dim(len(classes)))
@@ -209,10 +213,11 @@ def carry_out(
     return Fitted(boundary, trained, learned, held)
 
 
-def hold_out(source: Source, share: float, rng: np.random.Generator) -> tuple[Source, Source]:
-    """(the rest, a random ``share`` of each class); at least two images of each class stay for training.
+def hold_out(source: Source, share: float, rng: np.random.Generator, least: int = 0) -> tuple[Source, Source]:
+    """(the rest, a random ``share`` of each class, and more of the largest until there are ``least``).
 
-    Raises UserError for a class too small to give both.
+    At least two images of each class stay for training.  Raises UserError for a class too small to give both, and where there
+    are not ``least`` to give.
     """
     counts = np.bincount(source.labels, minlength=len(source.class_names))
     few = [f"{name} ({count})" for name, count in zip(source.class_names, counts, strict=True) if count < 3]
@@ -221,10 +226,18 @@ def hold_out(source: Source, share: float, rng: np.random.Generator) -> tuple[So
             f"too few usable images of {', '.join(few)}; expected at least 3 of each class (2 to learn from, 1 to set the "
             "threshold with): add images or remove the folder"
         )
+    wanted = np.minimum(np.maximum(1, np.rint(share * counts).astype(np.int64)), counts - 2)
+    while wanted.sum() < min(least, (counts - 2).sum()):
+        wanted[np.argmax(counts - wanted)] += 1
+    if wanted.sum() < least:
+        raise UserError(
+            f"of {len(source)} images at most {wanted.sum()} can be held out, as 2 of each class stay to learn from; expected at "
+            f"least {least} to set the threshold with: add images, or choose an acceptance of at most "
+            f"{math.floor(100 * (1 - 1 / wanted.sum())) / 100:g}"
+        )
     taken = []
-    for label, count in enumerate(counts):
-        members = np.flatnonzero(source.labels == label)
-        taken.append(rng.choice(members, min(max(1, round(share * count)), count - 2), replace=False))
+    for label, number in enumerate(wanted):
+        taken.append(rng.choice(np.flatnonzero(source.labels == label), number, replace=False))
     held = np.sort(np.concatenate(taken))
     return source.take(np.setdiff1d(np.arange(len(source)), held)), source.take(held)
 
@@ -252,6 +265,23 @@ def backbone_maker(name: BackboneName, preprocessing: Preprocessing, gain: float
     return partial(WideResNet, depth=depth, widen=widen, channels=preprocessing.channels, gain=gain)
 
 
+def _check_numbers(
+    steps: int | None, learning_rate: float | None, margin: float, dim: int | None, held_out: float | None, seed: int
+) -> None:
+    """Raises UserError naming the first number that cannot be."""
+    checks = (
+        ("steps", steps, steps is None or steps >= 1, "1 or more"),
+        ("a learning rate", learning_rate, learning_rate is None or 0 < learning_rate < math.inf, "a number above 0"),
+        ("a margin", margin, 0 < margin < math.inf, "a distance above 0"),
+        ("a length of the embedding", dim, dim is None or dim >= 1, "1 or more"),
+        ("a held-out share", held_out, held_out is None or 0 < held_out < 1, "one between 0 and 1, such as 0.1"),
+        ("a seed", seed, 0 <= seed < 2**63, "a whole number of 0 or more, below 2^63"),
+    )
+    for what, value, good, expected in checks:
+        if not good:
+            raise UserError(f"{what} of {value} was asked for; expected {expected}")
+
+
 def _choose_objective(
     objective: ObjectiveName | Objective | None, margin: float, dim: int | None, outliers: bool
 ) -> tuple[ObjectiveName, Objective]:
@@ -267,6 +297,11 @@ def _choose_objective(
     if objective in ("ml", "ce") and outliers:
         raise UserError(
             f"outliers were given, but the objective {objective} learns from none; leave them out, or take --objective odm"
+        )
+    if objective in LOGIT_OBJECTIVES and (dim is not None or margin != MARGIN):
+        raise UserError(
+            f"the length of the embedding or a margin was given, but the objective {objective} has neither; leave them "
+            "out, or take odm or ml"
         )
     plain: dict[str, Objective] = {"ce": CrossEntropy(), "confidence": ConfidenceLoss(), "oe": OutlierExposure()}
     if objective in plain:

@@ -128,11 +128,12 @@ def test_the_command_line_tells_what_a_killed_worker_means(
 
 
 ENDLESS = """
-import multiprocessing, sys
+import multiprocessing, signal, sys
 from pathlib import Path
 from knowbound.product.sharding import predict_sharded
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore Ctrl-C
     rows = predict_sharded(Path(sys.argv[1]), [Path(sys.argv[2])] * 10**6, 2)
     next(rows)
     print(*(process.pid for process in multiprocessing.active_children()), flush=True)

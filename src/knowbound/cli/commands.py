@@ -11,7 +11,7 @@ from knowbound.errors import UserError
 
 def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the models and the report go.")] = Path("runs/demo"),
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
 ) -> None:
     """Train CE, ML and ODM on bundled handwritten digits and write a report. About a minute, nothing to download.
 
@@ -56,8 +56,10 @@ def fit(
     ] = None,
     dim: Annotated[int | None, typer.Option(help="Length of the embedding.", show_default="32", min=1)] = None,
     margin: Annotated[float, typer.Option(help="Distance that different classes are pushed apart to.")] = 10.0,
-    steps: Annotated[int | None, typer.Option(help="Training steps.", show_default="1500 for lenet, 2000 for wrn", min=1)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Largest learning rate.", show_default="0.002")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps.", show_default="1500 for lenet, 1400 for wrn", min=1)] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Largest learning rate.", show_default="0.002 for lenet, 0.004 for wrn")
+    ] = None,
     acceptance: Annotated[float, typer.Option(help="Share of known images the threshold accepts.")] = 0.95,
     held_out: Annotated[
         float | None,
@@ -70,7 +72,7 @@ def fit(
         str | None, typer.Option(help="How images are scored.", show_default="nearest_centre; max_softmax under ce")
     ] = None,
     compile: Compile = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed training stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model that is already there.")] = False,
 ) -> None:
@@ -88,8 +90,11 @@ def fit(
     """
     from knowbound.fitting import CHECKPOINT, carry_out, plan_fit
 
-    if (output / "model.json").exists() and not overwrite:
-        if resume and not (output / CHECKPOINT).exists():
+    unfinished = (output / CHECKPOINT).exists()
+    if unfinished and not resume and not overwrite:
+        raise UserError(f"there is a training that was cut off in {output}; go on with --resume, or start anew with --overwrite")
+    if (output / "model.json").exists() and not overwrite and not unfinished:
+        if resume:
             console().print(f"{output} is finished already; nothing to resume.")
             return
         raise UserError(f"there is a model in {output} already; choose another place, or replace it with --overwrite")
@@ -166,7 +171,7 @@ def evaluate(
     ] = None,
     detector: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Compare this detector on the same network; may be repeated; 'all' for every one."),
+        typer.Option(metavar="NAME", help="Compare this detector on the same network; may be repeated; 'all': each it can have."),
     ] = None,
     fit_on: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The images the model was trained on, to fit the --detector on.")

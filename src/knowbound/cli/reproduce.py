@@ -11,6 +11,7 @@ reproduce_app = typer.Typer(no_args_is_help=True, help="Make the paper's tables 
 
 Data = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds mnist/, svhn/ and cifar10/.")]
 Results = Annotated[Path, typer.Option(metavar="DIR", help="Where the rows and the pictures go.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
 Download = Annotated[bool, typer.Option("--download", help="Fetch missing official files.")]
 SignData = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds tt100k/ and background/.")]
 ScaleName = Annotated[
@@ -49,16 +50,18 @@ def table3(
 
 
 @reproduce_app.command()
-def figure1(data: Data, results: Results = Path("results"), seed: int = 0, download: Download = False) -> None:
+def figure1(data: Data, results: Results = Path("results"), seed: Seed = 0, download: Download = False) -> None:
     """Figure 1: the 3-dimensional embeddings of CE, ML and ODM, as a picture and as an interactive page.
 
     **Example**
 
         knowbound reproduce figure1 --data data
     """
+    from knowbound.files import check_writable
     from knowbound.paper.table3 import figure1_evidence
     from knowbound.report import embedding_figure, figure_page
 
+    check_writable(results)
     title = "Figure 1: embeddings of CE, ML and ODM trained on 2, 6, 7 of MNIST"
     with training_bar() as bar:
         evidence = figure1_evidence(data, seed=seed, download=download, on_step=lambda e, p: bar(e.method, p))
@@ -77,7 +80,7 @@ def table1(
         Literal["quick", "cpu", "paper"],
         typer.Option(help="quick: a subset in minutes; cpu: all images in one to four hours on 2 cores; paper: for a GPU."),
     ] = "cpu",
-    seed: int = 0,
+    seed: Seed = 0,
     download: Download = False,
 ) -> None:
     """Table 1: SVHN and CIFAR-10 against each other, Tiny ImageNet, LSUN and noise, with every method compared.
@@ -192,7 +195,7 @@ def figure2(data: SignData, results: Results = Path("results")) -> None:
 
 @reproduce_app.command()
 def figure3(
-    data: SignData, results: Results = Path("results"), scale: ScaleName = "cpu", seed: int = 0, compile: Compile = None
+    data: SignData, results: Results = Path("results"), scale: ScaleName = "cpu", seed: Seed = 0, compile: Compile = None
 ) -> None:
     """Figure 3: embeddings of ML and ODM on traffic signs, as a picture and as an interactive page.
 
@@ -202,9 +205,11 @@ def figure3(
 
         knowbound reproduce figure3 --data data
     """
+    from knowbound.files import check_writable
     from knowbound.paper.figure3 import figure3_evidence, write_figure3
     from knowbound.paper.tsinghua_scale import choose_scale
 
+    check_writable(results)
     with training_bar() as bar:
         evidence = figure3_evidence(
             data, results, scale=choose_scale(scale, compile=compile), seed=seed, on_step=lambda e, p: bar(e.method, p)
