@@ -233,7 +233,7 @@ class Boundary(nn.Module):
 
 
 def least_to_calibrate(acceptance: float) -> int:
-    """The fewest held-out images of which a threshold can reject one: 20 at 0.95."""
+    """The fewest held-out images of which a threshold can reject one, for an acceptance between 0 and 1: 20 at 0.95."""
     return int(np.ceil(1 / (1 - acceptance) - 1e-9))
 
 

@@ -205,7 +205,7 @@ def train(
                 on_step(Progress(done, training.steps, loss, images / (time.perf_counter() - started)))
             if checkpoint and accelerator.is_main_process and done % training.checkpoint_every == 0 and done < training.steps:
                 save_checkpoint(checkpoint, done, backbone, optimizer, identity, pace.to_dict())
-    accelerator.wait_for_everyone()  # a process that leaves while another still sends or receives can take it down
+    accelerator.wait_for_everyone()  # none leaves while another still sends or receives
     backbone.eval()
     return Trained(time.perf_counter() - started, images, loss, pace, describe_hardware(device), accelerator.is_main_process)
 
