@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from knowbound.training import describe_hardware
+from knowbound.training.loop import describe_hardware
 
 
 def main() -> None:
@@ -13,7 +13,10 @@ def main() -> None:
     import torch
 
     began, quickly = time.perf_counter(), "--quick" in sys.argv
-    print(f"{describe_hardware(torch.device('cpu'))}; torch {torch.__version__}; Python {sys.version.split()[0]}\n")
+    print(
+        f"{describe_hardware(torch.device('cpu'))}; torch {torch.__version__}; Python "
+        f"{sys.version.split()[0]}\n"
+    )
     for path in sorted(Path(__file__).parent.glob("bench_*.py")):
         print(f"\n## {path.stem.removeprefix('bench_')}\n", flush=True)
         importlib.import_module(f"benchmarks.{path.stem}").main(quickly)

@@ -1,9 +1,10 @@
-"""The contrastive loss over all pairs against the bare products it needs, a plain version and pytorch-metric-learning.
+"""The contrastive loss over all pairs against the bare products it needs, a plain version and
+pytorch-metric-learning.
 
     python -m benchmarks.bench_contrastive [--quick]
 
-pytorch-metric-learning comes with the extra ``bench``; its loss is set up to the same formula here (no normalisation, margin 10,
-squared terms, mean over all pairs), which its own defaults are not.
+pytorch-metric-learning comes with the extra ``bench``; its loss is set up to the same formula here
+(no normalisation, margin 10, squared terms, mean over all pairs), which its own defaults are not.
 """
 
 import subprocess
@@ -66,7 +67,10 @@ class MetricLearning:
                 return 0.5 * super().get_per_pair_loss(pair_dists, pos_or_neg).square()
 
         self.loss = Squared(
-            pos_margin=0, neg_margin=10, distance=LpDistance(normalize_embeddings=False, p=2, power=1), reducer=SumReducer()
+            pos_margin=0,
+            neg_margin=10,
+            distance=LpDistance(normalize_embeddings=False, p=2, power=1),
+            reducer=SumReducer(),
         )
 
     def __call__(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,14 +91,24 @@ def against_metric_learning(repeats: int) -> None:
     embeddings, labels = batch(4096, outs=False)
     value, gradient = ours(embeddings, labels)
     other, other_gradient = theirs(embeddings, labels)
-    apart = max(float((value - other).abs() / other), float((gradient - other_gradient).abs().max() / other_gradient.abs().max()))
-    slow, fast = medians(repeats, lambda: theirs(embeddings, labels), lambda: ours(embeddings, labels), warm=False)
-    line("pytorch-metric-learning's ContrastiveLoss / all pairs, 4096 x 32, forward + backward", slow / fast, "at least 8",
-         f"{seconds(slow, fast)}; values and gradients within {apart:.0e}")  # fmt: skip
+    apart = max(
+        float((value - other).abs() / other),
+        float((gradient - other_gradient).abs().max() / other_gradient.abs().max()),
+    )
+    slow, fast = medians(
+        repeats, lambda: theirs(embeddings, labels), lambda: ours(embeddings, labels), warm=False
+    )
+    line(
+        "pytorch-metric-learning's ContrastiveLoss / all pairs, 4096 x 32, forward + backward",
+        slow / fast,
+        "at least 8",
+        f"{seconds(slow, fast)}; values and gradients within {apart:.0e}",
+    )
 
 
 def added_memory(size: int) -> int:
-    """Most memory that forward and backward of a batch of this size add, in bytes, watched every millisecond."""
+    """Most memory that forward and backward of a batch of this size add, in bytes, watched every
+    millisecond."""
     embeddings, labels = batch(size)
     process, stop, most = psutil.Process(), threading.Event(), 0
     before = process.memory_info().rss
@@ -114,9 +128,14 @@ def added_memory(size: int) -> int:
 
 
 def added_memory_alone(size: int) -> int:
-    """``added_memory`` in a process of its own, whose memory holds nothing freed that could be used again."""
+    """``added_memory`` in a process of its own, whose memory holds nothing freed that could be used
+    again."""
     code = f"from benchmarks.bench_contrastive import added_memory, ours, batch; ours(*batch(64)); print(added_memory({size}))"
-    return int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    return int(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+    )
 
 
 def main(quickly: bool = False) -> None:
@@ -133,16 +152,35 @@ def main(quickly: bool = False) -> None:
     )
     against_metric_learning(3)
     slow, fast = medians(3, lambda: plain(*large), lambda: ours(*large), warm=False)
-    line("plain version over index pairs / all pairs, 4096 x 32", slow / fast, "", seconds(slow, fast))
+    line(
+        "plain version over index pairs / all pairs, 4096 x 32",
+        slow / fast,
+        "",
+        seconds(slow, fast),
+    )
     ours_small, plain_small = medians(10 * repeats, lambda: ours(*small), lambda: plain(*small))
-    line("all pairs / plain version, 128 x 32", ours_small / plain_small, "at most 1", seconds(ours_small, plain_small))
+    line(
+        "all pairs / plain version, 128 x 32",
+        ours_small / plain_small,
+        "at most 1",
+        seconds(ours_small, plain_small),
+    )
     network = WideResNet(32).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = torch.rand(128, 3, 32, 32).to(memory_format=torch.channels_last)
     loss, step = medians(repeats, lambda: ours(*small), lambda: network(images).sum().backward())
-    line("all pairs, 128 x 32 / WRN-16-2 forward + backward of the same batch", loss / step, "at most 0.03", seconds(loss, step))
+    line(
+        "all pairs, 128 x 32 / WRN-16-2 forward + backward of the same batch",
+        loss / step,
+        "at most 0.03",
+        seconds(loss, step),
+    )
     few, many = (added_memory_alone(size) for size in (4096, 16_384))
-    line("memory added at 16,384 / at 4,096 images (a B x B matrix: 16)", many / max(few, 1), "at most 4",
-         f"{many / 2**20:.0f} MiB / {few / 2**20:.0f} MiB; B x B float32 would be 1,024 MiB / 64 MiB")  # fmt: skip
+    line(
+        "memory added at 16,384 / at 4,096 images (a B x B matrix: 16)",
+        many / max(few, 1),
+        "at most 4",
+        f"{many / 2**20:.0f} MiB / {few / 2**20:.0f} MiB; B x B float32 would be 1,024 MiB / 64 MiB",
+    )
 
 
 if __name__ == "__main__":

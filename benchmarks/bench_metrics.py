@@ -2,8 +2,8 @@
 
     python -m benchmarks.bench_metrics [--quick] [--large]
 
-Every line is a ratio of two times taken in turn in this run (medians).  --quick: fewer scores and repeats, for a look only;
---large: also the memory of 100 million scores (3 GB, a minute).
+Every line is a ratio of two times taken in turn in this run (medians).  --quick: fewer scores and
+repeats, for a look only; --large: also the memory of 100 million scores (3 GB, a minute).
 """
 
 import sys
@@ -47,13 +47,17 @@ def against_scikit_learn(inside: Array, outside: Array, repeats: int) -> None:
         average_precision_score(1 - is_in, both)
 
     theirs, ours = medians(repeats, four, lambda: measure(inside, outside))
-    line("four scikit-learn calls / five metrics", theirs / ours, "at least 5", seconds(theirs, ours))
+    line(
+        "four scikit-learn calls / five metrics", theirs / ours, "at least 5", seconds(theirs, ours)
+    )
 
 
 def loop(inside: Array, outside: Array, deltas: NDArray[np.float64]) -> None:
     """The work of the released loops at these steps: what their five functions count at each."""
     x, y = -inside, -outside
-    for delta in deltas:  # FPR, AUROC and detection error: x and y once in each function; both AUPR: the same
+    for delta in (
+        deltas
+    ):  # FPR, AUROC and detection error: x and y once in each function; both AUPR: the same
         for _ in range(5):
             np.sum(x >= delta) / len(x)
             np.sum(y > delta) / len(y)
@@ -66,13 +70,17 @@ def against_loops(count: int, repeats: int, timed: int) -> None:
     for convention, steps in (("ccag", 200_000), ("odin", 100_000)):
         deltas = np.linspace(low, high, timed)
         few, ours = medians(
-            repeats, partial(loop, inside, outside, deltas), partial(measure, inside, outside, convention=convention)
+            repeats,
+            partial(loop, inside, outside, deltas),
+            partial(measure, inside, outside, convention=convention),
         )
         theirs = few * steps / timed
         line(
-            f"loops of {convention} / ours, {count:,} + {count:,}", theirs / ours, "at least 1000",
+            f"loops of {convention} / ours, {count:,} + {count:,}",
+            theirs / ours,
+            "at least 1000",
             f"{theirs:.0f} s from {timed} of {steps:,} steps / {1e3 * ours:.1f} ms",
-        )  # fmt: skip
+        )
 
 
 def equal_values(steps: int) -> None:

@@ -1,4 +1,5 @@
-"""Scoring against the bare forward pass, every detector against it, several detectors at once, and folders of pictures.
+"""Scoring against the bare forward pass, every detector against it, several detectors at once, and
+folders of pictures.
 
 python -m benchmarks.bench_scoring [--quick]
 """
@@ -14,13 +15,13 @@ from torch import Tensor, nn
 
 from benchmarks.timing import heading, line, medians, quick, seconds
 from knowbound.backbones import WideResNet
-from knowbound.boundary import CPU_BATCH, Boundary
-from knowbound.comparison import detectors_for, judge_together, make_detector, with_detectors
-from knowbound.data.folder import read_files
+from knowbound.boundary.boundary import CPU_BATCH, Boundary
+from knowbound.boundary.together import detectors_for, judge_together, make_detector, with_detectors
+from knowbound.data.pictures.folder import read_files
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source, to_unit_interval
 from knowbound.detectors import NearestCentre
-from knowbound.prediction import predict_files
+from knowbound.workflows.predict import predict_files
 
 CLASSES = 10
 
@@ -28,7 +29,9 @@ CLASSES = 10
 def source(count: int, seed: int) -> Source:
     """Random 32 x 32 colour images of ten classes."""
     pixels = np.random.default_rng(seed).integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
-    return Source("random", pixels, np.arange(count) % CLASSES, tuple(str(c) for c in range(CLASSES)))
+    return Source(
+        "random", pixels, np.arange(count) % CLASSES, tuple(str(c) for c in range(CLASSES))
+    )
 
 
 def forward(network: nn.Module, batches: list[Tensor]) -> None:
@@ -43,7 +46,9 @@ def pictures(folder: Path, count: int, side: int) -> list[Path]:
     rng = np.random.default_rng(0)
     paths = []
     for index in range(count):
-        rough = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+        rough = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize(
+            (side, side), Image.Resampling.BICUBIC
+        )
         paths.append(folder / f"{index}.jpg")
         rough.save(paths[-1], quality=90)
     return paths
@@ -53,8 +58,17 @@ def folder_speed(boundary: Boundary, count: int, side: int) -> None:
     """Judging a folder of pictures against the slower of decoding alone and the network alone."""
     with tempfile.TemporaryDirectory() as name:
         paths = pictures(Path(name), count, side)
-        pixels = np.stack([image for _, image, _ in read_files(paths, boundary.preprocessing) if image is not None])
-        batches = [torch.from_numpy(to_unit_interval(pixels[i : i + CPU_BATCH])) for i in range(0, count, CPU_BATCH)]
+        pixels = np.stack(
+            [
+                image
+                for _, image, _ in read_files(paths, boundary.preprocessing)
+                if image is not None
+            ]
+        )
+        batches = [
+            torch.from_numpy(to_unit_interval(pixels[i : i + CPU_BATCH]))
+            for i in range(0, count, CPU_BATCH)
+        ]
         batches = [batch.to(memory_format=torch.channels_last) for batch in batches]
         works: tuple[Callable[[], object], ...] = (
             lambda: list(predict_files(boundary, paths)),
@@ -65,8 +79,15 @@ def folder_speed(boundary: Boundary, count: int, side: int) -> None:
         slower = max(decode, network)
         files = f"{count:,} JPEGs of {side} x {side}"
         what = f"decoding ({decode:.2f} s) and forward ({network:.2f} s)"
-        line(f"slower of {what} / prediction, {files}", slower / whole, "at least 0.9", seconds(slower, whole))
-        both = decode + network  # each of them keeps every core busy: no less than their sum is possible on the same cores
+        line(
+            f"slower of {what} / prediction, {files}",
+            slower / whole,
+            "at least 0.9",
+            seconds(slower, whole),
+        )
+        both = (
+            decode + network
+        )  # each of them keeps every core busy: no less than their sum is possible on the same cores
         line(f"{what} in turn / prediction, {files}", both / whole, "", seconds(both, whole))
 
 
@@ -76,20 +97,48 @@ def main(quickly: bool = False) -> None:
     torch.manual_seed(0)
     network = WideResNet(CLASSES).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     learned, held, queries = source(2000, 0), source(200, 1), source(512 if quickly else 2048, 2)
-    boundary = Boundary(network, NearestCentre(), Preprocessing(32, 32, 3), learned.class_names).learn(learned).calibrate(held)
+    boundary = (
+        Boundary(network, NearestCentre(), Preprocessing(32, 32, 3), learned.class_names)
+        .learn(learned)
+        .calibrate(held)
+    )
     batches = list(boundary.batches(queries))
     repeats = 2 if quickly else 5
-    bare, ours = medians(repeats, lambda: forward(network, batches), lambda: boundary.judge_source(queries))
-    line("bare forward pass / judging with the nearest centre, WRN-16-2", bare / ours, "at least 0.97", seconds(bare, ours))
+    bare, ours = medians(
+        repeats, lambda: forward(network, batches), lambda: boundary.judge_source(queries)
+    )
+    line(
+        "bare forward pass / judging with the nearest centre, WRN-16-2",
+        bare / ours,
+        "at least 0.97",
+        seconds(bare, ours),
+    )
     names = detectors_for(logits=True)
     boundaries = dict(
-        zip(names, with_detectors(boundary, [make_detector(n, logits=True) for n in names], learned, held), strict=True)
+        zip(
+            names,
+            with_detectors(boundary, [make_detector(n, logits=True) for n in names], learned, held),
+            strict=True,
+        )
     )
     for name, one in boundaries.items():
-        bare, scored = medians(2, lambda: forward(network, batches), lambda one=one: one.judge_source(queries))
-        line(f"judging with {name} / bare forward pass", scored / bare, "about 4" if name == "odin" else "", seconds(scored, bare))
-    several = [b for n, b in boundaries.items() if n in ("nearest_centre", "max_softmax", "energy", "k_nearest", "mahalanobis")]
-    together, alone = medians(repeats, lambda: judge_together(several, queries), lambda: boundary.judge_source(queries))
+        bare, scored = medians(
+            2, lambda: forward(network, batches), lambda one=one: one.judge_source(queries)
+        )
+        line(
+            f"judging with {name} / bare forward pass",
+            scored / bare,
+            "about 4" if name == "odin" else "",
+            seconds(scored, bare),
+        )
+    several = [
+        b
+        for n, b in boundaries.items()
+        if n in ("nearest_centre", "max_softmax", "energy", "k_nearest", "mahalanobis")
+    ]
+    together, alone = medians(
+        repeats, lambda: judge_together(several, queries), lambda: boundary.judge_source(queries)
+    )
     line(
         f"{len(several)} detectors in one pass / the nearest centre alone",
         together / alone,

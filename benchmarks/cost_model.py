@@ -1,4 +1,5 @@
-"""Cost and memory against images, classes and processes: the tables of docs/scale.md, from the constants below and nothing else.
+"""Cost and memory against images, classes and processes: the tables of docs/scale.md, from the
+constants below and nothing else.
 
     python -m benchmarks.cost_model            prints them
     python -m benchmarks.cost_model --write    puts them into docs/scale.md
@@ -28,26 +29,55 @@ class Constant:
 
 @dataclass(frozen=True)
 class Constants:
-    """Measured on 2 cores of an AMD EPYC (AVX2) with WRN-16-2 on 32 x 32 colour images, or chosen."""
+    """Measured on 2 cores of an AMD EPYC (AVX2) with WRN-16-2 on 32 x 32 colour images, or
+    chosen."""
 
-    train_rate: Constant = Constant(71, "images/s per core", "bench_training, 143 images/s on 2 cores")
-    score_rate: Constant = Constant(261, "images/s per core", "bench_sharding, nearest centre, one worker with one thread")
-    odin_passes: Constant = Constant(3, "forward passes", "bench_scoring: two forward passes and a backward one")
-    decode_rate: Constant = Constant(800, "images/s per core", "bench_scoring, JPEG of 64 x 64 to 32 x 32, two threads on 2 cores")
-    shard_speedup: Constant = Constant(1.93, "times, of 2 workers", "bench_sharding, images in memory")
-    centre_rate: Constant = Constant(2.2e7, "distances/s per core", "nearest of 10,000 centres, score and class, 512 images")
-    metrics_time: Constant = Constant(0.052, "s for 2,000,000 scores", "bench_metrics, five metrics, float64")
-    metrics_memory: Constant = Constant(2, "times the scores", "bench_metrics --large: at most, beside the scores")
-    pairs_time: Constant = Constant(0.181, "s for a batch of 4,096", "bench_contrastive, D = 32, forward + backward, 2 cores")
-    pairs_least: Constant = Constant(0.0016, "s", "bench_contrastive, a batch of 128: under some hundred images it takes no less")
-    product_rate: Constant = Constant(
-        22e9, "operations/s per core", "bench_contrastive: 3 products of 2 x 4,096^2 x 32 operations in 73 ms on 2 cores"
+    train_rate: Constant = Constant(
+        71, "images/s per core", "bench_training, 143 images/s on 2 cores"
     )
-    listed_file: Constant = Constant(600, "bytes per file", "path, printable path and hash that read_folder keeps (tracemalloc)")
+    score_rate: Constant = Constant(
+        261, "images/s per core", "bench_sharding, nearest centre, one worker with one thread"
+    )
+    odin_passes: Constant = Constant(
+        3, "forward passes", "bench_scoring: two forward passes and a backward one"
+    )
+    decode_rate: Constant = Constant(
+        800,
+        "images/s per core",
+        "bench_scoring, JPEG of 64 x 64 to 32 x 32, two threads on 2 cores",
+    )
+    shard_speedup: Constant = Constant(
+        1.93, "times, of 2 workers", "bench_sharding, images in memory"
+    )
+    centre_rate: Constant = Constant(
+        2.2e7, "distances/s per core", "nearest of 10,000 centres, score and class, 512 images"
+    )
+    metrics_time: Constant = Constant(
+        0.052, "s for 2,000,000 scores", "bench_metrics, five metrics, float64"
+    )
+    metrics_memory: Constant = Constant(
+        2, "times the scores", "bench_metrics --large: at most, beside the scores"
+    )
+    pairs_time: Constant = Constant(
+        0.181, "s for a batch of 4,096", "bench_contrastive, D = 32, forward + backward, 2 cores"
+    )
+    pairs_least: Constant = Constant(
+        0.0016, "s", "bench_contrastive, a batch of 128: under some hundred images it takes no less"
+    )
+    product_rate: Constant = Constant(
+        22e9,
+        "operations/s per core",
+        "bench_contrastive: 3 products of 2 x 4,096^2 x 32 operations in 73 ms on 2 cores",
+    )
+    listed_file: Constant = Constant(
+        600, "bytes per file", "path, printable path and hash that read_folder keeps (tracemalloc)"
+    )
     image: Constant = Constant(3 * 32 * 32, "bytes", "uint8, 3 x 32 x 32")
     parameters: Constant = Constant(691_674, "numbers", "WRN-16-2 with ten outputs")
     dim: Constant = Constant(32, "D", "embedding, the default of fit")
-    features: Constant = Constant(128, "F", "features of WRN-16-2, what a k-nearest-neighbour bank keeps")
+    features: Constant = Constant(
+        128, "F", "features of WRN-16-2, what a k-nearest-neighbour bank keeps"
+    )
     passes: Constant = Constant(10, "times through all images", "chosen")
     local_batch: Constant = Constant(128, "images per process and step", "chosen: fit's for WRN")
     machines: Constant = Constant(64, "machines", "chosen")
@@ -59,14 +89,24 @@ def tables(constants: Constants | None = None) -> str:
     """The constants and the three tables, as Markdown."""
     found = constants or Constants()
     c = {field.name: getattr(found, field.name).value for field in fields(found)}
-    rows = [(f"`{f.name}`", f"{k.value:,g}", k.unit, k.source) for f in fields(found) for k in [getattr(found, f.name)]]
+    rows = [
+        (f"`{f.name}`", f"{k.value:,g}", k.unit, k.source)
+        for f in fields(found)
+        for k in [getattr(found, f.name)]
+    ]
     parts = (
         ("Constants", ("constant", "value", "unit", "from"), rows),
         ("Against images N", ("", *(f"{n:.0e}".replace("e+0", "e") for n in COUNTS)), by_images(c)),
         ("Against classes C", ("", *(f"{n:,}" for n in CLASSES)), by_classes(c)),
-        ("Against processes P of 2 cores that train together", ("", *(f"{n:,}" for n in PROCESSES)), by_processes(c)),
+        (
+            "Against processes P of 2 cores that train together",
+            ("", *(f"{n:,}" for n in PROCESSES)),
+            by_processes(c),
+        ),
     )
-    return "\n\n".join(f"### {title}\n\n{_markdown(head, body)}" for title, head, body in parts) + "\n"
+    return (
+        "\n\n".join(f"### {title}\n\n{_markdown(head, body)}" for title, head, body in parts) + "\n"
+    )
 
 
 METRICS_SCORES = 2_000_000
@@ -82,21 +122,36 @@ def by_images(c: dict[str, float]) -> list[Row]:
     sorted_in_time = METRICS_SCORES * math.log(METRICS_SCORES) / c["metrics_time"]
     return [
         ("decoded images, each process that holds them", *(size(n * c["image"]) for n in COUNTS)),
-        ("paths and hashes of a folder, each process", *(size(n * c["listed_file"]) for n in COUNTS)),
+        (
+            "paths and hashes of a folder, each process",
+            *(size(n * c["listed_file"]) for n in COUNTS),
+        ),
         ("training, core-hours", *(number(t / HOUR) for t in training)),
         ("training, hours on the cluster", *(number(t / HOUR / cluster) for t in training)),
-        ("decoding anew in every pass (streamed), core-hours", *(number(t / HOUR) for t in decoding)),
+        (
+            "decoding anew in every pass (streamed), core-hours",
+            *(number(t / HOUR) for t in decoding),
+        ),
         ("scoring, nearest centre, core-hours", *(number(t / HOUR) for t in scoring)),
         ("scoring, hours on the cluster", *(number(t / HOUR / cluster) for t in scoring)),
-        ("scoring with ODIN, hours on the cluster", *(number(c["odin_passes"] * t / HOUR / cluster) for t in scoring)),
+        (
+            "scoring with ODIN, hours on the cluster",
+            *(number(c["odin_passes"] * t / HOUR / cluster) for t in scoring),
+        ),
         ("scores, 8 bytes each", *(size(8 * n) for n in COUNTS)),
         ("gathering them, s", *(number(8 * n / c["network"]) for n in COUNTS)),
         ("embeddings, where they are kept", *(size(4 * c["dim"] * n) for n in COUNTS)),
-        ("metrics, memory with the scores", *(size(8 * n * (1 + c["metrics_memory"])) for n in COUNTS)),
+        (
+            "metrics, memory with the scores",
+            *(size(8 * n * (1 + c["metrics_memory"])) for n in COUNTS),
+        ),
         ("metrics, s", *(number(n * math.log(n) / sorted_in_time) for n in COUNTS)),
         ("k-nearest-neighbour bank of all N", *(size(4 * c["features"] * n) for n in COUNTS)),
-        ("searching it for one image, s on a core", *(number(2 * c["features"] * n / c["product_rate"]) for n in COUNTS)),
-    ]  # fmt: skip
+        (
+            "searching it for one image, s on a core",
+            *(number(2 * c["features"] * n / c["product_rate"]) for n in COUNTS),
+        ),
+    ]
 
 
 CLASSES = (100, 10_000, 1_000_000)
@@ -107,7 +162,10 @@ def by_classes(c: dict[str, float]) -> list[Row]:
     return [
         ("centres, C x D float32", *(size(4 * n * c["dim"]) for n in CLASSES)),
         ("distances of a batch of 512, 512 x C float32", *(size(4 * n * 512) for n in CLASSES)),
-        ("distances / forward pass, time", *(number(n / c["centre_rate"] * c["score_rate"]) for n in CLASSES)),
+        (
+            "distances / forward pass, time",
+            *(number(n / c["centre_rate"] * c["score_rate"]) for n in CLASSES),
+        ),
     ]
 
 
@@ -115,7 +173,8 @@ PROCESSES = (1, 4, 16, 64)
 
 
 def by_processes(c: dict[str, float]) -> list[Row]:
-    """What grows with the batch B = P x local batch, as every process computes the loss over all pairs of the whole batch."""
+    """What grows with the batch B = P x local batch, as every process computes the loss over all
+    pairs of the whole batch."""
     batches = [p * c["local_batch"] for p in PROCESSES]
     step = c["local_batch"] / (2 * c["train_rate"])
     losses = [max(c["pairs_least"], c["pairs_time"] * (b / 4096) ** 2) for b in batches]

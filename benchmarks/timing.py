@@ -10,13 +10,18 @@ from collections.abc import Callable
 
 def quick(description: str | None) -> bool:
     """Whether ``--quick`` was given on the command line: fewer repeats, for a look only."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer repeats and smaller sizes, for a look only")
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer repeats and smaller sizes, for a look only"
+    )
     return bool(parser.parse_args().quick)
 
 
 def medians(repeats: int, *functions: Callable[[], object], warm: bool = True) -> list[float]:
-    """Seconds of each function, the functions taking turns so that a busy moment hits all of them."""
+    """Seconds of each function, the functions taking turns so that a busy moment hits all of
+    them."""
     times: list[list[float]] = [[] for _ in functions]
     for function in functions if warm else ():
         function()
@@ -46,4 +51,6 @@ def seconds(first: float, second: float) -> str:
 
 def peak_memory() -> int:
     """Largest memory of this process so far, in bytes (Linux counts in KiB, macOS in bytes)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )

@@ -1,4 +1,5 @@
-"""The loss, the detector and the metrics in a PyTorch loop of your own: no Boundary, no command line.
+"""The loss, the detector and the metrics in a PyTorch loop of your own: no Boundary, no command
+line.
 
 Run with:  python examples/own_training_loop.py
 """
@@ -7,8 +8,8 @@ import numpy as np
 import torch
 
 from knowbound.backbones import LeNet
-from knowbound.data.digits import read_digits
 from knowbound.data.preprocessing import Preprocessing
+from knowbound.data.sets.digits import read_digits
 from knowbound.data.source import to_unit_interval
 from knowbound.detectors import NearestCentre
 from knowbound.metrics import measure
@@ -22,8 +23,12 @@ def main(steps: int = 200) -> float:
     torch.manual_seed(0)
     digits = Preprocessing(height=16, width=16, channels=1).apply(read_digits())
     known, outs, new = (digits.take_classes(names) for names in (KNOWN, SEEN_OUT, NEVER_SEEN))
-    images = torch.from_numpy(to_unit_interval(np.concatenate([known.images(slice(None)), outs.images(slice(None))])))
-    labels = torch.cat([torch.from_numpy(known.labels), torch.full((len(outs),), -1)])  # below 0 = out
+    images = torch.from_numpy(
+        to_unit_interval(np.concatenate([known.images(slice(None)), outs.images(slice(None))]))
+    )
+    labels = torch.cat(
+        [torch.from_numpy(known.labels), torch.full((len(outs),), -1)]
+    )  # below 0 = out
     train, test = torch.arange(len(images)) % 3 > 0, torch.arange(len(images)) % 3 == 0
 
     backbone, loss = LeNet(5, height=16, width=16), Contrastive(margin=10.0)
@@ -39,7 +44,9 @@ def main(steps: int = 200) -> float:
         inside = train & (labels >= 0)
         detector = NearestCentre().fit(backbone(images[inside]), labels[inside])
         in_scores = detector.score(backbone(images[test & (labels >= 0)]))
-        out_scores = detector.score(backbone(torch.from_numpy(to_unit_interval(new.images(slice(None))))))
+        out_scores = detector.score(
+            backbone(torch.from_numpy(to_unit_interval(new.images(slice(None)))))
+        )
     return measure(in_scores.numpy(), out_scores.numpy()).auroc
 
 

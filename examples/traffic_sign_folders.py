@@ -1,24 +1,35 @@
-"""Real traffic signs as plain folders, to walk through docs/traffic_signs.md with: one folder for each part they play.
+"""Real traffic signs as plain folders, to walk through docs/traffic_signs.md with: one folder for
+each part they play.
 
 Run with:  python examples/traffic_sign_folders.py tt100k_crops.zip walk
 
-It writes walk/signs/<class> (to learn), walk/background and walk/other_signs (outliers to show in training), and for later
-walk/test/<class> (known), walk/new_signs (classes nobody taught) and walk/road (no signs at all).
+It writes walk/signs/<class> (to learn), walk/background and walk/other_signs (outliers to show in
+training), and for later walk/test/<class> (known), walk/new_signs (classes nobody taught) and
+walk/road (no signs at all).
 """
 
 import sys
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from knowbound.paper.tsinghua_splits import class_split
+from knowbound.paper.signs.class_splits import class_split
 
 
 def main(archive: Path, output: Path) -> dict[str, int]:
-    """Write the folders; how many pictures each got.  No frame gives pictures to both sides of training and test."""
+    """Write the folders; how many pictures each got.  No frame gives pictures to both sides of
+    training and test."""
     split = class_split(restricted=True)
     parts = {
-        "train": {**dict.fromkeys(split.in_classes, "signs"), **dict.fromkeys(split.seen, "other_signs"), "negative": "background"},
-        "test": {**dict.fromkeys(split.in_classes, "test"), **dict.fromkeys(split.unseen, "new_signs"), "negative": "road"},
+        "train": {
+            **dict.fromkeys(split.in_classes, "signs"),
+            **dict.fromkeys(split.seen, "other_signs"),
+            "negative": "background",
+        },
+        "test": {
+            **dict.fromkeys(split.in_classes, "test"),
+            **dict.fromkeys(split.unseen, "new_signs"),
+            "negative": "road",
+        },
     }
     counts: dict[str, int] = {}
     with zipfile.ZipFile(archive) as crops:

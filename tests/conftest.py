@@ -1,4 +1,5 @@
-"""Small networks on small images are fastest on one thread, and several test processes then share the cores."""
+"""Small networks on small images are fastest on one thread, and several test processes then share
+the cores."""
 
 import os
 

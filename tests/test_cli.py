@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from knowbound.boundary.together import detectors_for
 from knowbound.cli import main
-from knowbound.comparison import detectors_for
 from tests.samples import blobs, write_folder
 
 FIT = ("--size", "16", "--steps", "30", "--precision", "float32")
@@ -18,7 +18,9 @@ FIT = ("--size", "16", "--steps", "30", "--precision", "float32")
 
 def knowbound(*words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from knowbound.cli import main; main()", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=None)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=300, env=None
+    )
 
 
 def one_line(text: str) -> str:
@@ -27,7 +29,8 @@ def one_line(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of known classes with a bad file, outliers, test images, novelties, noise, and a model fitted on them."""
+    """A folder of known classes with a bad file, outliers, test images, novelties, noise, and a
+    model fitted on them."""
     root = tmp_path_factory.mktemp("cli")
     write_folder(root / "known", blobs(per_class=40))
     (root / "known" / "place 0" / "broken.png").write_bytes(b"\x89PNG nothing")
@@ -57,7 +60,9 @@ def test_predict_on_the_terminal_and_into_a_table(place: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     assert "place 0" in shown.stdout
     assert "1 files: " in shown.stderr
-    done = knowbound("predict", place / "model", place / "known", place / "noise", "-o", place / "out.jsonl")
+    done = knowbound(
+        "predict", place / "model", place / "known", place / "noise", "-o", place / "out.jsonl"
+    )
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (place / "out.jsonl").read_text().splitlines()]
     assert len(rows) == 121 + 20
@@ -70,7 +75,9 @@ def test_predict_on_the_terminal_and_into_a_table(place: Path) -> None:
 
 def test_evaluate_writes_rows_and_a_report(place: Path) -> None:
     named = ("--novelty", f"new={place / 'new'}", "--anomaly", f"noise={place / 'noise'}")
-    done = knowbound("evaluate", place / "model", "--known", place / "test", *named, "-o", place / "report")
+    done = knowbound(
+        "evaluate", place / "model", "--known", place / "test", *named, "-o", place / "report"
+    )
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (place / "report" / "rows.jsonl").read_text().splitlines()]
     assert {(row["out_dist"], row["kind"], row["convention"]) for row in rows} == {
@@ -83,20 +90,38 @@ def test_evaluate_writes_rows_and_a_report(place: Path) -> None:
     assert "<html" in (place / "report" / "report.html").read_text()
 
 
-def test_evaluate_compares_every_detector_the_network_can_have(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluate_compares_every_detector_the_network_can_have(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     done = knowbound(
-        "evaluate", place / "model", "--known", place / "test", "--novelty", f"new={place / 'new'}", "--detector", "all",
-        "--fit-on", place / "known", "-o", place / "all",
-    )  # fmt: skip
+        "evaluate",
+        place / "model",
+        "--known",
+        place / "test",
+        "--novelty",
+        f"new={place / 'new'}",
+        "--detector",
+        "all",
+        "--fit-on",
+        place / "known",
+        "-o",
+        place / "all",
+    )
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (place / "all" / "rows.jsonl").read_text().splitlines()]
     exact = {row["variant"]: row for row in rows if row["convention"] == "exact"}
     assert set(exact) == {"", *detectors_for(logits=False)}
     own, again = exact[""], exact["nearest_centre"]
     # fitted on the same images as the saved one
-    assert (own["auroc"], own["fpr95"], own["in_accuracy"]) == (again["auroc"], again["fpr95"], again["in_accuracy"])
-    assert again["provenance"]["settings"]["threshold"] == own["provenance"]["settings"]["threshold"]
+    assert (own["auroc"], own["fpr95"], own["in_accuracy"]) == (
+        again["auroc"],
+        again["fpr95"],
+        again["in_accuracy"],
+    )
+    assert (
+        again["provenance"]["settings"]["threshold"] == own["provenance"]["settings"]["threshold"]
+    )
     assert "fitted on" in again["provenance"]["data_sha256"]
     assert all(name in done.stdout for name in detectors_for(logits=False))
 
@@ -113,19 +138,75 @@ def test_evaluate_compares_every_detector_the_network_can_have(place: Path, monk
         (("fit", "{}/known", "-o", "{}/m", "--detector", "odin"), "--objective ce"),
         (("predict", "{}/outs", "{}/test"), "there is no model in"),
         (("predict", "{}/model", "{}/missing.png"), "does not exist"),
-        (("predict", "{}/model", "{}/test", "-o", "{}/out.xlsx"), "expected .csv, .jsonl, .parquet"),
-        (("evaluate", "{}/model", "--known", "{}/test", "--novelty", "test={}/new", "-o", "{}/r"), "give it another name"),
-        (("evaluate", "{}/model", "--known", "{}/test", "--novelty", "a={}/new", "--fit-on", "{}", "-o", "{}/r"), "--detector"),
+        (
+            ("predict", "{}/model", "{}/test", "-o", "{}/out.xlsx"),
+            "expected .csv, .jsonl, .parquet",
+        ),
+        (
+            (
+                "evaluate",
+                "{}/model",
+                "--known",
+                "{}/test",
+                "--novelty",
+                "test={}/new",
+                "-o",
+                "{}/r",
+            ),
+            "give it another name",
+        ),
+        (
+            (
+                "evaluate",
+                "{}/model",
+                "--known",
+                "{}/test",
+                "--novelty",
+                "a={}/new",
+                "--fit-on",
+                "{}",
+                "-o",
+                "{}/r",
+            ),
+            "--detector",
+        ),
         (("fit", "{}/known", "-o", "{}/m", "--learning-rate", "-1"), "a learning rate of -1"),
-        (("evaluate", "{}/model", "--known", "{}/test", "-o", "{}/r"), "no folder of novelties or anomalies"),
-        (("evaluate", "{}/model", "--known", "{}/test", "--novelty", "{}/new", "-o", "{}/r"), "expected NAME=DIR"),
-        (("evaluate", "{}/model", "--known", "{}", "--novelty", "a={}/new", "-o", "{}/r"), "which the model does not know"),
-        (("evaluate", "{}/model", "--known", "{}/test", "--novelty", "a={}/new", "--detector", "all", "-o", "{}/r"), "--fit-on"),
+        (
+            ("evaluate", "{}/model", "--known", "{}/test", "-o", "{}/r"),
+            "no folder of novelties or anomalies",
+        ),
+        (
+            ("evaluate", "{}/model", "--known", "{}/test", "--novelty", "{}/new", "-o", "{}/r"),
+            "expected NAME=DIR",
+        ),
+        (
+            ("evaluate", "{}/model", "--known", "{}", "--novelty", "a={}/new", "-o", "{}/r"),
+            "which the model does not know",
+        ),
+        (
+            (
+                "evaluate",
+                "{}/model",
+                "--known",
+                "{}/test",
+                "--novelty",
+                "a={}/new",
+                "--detector",
+                "all",
+                "-o",
+                "{}/r",
+            ),
+            "--fit-on",
+        ),
         (("reproduce", "table3", "--data", "{}/missing", "--results", "{}/r"), "--download"),
     ],
-)  # fmt: skip
+)
 def test_a_users_mistake_is_one_sentence_and_exit_code_2(
-    words: Sequence[str], message: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: Sequence[str],
+    message: str,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["knowbound", *(word.format(place) for word in words)])
     with pytest.raises(SystemExit) as stopped:
@@ -137,7 +218,18 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_2(
 
 
 def test_resume_after_sigkill_gives_the_model_of_an_uninterrupted_run(place: Path) -> None:
-    arguments = ("fit", place / "known", "-o", place / "killed", "--size", "16", "--steps", "400", "--precision", "float32")
+    arguments = (
+        "fit",
+        place / "known",
+        "-o",
+        place / "killed",
+        "--size",
+        "16",
+        "--steps",
+        "400",
+        "--precision",
+        "float32",
+    )
     whole = ("fit", place / "known", "-o", place / "whole", *arguments[4:])
     assert knowbound(*whole).returncode == 0
     command = [sys.executable, "-c", "from knowbound.cli import main; main()", *map(str, arguments)]
@@ -145,7 +237,9 @@ def test_resume_after_sigkill_gives_the_model_of_an_uninterrupted_run(place: Pat
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         checkpoint = place / "killed" / "checkpoint.safetensors"
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        while process.poll() is None and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before):
+        while process.poll() is None and (
+            not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before
+        ):
             pass
         process.kill()
         process.wait()
@@ -160,16 +254,26 @@ def test_resume_after_sigkill_gives_the_model_of_an_uninterrupted_run(place: Pat
 
 def test_images_that_were_shown_in_training_are_called_seen_or_told(place: Path) -> None:
     done = knowbound(
-        "evaluate", place / "model", "--known", place / "known", "--novelty", f"shown={place / 'outs'}",
-        "--novelty", f"new={place / 'new'}", "-o", place / "seen",
-    )  # fmt: skip
+        "evaluate",
+        place / "model",
+        "--known",
+        place / "known",
+        "--novelty",
+        f"shown={place / 'outs'}",
+        "--novelty",
+        f"new={place / 'new'}",
+        "-o",
+        place / "seen",
+    )
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (place / "seen" / "rows.jsonl").read_text().splitlines()]
     assert {(row["out_dist"], row["seen"]) for row in rows} == {("shown", True), ("new", False)}
     assert "the model was trained on these images" in one_line(done.stderr)
 
 
-def test_a_training_that_was_cut_off_is_not_started_anew_by_accident(place: Path, tmp_path: Path) -> None:
+def test_a_training_that_was_cut_off_is_not_started_anew_by_accident(
+    place: Path, tmp_path: Path
+) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(b"something")
     done = knowbound("fit", place / "known", "-o", tmp_path, *FIT)
     assert done.returncode == 2

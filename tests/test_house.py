@@ -9,9 +9,23 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "knowbound"
 WORDS = {"labels", "result", "errors", "files", ""}
-PARTS = {"data", "backbones", "objectives", "detectors", "metrics", "checkpoint", "pace", "processes"}
+PARTS = {
+    "data",
+    "backbones",
+    "objectives",
+    "detectors",
+    "metrics",
+    "checkpoint",
+    "pace",
+    "processes",
+}
 JOINTS = {"training", "ccag", "boundary", "boundary_file", "report"}
-NEIGHBOURS = {"boundary": {"boundary_file"}, "boundary_file": {"boundary"}, "ccag": {"training"}, "__main__": {"cli"}}
+NEIGHBOURS = {
+    "boundary": {"boundary_file"},
+    "boundary_file": {"boundary"},
+    "ccag": {"training"},
+    "__main__": {"cli"},
+}
 """The only joints of the lower floor that may import another one, and the face's own."""
 TOP_JOINTS = {"comparison", "experiment", "fitting", "evaluation", "prediction", "tuning"}
 USES = {"paper", "product", "demo"}
@@ -28,7 +42,8 @@ def room(path: Path) -> str:
 
 
 def imports(path: Path, *, top_level: bool = False) -> set[str]:
-    """Absolute module names imported anywhere in the file, or only where importing the file imports them too."""
+    """Absolute module names imported anywhere in the file, or only where importing the file imports
+    them too."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     nodes = list(ast.walk(tree)) if not top_level else list(tree.body)
     found: set[str] = set()
@@ -41,7 +56,11 @@ def imports(path: Path, *, top_level: bool = False) -> set[str]:
 
 
 def rooms_imported(path: Path) -> set[str]:
-    own = {name.removeprefix("knowbound").removeprefix(".") for name in imports(path) if name.split(".")[0] == "knowbound"}
+    own = {
+        name.removeprefix("knowbound").removeprefix(".")
+        for name in imports(path)
+        if name.split(".")[0] == "knowbound"
+    }
     return {name.split(".")[0] for name in own}
 
 
@@ -58,7 +77,9 @@ def test_imports_go_downwards(path: Path) -> None:
     elif here in FACE:
         allowed |= PARTS | JOINTS | TOP_JOINTS | USES | NEIGHBOURS.get(here, set())
     else:
-        assert here in PARTS, f"{here} has no floor yet; give it one here and in docs/architecture.md"
+        assert here in PARTS, (
+            f"{here} has no floor yet; give it one here and in docs/architecture.md"
+        )
     assert rooms_imported(path) <= allowed
 
 
@@ -74,7 +95,10 @@ def test_metrics_and_report_know_no_torch() -> None:
             assert "torch" not in {name.split(".")[0] for name in imports(path)}, path
 
 
-@pytest.mark.parametrize("words", ["import knowbound", "import knowbound.cli", "import knowbound.metrics, knowbound.result"])
+@pytest.mark.parametrize(
+    "words",
+    ["import knowbound", "import knowbound.cli", "import knowbound.metrics, knowbound.result"],
+)
 def test_import_needs_no_torch(words: str) -> None:
     check = f"import sys; {words}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -1,4 +1,5 @@
-"""Tuning ODIN: every number of the grid against a boundary with those values, and the choice among them."""
+"""Tuning ODIN: every number of the grid against a boundary with those values, and the choice among
+them."""
 
 from collections.abc import Mapping
 
@@ -8,8 +9,8 @@ import torch
 from torch import nn
 
 from knowbound.backbones import WideResNet
-from knowbound.boundary import Boundary
-from knowbound.data.noise import gaussian_noise
+from knowbound.boundary.boundary import Boundary
+from knowbound.data.outs.noise import gaussian_noise
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.detectors import Odin
@@ -32,25 +33,43 @@ NOISE = gaussian_noise(50, (1, 16, 16), np.random.default_rng(0))
 
 
 def test_the_grid_holds_what_a_boundary_with_these_values_gives(backbone: nn.Module) -> None:
-    tuning = tune_odin(backbone, INSIDE, [NOVELTY, NOISE], temperatures=TEMPERATURE, epsilons=EPSILON)
-    assert [(t.temperature, t.epsilon) for t in tuning.grid] == [(t, e) for t in TEMPERATURE for e in EPSILON]
+    tuning = tune_odin(
+        backbone, INSIDE, [NOVELTY, NOISE], temperatures=TEMPERATURE, epsilons=EPSILON
+    )
+    assert [(t.temperature, t.epsilon) for t in tuning.grid] == [
+        (t, e) for t in TEMPERATURE for e in EPSILON
+    ]
     for tried in tuning.grid:
-        boundary = Boundary(backbone, Odin(tried.temperature, tried.epsilon), Preprocessing(16, 16, 1), INSIDE.class_names)
+        boundary = Boundary(
+            backbone,
+            Odin(tried.temperature, tried.epsilon),
+            Preprocessing(16, 16, 1),
+            INSIDE.class_names,
+        )
         boundary.learn(INSIDE).calibrate(INSIDE)
-        inside, *outs = (boundary.judge_source(source).scores for source in (INSIDE, NOVELTY, NOISE))
+        inside, *outs = (
+            boundary.judge_source(source).scores for source in (INSIDE, NOVELTY, NOISE)
+        )
         for name, scores in zip(("novelty", "Gaussian noise"), outs, strict=True):
             expected = measure(inside, scores)
-            assert tried.fpr95[name] == pytest.approx(expected.fpr95, abs=0.04)  # sums in another order may swap two images
+            assert tried.fpr95[name] == pytest.approx(
+                expected.fpr95, abs=0.04
+            )  # sums in another order may swap two images
             assert tried.auroc[name] == pytest.approx(expected.auroc, abs=0.01)
     averages = [sum(t.fpr95.values()) for t in tuning.grid]
     assert sum(tuning.chosen.fpr95.values()) == min(averages)
-    assert (tuning.detector.temperature, tuning.detector.epsilon) == (tuning.chosen.temperature, tuning.chosen.epsilon)
+    assert (tuning.detector.temperature, tuning.detector.epsilon) == (
+        tuning.chosen.temperature,
+        tuning.chosen.epsilon,
+    )
 
 
 def test_per_out_set_is_tuning_with_that_set_alone(backbone: nn.Module) -> None:
     both = tune_odin(backbone, INSIDE, [NOVELTY, NOISE], temperatures=TEMPERATURE, epsilons=EPSILON)
     for source in (NOVELTY, NOISE):
-        assert tune_odin(backbone, INSIDE, [source], temperatures=TEMPERATURE, epsilons=EPSILON) == both.for_out_source(source.name)
+        assert tune_odin(
+            backbone, INSIDE, [source], temperatures=TEMPERATURE, epsilons=EPSILON
+        ) == both.for_out_source(source.name)
 
 
 def tried(temperature: float, fpr: Mapping[str, float], area: Mapping[str, float]) -> Tried:
@@ -82,5 +101,9 @@ def test_nothing_to_choose_from_is_refused(backbone: nn.Module) -> None:
         tune_odin(backbone, INSIDE, [])
     with pytest.raises(ValueError, match="at least one score"):
         tune_odin(
-            backbone, INSIDE, [Source("none", INSIDE.images(slice(0, 0)), INSIDE.labels[:0])], temperatures=(1.0,), epsilons=(0.0,)
+            backbone,
+            INSIDE,
+            [Source("none", INSIDE.images(slice(0, 0)), INSIDE.labels[:0])],
+            temperatures=(1.0,),
+            epsilons=(0.0,),
         )

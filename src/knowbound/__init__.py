@@ -4,10 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from knowbound.boundary import Boundary as Boundary
+    from knowbound.boundary.boundary import Boundary as Boundary
     from knowbound.errors import UserError as UserError
-    from knowbound.evaluation import evaluate as evaluate
-    from knowbound.fitting import fit as fit
     from knowbound.labels import OUT as OUT
     from knowbound.labels import Decision as Decision
     from knowbound.labels import Kind as Kind
@@ -15,19 +13,30 @@ if TYPE_CHECKING:
     from knowbound.objectives import Contrastive as Contrastive
     from knowbound.objectives import CrossEntropy as CrossEntropy
     from knowbound.objectives import contrastive_loss as contrastive_loss
+    from knowbound.workflows.evaluate import evaluate as evaluate
+    from knowbound.workflows.fit import fit as fit
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Boundary": "boundary", "UserError": "errors", "evaluate": "evaluation", "fit": "fitting", "OUT": "labels",
-    "Decision": "labels", "Kind": "labels", "Verdict": "labels", "Contrastive": "objectives", "CrossEntropy": "objectives",
+    "Boundary": "boundary",
+    "UserError": "errors",
+    "evaluate": "evaluation",
+    "fit": "fitting",
+    "OUT": "labels",
+    "Decision": "labels",
+    "Kind": "labels",
+    "Verdict": "labels",
+    "Contrastive": "objectives",
+    "CrossEntropy": "objectives",
     "contrastive_loss": "objectives",
-}  # fmt: skip
+}
 __all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    """Public names are imported when first used, so that ``import knowbound`` is quick and needs no torch."""
+    """Public names are imported when first used, so that ``import knowbound`` is quick and needs no
+    torch."""
     if name not in _HOME:
         raise AttributeError(f"module 'knowbound' has no attribute {name!r}")
     return getattr(import_module(f"knowbound.{_HOME[name]}"), name)

@@ -1,4 +1,5 @@
-"""``python -m knowbound``, and ``torchrun -m knowbound`` for several processes: the command line."""
+"""``python -m knowbound``, and ``torchrun -m knowbound`` for several processes: the command
+line."""
 
 from knowbound.cli import main
 

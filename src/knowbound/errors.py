@@ -2,4 +2,5 @@
 
 
 class UserError(ValueError):
-    """Something the user gave cannot be used.  The message says what came, what was expected, and what to do."""
+    """Something the user gave cannot be used.  The message says what came, what was expected, and
+    what to do."""

@@ -28,7 +28,8 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make the folder and raise UserError if no file can be written there: better now than after the training."""
+    """Make the folder and raise UserError if no file can be written there: better now than after
+    the training."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:

@@ -1,10 +1,12 @@
-"""The words every part shares: the label of an out image, the two kinds of out images, and what is said of an image."""
+"""The words every part shares: the label of an out image, the two kinds of out images, and what is
+said of an image."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 OUT = -1
-"""Label of every out-of-distribution image; in-distribution labels are 0..C-1.  Code tests ``labels < 0``."""
+"""Label of every out-of-distribution image; in-distribution labels are 0..C-1.  Code tests ``labels
+< 0``."""
 
 
 class Kind(StrEnum):

@@ -32,7 +32,8 @@ class Result:
     n_in: int
     n_out: int
     in_accuracy: float | None
-    """Share of in-distribution test images given their class, nothing rejected; None without labels."""
+    """Share of in-distribution test images given their class, nothing rejected; None without
+    labels."""
     fpr95: float
     detection_error: float
     auroc: float
@@ -55,7 +56,9 @@ class Result:
         known = {f.name for f in fields(cls)}
         if values.keys() != known:
             missing, unknown = sorted(known - values.keys()), sorted(values.keys() - known)
-            raise ValueError(f"a result row lacks the keys {missing} and has the unknown keys {unknown}")
+            raise ValueError(
+                f"a result row lacks the keys {missing} and has the unknown keys {unknown}"
+            )
         return cls(**{**values, "seen_out": tuple(values["seen_out"])})
 
 
@@ -63,7 +66,8 @@ class Result:
 class Published:
     """One row that a paper printed, as fractions; None where it printed nothing.
 
-    A Result is its counterpart when ``in_dist``, ``method``, ``variant`` and ``out_dist`` are equal.
+    A Result is its counterpart when ``in_dist``, ``method``, ``variant`` and ``out_dist`` are
+    equal.
     """
 
     table: str
@@ -90,7 +94,8 @@ class Published:
 def read_rows(path: Path) -> Iterator[Result]:
     """The rows of a ``.jsonl`` file in order; none if the file is absent.
 
-    A last line without its newline was cut off by a kill and is left out: its row is computed again.
+    A last line without its newline was cut off by a kill and is left out: its row is computed
+    again.
     """
     if not path.exists():
         return
@@ -100,7 +105,8 @@ def read_rows(path: Path) -> Iterator[Result]:
 
 
 def append_rows(path: Path, rows: Iterable[Result]) -> None:
-    """Append the rows to a ``.jsonl`` file in one write, after cutting off a half-written last line."""
+    """Append the rows to a ``.jsonl`` file in one write, after cutting off a half-written last
+    line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         content = path.read_bytes()

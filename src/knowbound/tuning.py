@@ -1,4 +1,5 @@
-"""ODIN's temperature and step, chosen on validation images: scores on a grid, the smallest FPR95 wins."""
+"""ODIN's temperature and step, chosen on validation images: scores on a grid, the smallest FPR95
+wins."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ EPSILONS = tuple(round(0.0002 * i, 4) for i in range(21))
 """Theirs too: 21 values from 0 to 0.004."""
 FEW_TEMPERATURES = (1.0, 10.0, 100.0, 1000.0)
 FEW_EPSILONS = (0.0, 0.001, 0.002, 0.003, 0.004)
-"""The default, a tenth of their grid from end to end: the full one costs a CPU ten times as long."""
+"""The default, a tenth of their grid from end to end: the full one costs a CPU ten times as
+long."""
 BATCH = 64
 
 
@@ -46,8 +48,12 @@ class OdinTuning:
         return Odin(self.chosen.temperature, self.chosen.epsilon)
 
     def for_out_source(self, name: str) -> "OdinTuning":
-        """The same grid with the values best for one out source alone, as if it had been the only one."""
-        grid = tuple(Tried(t.temperature, t.epsilon, {name: t.fpr95[name]}, {name: t.auroc[name]}) for t in self.grid)
+        """The same grid with the values best for one out source alone, as if it had been the only
+        one."""
+        grid = tuple(
+            Tried(t.temperature, t.epsilon, {name: t.fpr95[name]}, {name: t.auroc[name]})
+            for t in self.grid
+        )
         return OdinTuning(grid, _best(grid))
 
 
@@ -59,17 +65,19 @@ def tune_odin(
     temperatures: Sequence[float] = FEW_TEMPERATURES,
     epsilons: Sequence[float] = FEW_EPSILONS,
 ) -> OdinTuning:
-    """The temperature and epsilon with the smallest FPR95, in the mean over the out sources; equal ones by the larger AUROC.
+    """The temperature and epsilon with the smallest FPR95, in the mean over the out sources; equal
+    ones by the larger AUROC.
 
-    With one out source of the very kind of the test set this is how ODIN was published (values "per out set"); with
-    several kinds it gives one detector for all.  backbone: gives logits; it is put into evaluation mode.
-    in_source, out_sources: validation images, never those of a test.  temperatures, epsilons: the grid; ``TEMPERATURES``
-    and ``EPSILONS`` are the full one of the paper.  Raises ValueError for an empty grid and where there is no image.
+    With one out source of the very kind of the test set this is how ODIN was published (values "per
+    out set"); with several kinds it gives one detector for all.  backbone: gives logits; it is put
+    into evaluation mode. in_source, out_sources: validation images, never those of a test.
+    temperatures, epsilons: the grid; ``TEMPERATURES`` and ``EPSILONS`` are the full one of the
+    paper.  Raises ValueError for an empty grid and where there is no image.
     """
     if not temperatures or not epsilons or not out_sources:
         raise ValueError(
-            f"ODIN was to be tuned with {len(temperatures)} temperatures and {len(epsilons)} epsilons on {len(out_sources)} out "
-            "sources; expected at least one of each"
+            f"ODIN was to be tuned with {len(temperatures)} temperatures and {len(epsilons)} "
+            f"epsilons on {len(out_sources)} out sources; expected at least one of each"
         )
     inside = _scores(backbone, in_source, temperatures, epsilons)
     fpr: dict[tuple[float, float], dict[str, float]] = {point: {} for point in inside}
@@ -90,8 +98,11 @@ def _best(grid: Sequence[Tried]) -> Tried:
 def _scores(
     backbone: nn.Module, source: Source, temperatures: Sequence[float], epsilons: Sequence[float]
 ) -> dict[tuple[float, float], NDArray[np.float64]]:
-    """(N,) scores of every (temperature, epsilon).  The unmoved images are embedded once, the gradient is one per temperature."""
-    parts: dict[tuple[float, float], list[Tensor]] = {(t, e): [] for t in temperatures for e in epsilons}
+    """(N,) scores of every (temperature, epsilon).  The unmoved images are embedded once, the
+    gradient is one per temperature."""
+    parts: dict[tuple[float, float], list[Tensor]] = {
+        (t, e): [] for t in temperatures for e in epsilons
+    }
     backbone.eval()
     for images in _batches(backbone, source):
         unmoved = backbone(images)
@@ -100,7 +111,10 @@ def _scores(
             for epsilon in epsilons:
                 logits = backbone(images - epsilon * sign) if epsilon else unmoved
                 parts[temperature, epsilon].append(Odin(temperature, epsilon).score(logits))
-    return {point: torch.cat(scores).cpu().numpy() if scores else np.empty(0) for point, scores in parts.items()}
+    return {
+        point: torch.cat(scores).cpu().numpy() if scores else np.empty(0)
+        for point, scores in parts.items()
+    }
 
 
 def _batches(backbone: nn.Module, source: Source) -> Iterator[Tensor]:

@@ -11,8 +11,30 @@ from torch.nn.functional import avg_pool2d, conv2d, linear, max_pool2d
 
 from knowbound.backbones import VGG13
 
-CONVOLUTIONS = [(64, 3), (64, 64), (128, 64), (128, 128), (256, 128), (256, 256), (512, 256), (512, 512), (512, 512), (512, 512)]
-CONVOLUTION_WEIGHTS = [1_792, 36_928, 73_856, 147_584, 295_168, 590_080, 1_180_160, 2_359_808, 2_359_808, 2_359_808]
+CONVOLUTIONS = [
+    (64, 3),
+    (64, 64),
+    (128, 64),
+    (128, 128),
+    (256, 128),
+    (256, 256),
+    (512, 256),
+    (512, 512),
+    (512, 512),
+    (512, 512),
+]
+CONVOLUTION_WEIGHTS = [
+    1_792,
+    36_928,
+    73_856,
+    147_584,
+    295_168,
+    590_080,
+    1_180_160,
+    2_359_808,
+    2_359_808,
+    2_359_808,
+]
 LINEAR = [(512, 512), (512, 512), (10, 512)]
 
 
@@ -32,7 +54,9 @@ def count(network: nn.Module) -> int:
 
 def test_layers_are_those_of_configuration_b(network: VGG13) -> None:
     convolutions = modules(network, nn.Conv2d)
-    assert [tuple(conv.weight.shape) for conv in convolutions] == [(*shape, 3, 3) for shape in CONVOLUTIONS]
+    assert [tuple(conv.weight.shape) for conv in convolutions] == [
+        (*shape, 3, 3) for shape in CONVOLUTIONS
+    ]
     assert [count(conv) for conv in convolutions] == CONVOLUTION_WEIGHTS
     assert [tuple(layer.weight.shape) for layer in modules(network, nn.Linear)] == LINEAR
     assert not modules(network, nn.BatchNorm2d)
@@ -42,7 +66,9 @@ def test_layers_are_those_of_configuration_b(network: VGG13) -> None:
 def test_batch_norm_adds_two_numbers_for_each_channel() -> None:
     with torch.device("meta"):
         plain, normed = VGG13(10), VGG13(10, batch_norm=True)
-    assert [norm.num_features for norm in modules(normed, nn.BatchNorm2d)] == [out for out, _ in CONVOLUTIONS]
+    assert [norm.num_features for norm in modules(normed, nn.BatchNorm2d)] == [
+        out for out, _ in CONVOLUTIONS
+    ]
     assert count(normed) - count(plain) == 2 * (2 * (64 + 128 + 256 + 512 + 512))
     order = [type(module).__name__ for module in normed.stages[:3]]
     assert order == ["Conv2d", "BatchNorm2d", "ReLU"]
@@ -95,7 +121,11 @@ def test_the_initial_weights_of_ccag() -> None:
         assert conv.weight.abs().max() > 2.5 * std
     for layer in modules(network, nn.Linear):
         assert layer.weight.std() == pytest.approx(0.01, rel=0.03)
-    assert all((layer.bias == 0).all() for kind in (nn.Conv2d, nn.Linear) for layer in modules(network, kind))
+    assert all(
+        (layer.bias == 0).all()
+        for kind in (nn.Conv2d, nn.Linear)
+        for layer in modules(network, kind)
+    )
 
 
 @torch.no_grad()
@@ -112,7 +142,9 @@ def test_dropout_works_in_training_alone(network: VGG13) -> None:
     assert share == pytest.approx(kept * alive, abs=0.04)
     layers = list(network.hidden)
     assert [type(layer) for layer in layers] == [nn.Linear, nn.ReLU, nn.Dropout] * 2
-    assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == pytest.approx([1 - kept] * 2)
+    assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == pytest.approx(
+        [1 - kept] * 2
+    )
 
 
 def test_settings_are_json_and_build_the_network_again() -> None:
@@ -126,7 +158,11 @@ def test_settings_are_json_and_build_the_network_again() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [({"variant": "other"}, "'other'.*paper, ccag"), ({"dropout": 1.0}, "dropout of 1.0"), ({"dropout": -0.1}, "dropout of -0.1")],
+    [
+        ({"variant": "other"}, "'other'.*paper, ccag"),
+        ({"dropout": 1.0}, "dropout of 1.0"),
+        ({"dropout": -0.1}, "dropout of -0.1"),
+    ],
 )
 def test_wrong_settings_are_refused(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
@@ -141,7 +177,9 @@ def test_other_sizes_are_refused(network: VGG13, size: tuple[int, int]) -> None:
 
 def test_widen_scales_the_channels_of_every_convolution() -> None:
     half = VGG13(10, widen=0.5)
-    assert [conv.out_channels for conv in modules(half, nn.Conv2d)] == [out // 2 for out, _ in CONVOLUTIONS]
+    assert [conv.out_channels for conv in modules(half, nn.Conv2d)] == [
+        out // 2 for out, _ in CONVOLUTIONS
+    ]
     assert modules(half, nn.Linear)[0].in_features == 256
     assert VGG13(**half.settings)(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
     with pytest.raises(ValueError, match="width of 0"):

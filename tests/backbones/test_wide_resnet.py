@@ -23,7 +23,10 @@ def test_gain_scales_the_first_embeddings() -> None:
     for gain in (1.0, 10.0):
         torch.manual_seed(0)
         networks.append(WideResNet(4, depth=10, widen=1, gain=gain).eval())
-    plain, scaled = (network(torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))) for network in networks)
+    plain, scaled = (
+        network(torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1)))
+        for network in networks
+    )
     bias = networks[0].embed.bias
     assert torch.allclose(scaled - bias, 10 * (plain - bias), atol=1e-5)
     assert networks[1].settings["gain"] == 10.0

@@ -17,10 +17,16 @@ NAMES = ("classifier", "generator", "discriminator")
 
 
 def networks() -> Networks:
-    """Tiny, in float64, with dropout and batch norm in the classifier: both would show a pass too many or too few."""
+    """Tiny, in float64, with dropout and batch norm in the classifier: both would show a pass too
+    many or too few."""
     torch.manual_seed(0)
     classifier = nn.Sequential(
-        nn.Conv2d(3, 4, 8, stride=8), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(64, 3)
+        nn.Conv2d(3, 4, 8, stride=8),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.3),
+        nn.Linear(64, 3),
     )
     found = Networks(classifier, Generator(noise=4, width=2), Discriminator(width=2))
     for network in (found.generator, found.discriminator):
@@ -31,7 +37,11 @@ def networks() -> Networks:
 def batch(step: int) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(step)
     images = torch.rand(6, 3, 32, 32, generator=generator, dtype=torch.float64)
-    return images, torch.tensor([0, 1, 2, 0, 1, 2]), torch.randn(2, 6, 4, generator=generator, dtype=torch.float64)
+    return (
+        images,
+        torch.tensor([0, 1, 2, 0, 1, 2]),
+        torch.randn(2, 6, 4, generator=generator, dtype=torch.float64),
+    )
 
 
 def parameters(network: nn.Module) -> Tensor:
@@ -39,7 +49,8 @@ def parameters(network: nn.Module) -> Tensor:
 
 
 class Literal:
-    """The step as published, in words: three Adams, binary cross-entropy of sigmoids, KL divergence averaged over all entries."""
+    """The step as published, in words: three Adams, binary cross-entropy of sigmoids, KL divergence
+    averaged over all entries."""
 
     def __init__(self, nets: Networks, rate: float) -> None:
         self.nets = nets
@@ -65,21 +76,26 @@ class Literal:
 
         of_generator.zero_grad()
         fooled = bce(torch.sigmoid(n.discriminator(fake)), one)
-        divergence = kl_div(log_softmax(self.judge(fake), dim=1), uniform, reduction="none").mean() * 3
+        divergence = (
+            kl_div(log_softmax(self.judge(fake), dim=1), uniform, reduction="none").mean() * 3
+        )
         (fooled + beta * divergence).backward()
         of_generator.step()
 
         of_classifier.zero_grad()
         entropy = nll_loss(log_softmax(n.classifier(images), dim=1), labels)
         fresh = n.generator(noise[1])
-        undecided = kl_div(log_softmax(self.judge(fresh), dim=1), uniform, reduction="none").mean() * 3
+        undecided = (
+            kl_div(log_softmax(self.judge(fresh), dim=1), uniform, reduction="none").mean() * 3
+        )
         (entropy + beta * undecided).backward()
         of_classifier.step()
         total = (real + false, fooled + beta * divergence, entropy + beta * undecided)
         return [value.item() for value in total]
 
     def judge(self, generated: Tensor) -> Tensor:
-        """The classifier's logits; generated images do not count for the means and variances it will judge real ones with."""
+        """The classifier's logits; generated images do not count for the means and variances it
+        will judge real ones with."""
         norm = self.nets.classifier[1]
         before = {name: value.clone() for name, value in norm.named_buffers()}
         logits: Tensor = self.nets.classifier(generated)
@@ -100,7 +116,9 @@ def test_steps_are_those_written_out_with_three_optimizers(beta: float) -> None:
         found = [losses.discriminator.item(), losses.generator.item(), losses.classifier.item()]
         assert found == pytest.approx(expected, rel=1e-6)
     for name, value in ours.state_dict().items():  # running means and variances, too
-        torch.testing.assert_close(value, nets.state_dict()[name], rtol=1e-6, atol=1e-5, msg=name)  # a step is 1e-3
+        torch.testing.assert_close(
+            value, nets.state_dict()[name], rtol=1e-6, atol=1e-5, msg=name
+        )  # a step is 1e-3
 
 
 @pytest.mark.parametrize("learning", NAMES)
@@ -111,7 +129,9 @@ def test_each_update_changes_its_own_network_alone(learning: str) -> None:
         group["lr"] = 1e-3 if name == learning else 0.0
     joint_step(nets, optimizer, *batch(0), 1.0)
     for name in NAMES:
-        changed = not torch.equal(parameters(getattr(nets, name)), parameters(getattr(before, name)))
+        changed = not torch.equal(
+            parameters(getattr(nets, name)), parameters(getattr(before, name))
+        )
         assert changed == (name == learning), name
 
 
@@ -120,7 +140,11 @@ def test_gradients_of_the_discriminators_loss_do_not_reach_the_generator() -> No
     before, optimizer = parameters(nets.generator), nets.optimizer(1e-3)
     images, _, noise = batch(0)
     update(
-        discriminator_loss(nets.discriminator(images), nets.discriminator(nets.generator(noise[0]))), nets.discriminator, optimizer
+        discriminator_loss(
+            nets.discriminator(images), nets.discriminator(nets.generator(noise[0]))
+        ),
+        nets.discriminator,
+        optimizer,
     )  # not even where the images were not detached
     assert all(parameter.grad is None for parameter in nets.generator.parameters())
     assert all(parameter.grad is not None for parameter in nets.discriminator.parameters())

@@ -21,12 +21,19 @@ def kl(row: list[float]) -> float:
 
 
 def test_the_discriminator_calls_real_images_1_and_generated_ones_0() -> None:
-    expected = sum(-math.log(sigmoid(z)) for z in REAL) / 3 + sum(-math.log(1 - sigmoid(z)) for z in GENERATED) / 2
-    assert discriminator_loss(torch.tensor(REAL), torch.tensor(GENERATED)).item() == pytest.approx(expected, rel=1e-6)
+    expected = (
+        sum(-math.log(sigmoid(z)) for z in REAL) / 3
+        + sum(-math.log(1 - sigmoid(z)) for z in GENERATED) / 2
+    )
+    assert discriminator_loss(torch.tensor(REAL), torch.tensor(GENERATED)).item() == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.1, 1.0])
-def test_the_generator_wants_its_images_called_real_and_the_classifier_undecided(beta: float) -> None:
+def test_the_generator_wants_its_images_called_real_and_the_classifier_undecided(
+    beta: float,
+) -> None:
     expected = sum(-math.log(sigmoid(z)) for z in GENERATED) / 2 + beta * sum(map(kl, CLASSES)) / 2
     found = generator_loss(torch.tensor(GENERATED), torch.tensor(CLASSES), beta)
     assert found.item() == pytest.approx(expected, rel=1e-6)
@@ -35,7 +42,13 @@ def test_the_generator_wants_its_images_called_real_and_the_classifier_undecided
 @pytest.mark.parametrize("beta", [0.0, 0.1, 1.0])
 def test_the_classifier_is_sure_of_real_images_and_undecided_on_generated_ones(beta: float) -> None:
     real, labels = [[0.3, 0.1, -1.0]] * 2, [0, 2]
-    entropy = sum(-math.log(math.exp(row[label]) / sum(map(math.exp, row))) for row, label in zip(real, labels, strict=True)) / 2
+    entropy = (
+        sum(
+            -math.log(math.exp(row[label]) / sum(map(math.exp, row)))
+            for row, label in zip(real, labels, strict=True)
+        )
+        / 2
+    )
     found = classifier_loss(torch.tensor(real), torch.tensor(labels), torch.tensor(CLASSES), beta)
     assert found.item() == pytest.approx(entropy + beta * sum(map(kl, CLASSES)) / 2, rel=1e-6)
 

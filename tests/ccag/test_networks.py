@@ -16,7 +16,9 @@ def maps(network: nn.Module, inputs: Tensor) -> list[tuple[int, ...]]:
     found: list[tuple[int, ...]] = []
     for module in network.modules():
         if isinstance(module, CONVOLUTIONS):
-            module.register_forward_hook(lambda _module, _inputs, output: found.append(tuple(output.shape[1:])))
+            module.register_forward_hook(
+                lambda _module, _inputs, output: found.append(tuple(output.shape[1:]))
+            )
     network(inputs)
     return found
 
@@ -26,13 +28,23 @@ def kinds(network: nn.Module) -> list[str]:
 
 
 def test_the_generator_grows_noise_to_an_image() -> None:
-    assert maps(Generator(), torch.randn(2, 100)) == [(512, 4, 4), (256, 8, 8), (128, 16, 16), (3, 32, 32)]
+    assert maps(Generator(), torch.randn(2, 100)) == [
+        (512, 4, 4),
+        (256, 8, 8),
+        (128, 16, 16),
+        (3, 32, 32),
+    ]
     block = ["ConvTranspose2d", "BatchNorm2d", "ReLU"]
     assert kinds(Generator(width=1)) == [*block, *block, *block, "ConvTranspose2d", "Sigmoid"]
 
 
 def test_the_discriminator_shrinks_an_image_to_one_logit() -> None:
-    assert maps(Discriminator(), torch.rand(2, 3, 32, 32)) == [(128, 16, 16), (256, 8, 8), (512, 4, 4), (1, 1, 1)]
+    assert maps(Discriminator(), torch.rand(2, 3, 32, 32)) == [
+        (128, 16, 16),
+        (256, 8, 8),
+        (512, 4, 4),
+        (1, 1, 1),
+    ]
     block = ["Conv2d", "BatchNorm2d", "LeakyReLU"]
     assert kinds(Discriminator(width=1)) == ["Conv2d", "LeakyReLU", *block, *block, "Conv2d"]
     assert Discriminator(width=2)(torch.rand(5, 3, 32, 32)).shape == (5,)
@@ -46,12 +58,18 @@ def test_networks_have_the_published_number_of_weights() -> None:
 
 
 def test_the_discriminator_leaks_a_fifth_of_what_is_negative() -> None:
-    leaks = [module for module in Discriminator(width=1).modules() if isinstance(module, nn.LeakyReLU)]
+    leaks = [
+        module for module in Discriminator(width=1).modules() if isinstance(module, nn.LeakyReLU)
+    ]
     assert [module.negative_slope for module in leaks] == [0.2, 0.2, 0.2]
 
 
-@pytest.mark.parametrize("network", [Generator(), Discriminator()], ids=["generator", "discriminator"])
-def test_first_weights_have_the_published_spread_and_depend_on_the_generator_given_alone(network: nn.Module) -> None:
+@pytest.mark.parametrize(
+    "network", [Generator(), Discriminator()], ids=["generator", "discriminator"]
+)
+def test_first_weights_have_the_published_spread_and_depend_on_the_generator_given_alone(
+    network: nn.Module,
+) -> None:
     found = []
     for seed in (0, 0, 1):
         torch.manual_seed(len(found))
@@ -79,4 +97,6 @@ def test_a_sheet_is_what_the_generator_makes_in_training_and_leaves_no_trace() -
     expected = generator(noise)
     assert (sheet.shape, sheet.dtype) == ((6, 3, 32, 32), torch.uint8)
     torch.testing.assert_close(sheet / 255, expected.detach(), rtol=0, atol=0.501 / 255)
-    assert not torch.equal(generator.state_dict()["layers.1.running_mean"], before["layers.1.running_mean"])
+    assert not torch.equal(
+        generator.state_dict()["layers.1.running_mean"], before["layers.1.running_mean"]
+    )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from knowbound.ccag import CIFAR10, SVHN, CcagProgress, CcagTrained, CcagTraining, train_ccag
 from knowbound.data.source import Source
 from knowbound.errors import UserError
-from knowbound.training import TrainingStoppedError
+from knowbound.training.loop import TrainingStoppedError
 from tests.samples import blob_images
 
 SHORT = CcagTraining(steps=2, images=6, noise=4, width=2, sheets=2, checkpoint_every=2)
@@ -19,13 +19,20 @@ SHORT = CcagTraining(steps=2, images=6, noise=4, width=2, sheets=2, checkpoint_e
 
 def colours(per_class: int = 5, channels: int = 3, side: int = 32) -> Source:
     labels = np.repeat(np.arange(2, dtype=np.int64), per_class)
-    return Source("blobs", blob_images(labels, np.random.default_rng(0), side, channels), labels, ("a", "b"))
+    return Source(
+        "blobs", blob_images(labels, np.random.default_rng(0), side, channels), labels, ("a", "b")
+    )
 
 
 def classifier(classes: int = 2) -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(3, 4, 8, stride=8), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(64, classes)
+        nn.Conv2d(3, 4, 8, stride=8),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.3),
+        nn.Linear(64, classes),
     )
 
 
@@ -35,7 +42,9 @@ def everything(trained: CcagTrained) -> list[Tensor]:
 
 
 def same(one: CcagTrained, other: CcagTrained) -> bool:
-    sheets = one.sheets.keys() == other.sheets.keys() and all((one.sheets[k] == other.sheets[k]).all() for k in one.sheets)
+    sheets = one.sheets.keys() == other.sheets.keys() and all(
+        (one.sheets[k] == other.sheets[k]).all() for k in one.sheets
+    )
     return sheets and all(map(torch.equal, everything(one), everything(other)))
 
 
@@ -81,18 +90,29 @@ def test_the_global_random_numbers_are_left_alone() -> None:
 
 @pytest.mark.parametrize("moment", [1, 2, 5, 7])
 def test_a_killed_training_resumes_bit_for_bit(moment: int, tmp_path: Path) -> None:
-    settings = replace(SHORT, steps=8, sheets=4)  # checkpoints at 2, 4 and 6, as sheets; the rate falls at 4.8
+    settings = replace(
+        SHORT, steps=8, sheets=4
+    )  # checkpoints at 2, 4 and 6, as sheets; the rate falls at 4.8
 
     def kill(progress: CcagProgress) -> None:
         if progress.step == moment:
             raise Killed
 
-    whole, checkpoint, steps = train_ccag(classifier(), colours(), settings), tmp_path / "checkpoint.safetensors", list[int]()
+    whole, checkpoint, steps = (
+        train_ccag(classifier(), colours(), settings),
+        tmp_path / "checkpoint.safetensors",
+        list[int](),
+    )
     with pytest.raises(Killed):
         train_ccag(classifier(), colours(), settings, checkpoint=checkpoint, on_step=kill)
     torch.manual_seed(moment)
     resumed = train_ccag(
-        classifier(), colours(), settings, checkpoint=checkpoint, resume=True, on_step=lambda p: steps.append(p.step)
+        classifier(),
+        colours(),
+        settings,
+        checkpoint=checkpoint,
+        resume=True,
+        on_step=lambda p: steps.append(p.step),
     )
     assert steps[0] == (moment - 1) // 2 * 2 + 1
     assert same(resumed, whole)
@@ -101,18 +121,31 @@ def test_a_killed_training_resumes_bit_for_bit(moment: int, tmp_path: Path) -> N
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.safetensors"
     settings = replace(SHORT, steps=3)
-    train_ccag(classifier(), colours(), settings, checkpoint=checkpoint, identity={"images": "some"})
+    train_ccag(
+        classifier(), colours(), settings, checkpoint=checkpoint, identity={"images": "some"}
+    )
     with pytest.raises(UserError, match="another training"):
-        train_ccag(classifier(), colours(), replace(settings, beta=0.1), checkpoint=checkpoint, resume=True)
+        train_ccag(
+            classifier(), colours(), replace(settings, beta=0.1), checkpoint=checkpoint, resume=True
+        )
     with pytest.raises(UserError, match="images was some, now others"):
-        train_ccag(classifier(), colours(), settings, checkpoint=checkpoint, resume=True, identity={"images": "others"})
+        train_ccag(
+            classifier(),
+            colours(),
+            settings,
+            checkpoint=checkpoint,
+            resume=True,
+            identity={"images": "others"},
+        )
 
 
 def test_no_sheets_is_allowed_and_resumes(tmp_path: Path) -> None:
     checkpoint, settings = tmp_path / "checkpoint.safetensors", replace(SHORT, steps=3, sheets=0)
     first = train_ccag(classifier(), colours(), settings, checkpoint=checkpoint)
     assert first.sheets == {}
-    assert same(train_ccag(classifier(), colours(), settings, checkpoint=checkpoint, resume=True), first)
+    assert same(
+        train_ccag(classifier(), colours(), settings, checkpoint=checkpoint, resume=True), first
+    )
 
 
 @pytest.mark.parametrize(("channels", "side"), [(1, 32), (3, 28)])
@@ -140,7 +173,9 @@ def test_images_without_a_class_are_never_used() -> None:
     source = colours()
     strange = np.full((50, 3, 32, 32), 255, dtype=np.uint8)
     labels = np.concatenate([source.labels, np.full(50, -1)])
-    mixed = Source("mixed", np.concatenate([source.images(slice(None)), strange]), labels, source.class_names)
+    mixed = Source(
+        "mixed", np.concatenate([source.images(slice(None)), strange]), labels, source.class_names
+    )
     assert same(train_ccag(classifier(), mixed, SHORT), train_ccag(classifier(), source, SHORT))
 
 
@@ -151,7 +186,9 @@ def test_the_rate_falls_to_a_tenth_after_three_fifths() -> None:
 
 def test_published_settings() -> None:
     assert [(s.beta, s.images) for s in (SVHN, CIFAR10)] == [(1.0, 128), (0.1, 64)]
-    assert [round(s.steps * s.images / images) for s, images in ((SVHN, 73257), (CIFAR10, 50000))] == [100, 100]
+    assert [
+        round(s.steps * s.images / images) for s, images in ((SVHN, 73257), (CIFAR10, 50000))
+    ] == [100, 100]
 
 
 def test_sheets_are_at_equal_intervals_and_never_at_the_start() -> None:
@@ -159,7 +196,9 @@ def test_sheets_are_at_equal_intervals_and_never_at_the_start() -> None:
     assert CcagTraining(steps=2, sheets=6).sheet_steps() == [1, 2]
 
 
-@pytest.mark.parametrize("settings", [{"steps": 0}, {"images": 1}, {"learning_rate": 0.0}, {"beta": -1.0}])
+@pytest.mark.parametrize(
+    "settings", [{"steps": 0}, {"images": 1}, {"learning_rate": 0.0}, {"beta": -1.0}]
+)
 def test_settings_that_cannot_be_meant_are_errors(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected"):
         CcagTraining(**settings)  # type: ignore[arg-type]

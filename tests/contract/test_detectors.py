@@ -1,4 +1,5 @@
-"""What every detector promises: on three far clusters (which also serve as logits) with queries near and far."""
+"""What every detector promises: on three far clusters (which also serve as logits) with queries
+near and far."""
 
 from typing import Any
 
@@ -37,8 +38,12 @@ def test_detector(name: str) -> None:
     classes = detector.classify(seen)
     assert classes.dtype == torch.int64
     assert (classes == labels).float().mean() > 0.99
-    between = torch.cat([CLUSTERS.mean(dim=0), torch.full((5,), -6.0)])[None]  # of no class, and off in the features too
-    assert detector.score(read(detector, between)).item() > scores.quantile(0.99)  # higher = more out-of-distribution
+    between = torch.cat([CLUSTERS.mean(dim=0), torch.full((5,), -6.0)])[
+        None
+    ]  # of no class, and off in the features too
+    assert detector.score(read(detector, between)).item() > scores.quantile(
+        0.99
+    )  # higher = more out-of-distribution
     torch.testing.assert_close(detector.score(seen[:1]), scores[:1])
     assert detector.score(seen[:0]).shape == (0,)
     assert detector.classify(seen[:0]).shape == (0,)

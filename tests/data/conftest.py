@@ -1,4 +1,5 @@
-"""What the tests of the readers share: the folder of real data, and a web server on this machine."""
+"""What the tests of the readers share: the folder of real data, and a web server on this
+machine."""
 
 import os
 from collections.abc import Iterator
@@ -6,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from knowbound.data import download
-from tests.data.file_server import FileServer
+from knowbound.data.sets import download
+from tests.data.sets.file_server import FileServer
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of the real data sets: ``KNOWBOUND_DATA``, else ``shared/data`` beside the repository."""
+    """The folder of the real data sets: ``KNOWBOUND_DATA``, else ``shared/data`` beside the
+    repository."""
     folder = Path(os.environ.get("KNOWBOUND_DATA") or Path(__file__).parents[3] / "shared" / "data")
     if not folder.is_dir():
         pytest.skip("the real data sets are absent; name their folder in KNOWBOUND_DATA")

@@ -17,7 +17,12 @@ def test_every_image_is_shifted_whole_pixels_with_edges_repeated() -> None:
     moves = []
     for image, result in zip(images.numpy(), shifted.numpy(), strict=True):
         padded = np.pad(image, ((0, 0), (2, 2), (2, 2)), mode="edge")
-        fits = [(r, c) for r in range(5) for c in range(5) if np.array_equal(padded[:, r : r + 6, c : c + 7], result)]
+        fits = [
+            (r, c)
+            for r in range(5)
+            for c in range(5)
+            if np.array_equal(padded[:, r : r + 6, c : c + 7], result)
+        ]
         assert fits
         moves.append(fits[0])
     assert len(set(moves)) > 15

@@ -7,7 +7,9 @@ import torch
 
 from knowbound.detectors.energy import Energy
 
-LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [-5.0, -4.0, -6.0], [800.0, 790.0, -900.0]])
+LOGITS = torch.tensor(
+    [[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [-5.0, -4.0, -6.0], [800.0, 790.0, -900.0]]
+)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
@@ -15,7 +17,9 @@ def test_against_the_sum_written_out(temperature: float) -> None:
     expected = []
     for row in LOGITS.tolist():
         top = max(row)
-        expected.append(-(top + temperature * math.log(sum(math.exp((z - top) / temperature) for z in row))))
+        expected.append(
+            -(top + temperature * math.log(sum(math.exp((z - top) / temperature) for z in row)))
+        )
     detector = Energy(temperature).fit(LOGITS, torch.tensor([0, 1, 1, 2]))
     torch.testing.assert_close(detector.score(LOGITS), torch.tensor(expected, dtype=torch.float64))
     assert detector.classify(LOGITS).tolist() == [0, 0, 1, 0]

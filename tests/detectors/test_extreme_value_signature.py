@@ -19,11 +19,15 @@ def test_against_a_plain_loop(dims: int) -> None:
         mean = x[labels == c].mean(axis=0)
         signature = sorted(range(12), key=lambda i, mean=mean: -mean[i])[:kept]
         for n, query in enumerate(queries):
-            expected[n, c] = sum(query[i] * mean[i] for i in signature) / sum(mean[i] ** 2 for i in signature)
+            expected[n, c] = sum(query[i] * mean[i] for i in signature) / sum(
+                mean[i] ** 2 for i in signature
+            )
     detector = ExtremeValueSignature(dims).fit(torch.from_numpy(x), torch.from_numpy(labels))
     found = torch.from_numpy(queries)
     np.testing.assert_allclose(detector.fits(found).numpy(), expected, rtol=1e-5)
-    np.testing.assert_allclose(detector.score(found).numpy(), 1 - expected.max(axis=1), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        detector.score(found).numpy(), 1 - expected.max(axis=1), rtol=1e-4, atol=1e-6
+    )
     assert detector.classify(found).tolist() == expected.argmax(axis=1).tolist()
 
 

@@ -15,7 +15,9 @@ def vectors(count: int, seed: int, dim: int = 6) -> torch.Tensor:
     return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
 
 
-def by_hand(bank: torch.Tensor, queries: torch.Tensor, k: int, normalise: bool) -> tuple[np.ndarray, np.ndarray]:
+def by_hand(
+    bank: torch.Tensor, queries: torch.Tensor, k: int, normalise: bool
+) -> tuple[np.ndarray, np.ndarray]:
     b, q = bank.double().numpy(), queries.double().numpy()
     if normalise:
         b, q = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (b, q))
@@ -26,7 +28,9 @@ def by_hand(bank: torch.Tensor, queries: torch.Tensor, k: int, normalise: bool) 
 
 @pytest.mark.parametrize("k", [1, 7, 500])
 @pytest.mark.parametrize("normalise", [True, False])
-def test_against_all_distances_sorted(k: int, normalise: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_against_all_distances_sorted(
+    k: int, normalise: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(k_nearest, "QUERIES", 16)
     monkeypatch.setattr(k_nearest, "BANK", 37)  # several blocks, the last one shorter
     bank, queries = vectors(150, 0), vectors(40, 1)

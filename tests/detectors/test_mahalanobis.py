@@ -11,29 +11,42 @@ def vectors(dim: int = 4, per_class: int = 30) -> tuple[torch.Tensor, torch.Tens
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(3), per_class)
     mixing = rng.normal(size=(dim, dim))
-    return torch.from_numpy(rng.normal(size=(len(labels), dim)) @ mixing + 3 * labels[:, None]).float(), torch.from_numpy(labels)
+    return torch.from_numpy(
+        rng.normal(size=(len(labels), dim)) @ mixing + 3 * labels[:, None]
+    ).float(), torch.from_numpy(labels)
 
 
-def by_hand(train: torch.Tensor, labels: torch.Tensor, queries: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def by_hand(
+    train: torch.Tensor, labels: torch.Tensor, queries: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray]:
     x, y = train.double().numpy(), labels.numpy()
     means = [x[y == c].mean(axis=0) for c in range(3)]
     shared = sum(np.outer(v - means[c], v - means[c]) for v, c in zip(x, y, strict=True)) / len(x)
     overall = sum(np.outer(v - x.mean(axis=0), v - x.mean(axis=0)) for v in x) / len(x)
-    to_class = [[(q - m) @ np.linalg.inv(shared) @ (q - m) for m in means] for q in queries.double().numpy()]
-    to_all = [(q - x.mean(axis=0)) @ np.linalg.inv(overall) @ (q - x.mean(axis=0)) for q in queries.double().numpy()]
+    to_class = [
+        [(q - m) @ np.linalg.inv(shared) @ (q - m) for m in means] for q in queries.double().numpy()
+    ]
+    to_all = [
+        (q - x.mean(axis=0)) @ np.linalg.inv(overall) @ (q - x.mean(axis=0))
+        for q in queries.double().numpy()
+    ]
     return np.array(to_class), np.array(to_all)
 
 
 def test_against_the_inverse_written_out() -> None:
     train, labels = vectors()
-    queries = torch.cat([train[::7], torch.randn(9, 4, generator=torch.Generator().manual_seed(1)) * 20])
+    queries = torch.cat(
+        [train[::7], torch.randn(9, 4, generator=torch.Generator().manual_seed(1)) * 20]
+    )
     to_class, to_all = by_hand(train, labels, queries)
     plain = Mahalanobis().fit(train, labels)
     np.testing.assert_allclose(plain.distances(queries).numpy(), to_class, rtol=1e-8)
     np.testing.assert_allclose(plain.score(queries).numpy(), to_class.min(axis=1), rtol=1e-8)
     assert plain.classify(queries).tolist() == to_class.argmin(axis=1).tolist()
     relative = RelativeMahalanobis().fit(train, labels)
-    np.testing.assert_allclose(relative.score(queries).numpy(), to_class.min(axis=1) - to_all, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(
+        relative.score(queries).numpy(), to_class.min(axis=1) - to_all, rtol=1e-7, atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("kind", [Mahalanobis, RelativeMahalanobis])
@@ -55,9 +68,15 @@ def test_fewer_images_than_dimensions_and_all_the_same(kind: type[Mahalanobis]) 
 
 def test_far_away_is_out_also_with_fewer_images_than_features() -> None:
     """Between classes these images differ in a direction in which none does within its class."""
-    train, labels = torch.tensor([[0.0, 0.0], [0.0, 1.0], [10.0, 0.0], [10.0, 1.0]]), torch.tensor([0, 0, 1, 1])
+    train, labels = (
+        torch.tensor([[0.0, 0.0], [0.0, 1.0], [10.0, 0.0], [10.0, 1.0]]),
+        torch.tensor([0, 0, 1, 1]),
+    )
     relative = RelativeMahalanobis().fit(train, labels)
-    assert relative.score(torch.tensor([[1000.0, 0.5], [-1e6, 0.5]])).min() >= relative.score(train).min()
+    assert (
+        relative.score(torch.tensor([[1000.0, 0.5], [-1e6, 0.5]])).min()
+        >= relative.score(train).min()
+    )
     generator = torch.Generator().manual_seed(0)
     centres = 2 * torch.randn(5, 64, generator=generator)
     labels = torch.arange(50) % 5

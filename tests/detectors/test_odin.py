@@ -1,4 +1,5 @@
-"""ODIN against the paper written out one image at a time, and against the program that works on normalised images."""
+"""ODIN against the paper written out one image at a time, and against the program that works on
+normalised images."""
 
 from pathlib import Path
 
@@ -7,14 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from knowbound.backbones import WideResNet
-from knowbound.boundary import Boundary
+from knowbound.boundary.boundary import Boundary
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors import Odin
 from knowbound.detectors import odin as module
 from knowbound.detectors.odin import gradient_sign
 from tests.samples import blobs
 
-MEAN, STD = torch.tensor([0.49, 0.48, 0.45]).view(3, 1, 1), torch.tensor([0.25, 0.5, 0.1]).view(3, 1, 1)
+MEAN, STD = (
+    torch.tensor([0.49, 0.48, 0.45]).view(3, 1, 1),
+    torch.tensor([0.25, 0.5, 0.1]).view(3, 1, 1),
+)
 
 
 def images(count: int = 5) -> Tensor:
@@ -38,8 +42,15 @@ class Normalising(nn.Module):
         return logits
 
 
-def odin_of_one(backbone: nn.Module, image: Tensor, temperature: float, epsilon: float, std: Tensor | None = None) -> float:
-    """Section 3 of Liang et al. with Eq. 1 and 2: S of the image x - epsilon * sign(-d log S / dx), as 1 image and 1 softmax."""
+def odin_of_one(
+    backbone: nn.Module,
+    image: Tensor,
+    temperature: float,
+    epsilon: float,
+    std: Tensor | None = None,
+) -> float:
+    """Section 3 of Liang et al. with Eq. 1 and 2: S of the image x - epsilon * sign(-d log S / dx),
+    as 1 image and 1 softmax."""
     x = image.clone()[None].requires_grad_()
     largest = torch.softmax(backbone(x)[0].double() / temperature, dim=0).max()
     (-torch.log(largest)).backward()
@@ -72,7 +83,9 @@ def test_the_step_equals_that_of_the_program_on_normalised_images() -> None:
     torch.testing.assert_close((ours - MEAN) / STD, theirs)
     score = odin_of_one(inner, normalised[0], 10.0, 0.01, STD.flatten())
     with torch.no_grad():
-        assert torch.exp(-Odin(10.0).score(inner(theirs)))[0].item() == pytest.approx(score, rel=1e-6)
+        assert torch.exp(-Odin(10.0).score(inner(theirs)))[0].item() == pytest.approx(
+            score, rel=1e-6
+        )
 
 
 def test_the_step_lowers_the_score_and_leaves_the_unit_interval() -> None:
@@ -95,7 +108,8 @@ def test_a_gradient_of_zero_counts_as_plus_one() -> None:
 
 @pytest.mark.parametrize("gap", [60.0, 300.0])
 def test_a_very_confident_network_still_has_a_gradient(gap: float) -> None:
-    """In float32, 1 - p is 0 here and so would be the gradient; the step would be the same for every image."""
+    """In float32, 1 - p is 0 here and so would be the gradient; the step would be the same for
+    every image."""
     steep = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
     nn.init.normal_(steep[1].weight, generator=torch.Generator().manual_seed(1))
     nn.init.constant_(steep[1].bias, 0.0)
@@ -109,7 +123,9 @@ def test_batches_of_any_length_give_the_same(monkeypatch: pytest.MonkeyPatch) ->
     backbone = network()
     whole = gradient_sign(backbone, images(7), 10.0)
     monkeypatch.setattr(module, "CHUNK", 3)
-    assert (gradient_sign(backbone, images(7), 10.0) == whole).float().mean() > 0.999  # a gradient near 0 may round either way
+    assert (
+        gradient_sign(backbone, images(7), 10.0) == whole
+    ).float().mean() > 0.999  # a gradient near 0 may round either way
     assert Odin().prepare(backbone, images()[:0]).shape == (0, 3, 8, 8)
 
 
@@ -120,23 +136,31 @@ def test_no_gradient_is_needed_before_or_left_behind(mode: type) -> None:
         moved = Odin().prepare(backbone, images())
     assert not moved.requires_grad
     torch.testing.assert_close(moved, Odin().prepare(backbone, images()))
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in backbone.parameters())
+    assert all(
+        parameter.grad is None and parameter.requires_grad for parameter in backbone.parameters()
+    )
 
 
 def test_a_boundary_scores_moved_images_and_comes_back_from_disk(tmp_path: Path) -> None:
     torch.manual_seed(0)
     source = blobs(per_class=20)
     backbone = WideResNet(3, depth=10, widen=1, channels=1).eval()
-    boundary = Boundary(backbone, Odin(10.0, 0.05, [0.5]), Preprocessing(16, 16, 1), source.class_names)
+    boundary = Boundary(
+        backbone, Odin(10.0, 0.05, [0.5]), Preprocessing(16, 16, 1), source.class_names
+    )
     boundary.learn(source).calibrate(source)
     judged = boundary.judge_source(source)
     pixels = torch.from_numpy(source.images(slice(0, 4))) / 255
     expected = [odin_of_one(backbone, image, 10.0, 0.05, torch.tensor([0.5])) for image in pixels]
-    assert torch.exp(-torch.from_numpy(judged.scores[:4])).tolist() == pytest.approx(expected, rel=1e-5)
+    assert torch.exp(-torch.from_numpy(judged.scores[:4])).tolist() == pytest.approx(
+        expected, rel=1e-5
+    )
     boundary.save(tmp_path)
     again = Boundary.load(tmp_path)
     assert again.detector.settings == {"temperature": 10.0, "epsilon": 0.05, "channel_std": [0.5]}
-    assert again.judge_source(source).scores.tolist() == pytest.approx(judged.scores.tolist(), rel=1e-5)
+    assert again.judge_source(source).scores.tolist() == pytest.approx(
+        judged.scores.tolist(), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("settings", [(0.0, 0.1, None), (1.0, -0.1, None), (1.0, 0.1, [0.5, 0.0])])

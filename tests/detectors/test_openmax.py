@@ -1,4 +1,5 @@
-"""OpenMax against its algorithm written out image by image, with the likelihood maximised in another way."""
+"""OpenMax against its algorithm written out image by image, with the likelihood maximised in
+another way."""
 
 import math
 
@@ -13,7 +14,9 @@ from knowbound.detectors.openmax import OpenMax, fit_tail
 def logits(count: int, seed: int, spread: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 4
-    return torch.from_numpy(6 * np.eye(4)[labels] + spread * rng.normal(size=(count, 4))).float(), torch.from_numpy(labels)
+    return torch.from_numpy(
+        6 * np.eye(4)[labels] + spread * rng.normal(size=(count, 4))
+    ).float(), torch.from_numpy(labels)
 
 
 def weibull_by_roots(values: list[float]) -> tuple[float, float]:
@@ -29,7 +32,9 @@ def weibull_by_roots(values: list[float]) -> tuple[float, float]:
 
 
 def test_against_the_algorithm_written_out() -> None:
-    train, labels = logits(400, 0, spread=3)  # some are classified wrongly, and are no part of their class's mean
+    train, labels = logits(
+        400, 0, spread=3
+    )  # some are classified wrongly, and are no part of their class's mean
     queries, _ = logits(25, 1, spread=5)
     detector = OpenMax(tail=15, alpha=3).fit(train, labels)
     x, y, q = train.double().numpy(), labels.numpy(), queries.double().numpy()
@@ -49,7 +54,9 @@ def test_against_the_algorithm_written_out() -> None:
             unknown += vector[c] * (1 - omega)
         known = sum(math.exp(v) for v in revised)
         p = math.exp(unknown) / (math.exp(unknown) + known)
-        assert 1 / (1 + math.exp(-found)) == pytest.approx(p, abs=2e-3)  # two ways to the same maximum
+        assert 1 / (1 + math.exp(-found)) == pytest.approx(
+            p, abs=2e-3
+        )  # two ways to the same maximum
     assert detector.classify(queries).tolist() == q.argmax(axis=1).tolist()
 
 

@@ -1,4 +1,5 @@
-"""Every metric against its definition by brute force, scikit-learn as a second opinion, and the released programs' loops."""
+"""Every metric against its definition by brute force, scikit-learn as a second opinion, and the
+released programs' loops."""
 
 import math
 
@@ -7,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+from sklearn.metrics import (
+    auc,
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
 
 from knowbound import metrics
 from knowbound.metrics import CONVENTIONS, Metrics, legacy, measure, ranking
@@ -36,8 +43,15 @@ def slow(inside: Array, outside: Array, tpr: float = 0.95) -> dict[str, float]:
         aupr_out += (caught / len(outside) - recall) * caught / (caught + wrong)
         recall = caught / len(outside)
     best = min([0.5] + [0.5 * (1 - a / len(inside)) + 0.5 * w / len(outside) for _, a, w in rates])
-    return {"fpr95": fpr, "detection_error": 0.5 * (1 - tpr) + 0.5 * fpr, "auroc": sum(pairs) / len(pairs),
-            "aupr_in": aupr_in, "aupr_out": aupr_out, "best": best, "threshold": threshold}  # fmt: skip
+    return {
+        "fpr95": fpr,
+        "detection_error": 0.5 * (1 - tpr) + 0.5 * fpr,
+        "auroc": sum(pairs) / len(pairs),
+        "aupr_in": aupr_in,
+        "aupr_out": aupr_out,
+        "best": best,
+        "threshold": threshold,
+    }
 
 
 @settings(max_examples=60, deadline=None)
@@ -47,7 +61,9 @@ def test_exact_metrics_are_their_definitions(pair: tuple[Array, Array]) -> None:
     found, expected = measure(inside, outside), slow(inside, outside)
     for name in ("fpr95", "detection_error", "auroc", "aupr_in", "aupr_out", "threshold"):
         assert getattr(found, name) == pytest.approx(expected[name], abs=1e-12), name
-    assert metrics.best_detection_error(inside, outside) == pytest.approx(expected["best"], abs=1e-12)
+    assert metrics.best_detection_error(inside, outside) == pytest.approx(
+        expected["best"], abs=1e-12
+    )
     both = np.concatenate([inside, outside])
     assert found.tie_share == pytest.approx(np.mean([(both == s).sum() > 1 for s in both]))
 
@@ -76,7 +92,11 @@ def test_scikit_learn_agrees(ties: bool) -> None:
 
 
 def loop(
-    inside: Array, outside: Array, steps: int, convention: str, score_range: tuple[float, float] | None = None
+    inside: Array,
+    outside: Array,
+    steps: int,
+    convention: str,
+    score_range: tuple[float, float] | None = None,
 ) -> dict[str, float]:
     """What the released programs do, one threshold at a time, on confidences (minus our scores)."""
     x, y = -inside, -outside
@@ -115,8 +135,13 @@ def loop(
         recall_before = recall
     aupr_out += recall * precision
     without = 1.0 if convention == "ccag" else math.nan
-    return {"fpr95": fpr_sum / total if total else without, "auroc": float(area), "detection_error": float(error),
-            "aupr_in": float(aupr_in), "aupr_out": float(aupr_out)}  # fmt: skip
+    return {
+        "fpr95": fpr_sum / total if total else without,
+        "auroc": float(area),
+        "detection_error": float(error),
+        "aupr_in": float(aupr_in),
+        "aupr_out": float(aupr_out),
+    }
 
 
 def same(found: Metrics, expected: dict[str, float]) -> None:
@@ -124,12 +149,18 @@ def same(found: Metrics, expected: dict[str, float]) -> None:
         assert getattr(found, name) == pytest.approx(value, rel=0, abs=1e-12, nan_ok=True), name
 
 
-@pytest.mark.parametrize("steps", [300, 3000])  # fewer and more steps than scores: both ways of searching
+@pytest.mark.parametrize(
+    "steps", [300, 3000]
+)  # fewer and more steps than scores: both ways of searching
 @pytest.mark.parametrize("ties", [False, True])
 def test_legacy_numbers_are_those_of_the_loops(ties: bool, steps: int) -> None:
     inside, outside = samples(ties)
     same(legacy.ccag(rank(inside, outside), steps), loop(inside, outside, steps, "ccag"))
-    for score_range in (None, (-0.5, 1.5), (-9.0, 9.0)):  # its own, cutting scores off, and wider than the scores
+    for score_range in (
+        None,
+        (-0.5, 1.5),
+        (-9.0, 9.0),
+    ):  # its own, cutting scores off, and wider than the scores
         found = legacy.odin(rank(inside, outside), score_range, steps)
         same(found, loop(inside, outside, steps, "odin", score_range))
         assert math.isnan(found.threshold)
@@ -145,11 +176,15 @@ def test_legacy_numbers_with_scores_that_lie_on_steps(inside: Array, outside: Ar
 
 def test_conventions_use_their_own_number_of_steps() -> None:
     inside, outside = samples()
-    assert repr(measure(inside, outside, convention="ccag")) == repr(legacy.ccag(rank(inside, outside), 200_000))
+    assert repr(measure(inside, outside, convention="ccag")) == repr(
+        legacy.ccag(rank(inside, outside), 200_000)
+    )
     found = measure(inside, outside, convention="odin", score_range=(-2.0, 2.0))
     assert repr(found) == repr(legacy.odin(rank(inside, outside), (-2.0, 2.0), 100_000))
     for convention in ("odin", "ccag"):  # no ties: nearly the exact one
-        assert measure(inside, outside, convention=convention).auroc == pytest.approx(measure(inside, outside).auroc, abs=0.005)
+        assert measure(inside, outside, convention=convention).auroc == pytest.approx(
+            measure(inside, outside).auroc, abs=0.005
+        )
 
 
 def test_ties_at_full_confidence_cost_the_ccag_auroc_half_of_their_block() -> None:
@@ -157,14 +192,19 @@ def test_ties_at_full_confidence_cost_the_ccag_auroc_half_of_their_block() -> No
     rng = np.random.default_rng(0)
     inside = np.where(np.arange(1000) < 790, 1.0, rng.uniform(0.3, 1.0, 1000))
     outside = np.where(np.arange(1000) < 610, 1.0, rng.uniform(0.3, 1.0, 1000))
-    exact, ccag, odin = (measure(-inside, -outside, convention=c) for c in ("exact", "ccag", "odin"))
+    exact, ccag, odin = (
+        measure(-inside, -outside, convention=c) for c in ("exact", "ccag", "odin")
+    )
     assert ccag.auroc == pytest.approx(exact.auroc - 0.79 * 0.61 / 2, abs=2e-3)
-    assert odin.auroc == pytest.approx(exact.auroc + 0.79 * 0.61 / 2, abs=2e-3)  # adds the whole block
+    assert odin.auroc == pytest.approx(
+        exact.auroc + 0.79 * 0.61 / 2, abs=2e-3
+    )  # adds the whole block
     assert exact.tie_share == pytest.approx(0.7)
 
 
 def test_full_confidence_leaves_the_ccag_auroc_of_table_1() -> None:
-    """79% of in and 61% of out at 1.0 and more of both within the last step below it: 60 turns into 14."""
+    """79% of in and 61% of out at 1.0 and more of both within the last step below it: 60 turns into
+    14."""
     rng = np.random.default_rng(0)
     inside = np.r_[np.ones(790), 1 - rng.uniform(0, 1e-7, 190), rng.uniform(0.3, 1, 20)]
     outside = np.r_[np.ones(610), 1 - rng.uniform(0, 1e-7, 250), rng.uniform(0.3, 1, 140)]
@@ -221,7 +261,9 @@ def test_a_threshold_is_an_attained_score_and_accepts_at_least_the_share() -> No
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_single_scores_and_other_number_types(convention: str) -> None:
-    found = measure(np.array([1], dtype=np.int32), np.array([2], dtype=np.float32), convention=convention)
+    found = measure(
+        np.array([1], dtype=np.int32), np.array([2], dtype=np.float32), convention=convention
+    )
     assert found.detection_error <= 1
     assert found.auroc in (0.0, 1.0)
 
@@ -239,9 +281,14 @@ def test_infinite_scores_are_the_most_out() -> None:
 
 def test_all_scores_equal() -> None:
     assert measure([1.0, 1.0], [1.0]).auroc == 0.5
-    ccag = measure([1.0, 1.0], [1.0], convention="ccag")  # no step between smallest and largest, so no number but the named one
+    ccag = measure(
+        [1.0, 1.0], [1.0], convention="ccag"
+    )  # no step between smallest and largest, so no number but the named one
     assert ccag.fpr95 == 1.0
-    assert all(math.isnan(value) for value in (ccag.auroc, ccag.aupr_in, ccag.aupr_out, ccag.detection_error))
+    assert all(
+        math.isnan(value)
+        for value in (ccag.auroc, ccag.aupr_in, ccag.aupr_out, ccag.detection_error)
+    )
 
 
 @pytest.mark.parametrize(
@@ -279,8 +326,28 @@ def test_the_share_asked_for_is_reached_and_no_more() -> None:
         assert n == 1 or (n - 1) / count < 0.95
 
 
-extreme = st.sampled_from([0.0, -0.0, 5e-324, -5e-324, 1e-310, 1.0, 1.0 + 2**-52, 1.0 + 2**-51, -1.0, 1.75, 3.5, 1e154, 1e300,
-                           -1e300, 1.7976931348623157e308, 2.0**512, math.inf, -math.inf])  # fmt: skip
+extreme = st.sampled_from(
+    [
+        0.0,
+        -0.0,
+        5e-324,
+        -5e-324,
+        1e-310,
+        1.0,
+        1.0 + 2**-52,
+        1.0 + 2**-51,
+        -1.0,
+        1.75,
+        3.5,
+        1e154,
+        1e300,
+        -1e300,
+        1.7976931348623157e308,
+        2.0**512,
+        math.inf,
+        -math.inf,
+    ]
+)
 extremes = st.lists(extreme, min_size=1, max_size=12).map(np.array)
 
 
@@ -297,7 +364,8 @@ def test_scores_of_any_size_keep_their_order_and_their_ties(inside: Array, outsi
 @settings(max_examples=60, deadline=None)
 @given(tied, tied, st.integers(1, 5))
 def test_blocks_make_no_difference(inside: Array, outside: Array, block: int) -> None:
-    """Groups of equal scores that end in, fill, or run over the blocks that are looked at together."""
+    """Groups of equal scores that end in, fill, or run over the blocks that are looked at
+    together."""
     conventions = ("exact", "seed", "openood")
     whole = [measure(inside, outside, convention=convention) for convention in conventions]
     best = metrics.best_detection_error(inside, outside)
@@ -306,7 +374,9 @@ def test_blocks_make_no_difference(inside: Array, outside: Array, block: int) ->
         for convention, expected in zip(conventions, whole, strict=True):
             found = measure(inside, outside, convention=convention)
             for name in Metrics.__slots__:
-                assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=0, abs=1e-12), name
+                assert getattr(found, name) == pytest.approx(
+                    getattr(expected, name), rel=0, abs=1e-12
+                ), name
         assert metrics.best_detection_error(inside, outside) == best
 
 
@@ -315,7 +385,9 @@ def test_every_number_type_counts_as_its_values(dtype: type) -> None:
     inside, outside = (np.round(scores * 2).astype(dtype) for scores in samples())
     for convention in CONVENTIONS:
         found = measure(inside, outside, convention=convention)
-        assert repr(found) == repr(measure(inside.astype(np.float64), outside.astype(np.float64), convention=convention))
+        assert repr(found) == repr(
+            measure(inside.astype(np.float64), outside.astype(np.float64), convention=convention)
+        )
 
 
 def test_float32_scores_keep_their_last_bit() -> None:
@@ -324,7 +396,9 @@ def test_float32_scores_keep_their_last_bit() -> None:
     assert measure(np.array([one]), np.array([after])).auroc == 1.0
     assert measure(np.array([after]), np.array([one, after])).auroc == 0.25
     tiny, huge = np.float32(1e-44), np.float32(3e38)
-    assert measure(np.array([tiny, 0], np.float32), np.array([tiny, huge], np.float32)).auroc == 0.875
+    assert (
+        measure(np.array([tiny, 0], np.float32), np.array([tiny, huge], np.float32)).auroc == 0.875
+    )
 
 
 def test_the_input_is_left_as_it_was() -> None:

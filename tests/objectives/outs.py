@@ -1,4 +1,5 @@
-"""What the tests of the objectives that learn from out images share: batches, and the loss literally."""
+"""What the tests of the objectives that learn from out images share: batches, and the loss
+literally."""
 
 import math
 from collections.abc import Sequence
@@ -27,10 +28,18 @@ def mean(values: Sequence[float]) -> float:
 
 
 def literal_cross_entropy(logits: Tensor, labels: Sequence[int]) -> float:
-    return mean([-math.log(softmax(row)[label]) for row, label in zip(logits.tolist(), labels, strict=True) if label >= 0])
+    return mean(
+        [
+            -math.log(softmax(row)[label])
+            for row, label in zip(logits.tolist(), labels, strict=True)
+            if label >= 0
+        ]
+    )
 
 
 def random_logits(labels: Sequence[int], *, classes: int = 3, scale: float = 3.0) -> Tensor:
     """(B, classes) float64, of which gradients are wanted."""
     generator = torch.Generator().manual_seed(len(labels))
-    return (scale * torch.randn(len(labels), classes, generator=generator, dtype=torch.float64)).requires_grad_()
+    return (
+        scale * torch.randn(len(labels), classes, generator=generator, dtype=torch.float64)
+    ).requires_grad_()

@@ -54,7 +54,9 @@ def test_every_class_gets_its_turn() -> None:
     assert len({int(c) for step in range(60) for c in labels[batches[step]]}) == 100
 
 
-@pytest.mark.parametrize("rule", [BalancedBatches(), AuthorsBatches(images=64), RandomBatches(), RandomBatchesWithOuts()])
+@pytest.mark.parametrize(
+    "rule", [BalancedBatches(), AuthorsBatches(images=64), RandomBatches(), RandomBatchesWithOuts()]
+)
 def test_a_step_depends_on_seed_and_step_alone(rule: BalancedBatches) -> None:
     forward, resumed = rule.plan(LABELS, seed=3), rule.plan(LABELS, seed=3)
     expected = [forward[step] for step in range(12)]
@@ -68,9 +70,17 @@ def test_authors_batches_have_a_quarter_of_same_class_pairs_and_outs_in_every_se
         left, right = np.split(LABELS[batches[step]], 2)
         assert (left >= 0).all()
         assert ((left == right).sum(), (right < 0).sum()) == (128, 256 if step % 2 else 0)
-        np.testing.assert_array_equal(np.flatnonzero(right < 0), np.arange(256, 512) if step % 2 else [])
-        apart |= {pair for pair in zip(left.tolist(), right.tolist(), strict=True) if pair[1] >= 0 and pair[0] != pair[1]}
-    assert apart == {(a, b) for a in range(3) for b in range(3) if a != b}  # every other class is a partner
+        np.testing.assert_array_equal(
+            np.flatnonzero(right < 0), np.arange(256, 512) if step % 2 else []
+        )
+        apart |= {
+            pair
+            for pair in zip(left.tolist(), right.tolist(), strict=True)
+            if pair[1] >= 0 and pair[0] != pair[1]
+        }
+    assert apart == {
+        (a, b) for a in range(3) for b in range(3) if a != b
+    }  # every other class is a partner
 
 
 def test_random_batches_show_every_in_image_once_an_epoch_and_no_out_image() -> None:
@@ -85,17 +95,30 @@ def test_random_batches_larger_than_the_set_wrap_into_further_epochs() -> None:
     assert set(np.unique(batch, return_counts=True)[1].tolist()) <= {2, 3, 4}
 
 
-def test_random_batches_with_outs_show_every_in_and_every_out_image_once_an_epoch_of_its_own() -> None:
-    batches = RandomBatchesWithOuts(images=71, outs=88).plan(LABELS, seed=0)  # 355 in and 440 out images: five batches each
+def test_random_batches_with_outs_show_every_in_and_every_out_image_once_an_epoch_of_its_own() -> (
+    None
+):
+    batches = RandomBatchesWithOuts(images=71, outs=88).plan(
+        LABELS, seed=0
+    )  # 355 in and 440 out images: five batches each
     for epoch in range(3):
         steps = [batches[step] for step in range(5 * epoch, 5 * epoch + 5)]
-        np.testing.assert_array_equal(np.sort(np.concatenate([b[:71] for b in steps])), np.arange(355))
-        np.testing.assert_array_equal(np.sort(np.concatenate([b[71:] for b in steps])), np.arange(355, 795))
+        np.testing.assert_array_equal(
+            np.sort(np.concatenate([b[:71] for b in steps])), np.arange(355)
+        )
+        np.testing.assert_array_equal(
+            np.sort(np.concatenate([b[71:] for b in steps])), np.arange(355, 795)
+        )
 
 
-def test_random_batches_with_outs_have_the_in_images_of_random_batches_and_another_order_of_outs() -> None:
+def test_random_batches_with_outs_have_the_in_images_of_random_batches_and_another_order_of_outs() -> (
+    None
+):
     labels = np.repeat([0, 1, -1, -2], [30, 30, 40, 20])  # as many in as out images
-    both, plain = RandomBatchesWithOuts(images=20, outs=20).plan(labels, seed=3), RandomBatches(images=20).plan(labels, seed=3)
+    both, plain = (
+        RandomBatchesWithOuts(images=20, outs=20).plan(labels, seed=3),
+        RandomBatches(images=20).plan(labels, seed=3),
+    )
     for step in range(7):
         np.testing.assert_array_equal(both[step][:20], plain[step])
         assert not np.array_equal(both[step][20:] - 60, plain[step])
@@ -124,7 +147,9 @@ def test_draw_repeats_as_evenly_as_it_can() -> None:
     assert sorted(np.unique(drawn, return_counts=True)[1].tolist()) == [2, 3, 3]
 
 
-@pytest.mark.parametrize("rule", [BalancedBatches(), AuthorsBatches(), RandomBatches(), RandomBatchesWithOuts()])
+@pytest.mark.parametrize(
+    "rule", [BalancedBatches(), AuthorsBatches(), RandomBatches(), RandomBatchesWithOuts()]
+)
 def test_no_class_to_learn_is_a_clear_error(rule: BalancedBatches) -> None:
     with pytest.raises(UserError, match="expected at least two classes"):
         rule.plan(np.full(10, -1), seed=0)

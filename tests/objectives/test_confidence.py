@@ -23,9 +23,13 @@ def literal_kl(row: list[float]) -> float:
 def test_loss_is_cross_entropy_of_ins_and_weighted_kl_of_outs(name: str, weight: float) -> None:
     labels = BATCHES[name]
     logits = random_logits(labels)
-    outs = [literal_kl(row) for row, label in zip(logits.tolist(), labels, strict=True) if label < 0]
+    outs = [
+        literal_kl(row) for row, label in zip(logits.tolist(), labels, strict=True) if label < 0
+    ]
     expected = literal_cross_entropy(logits, labels) + weight * mean(outs)
-    assert ConfidenceLoss(weight).loss(logits, torch.tensor(labels, dtype=torch.int64)).item() == pytest.approx(expected, rel=1e-12)
+    assert ConfidenceLoss(weight).loss(
+        logits, torch.tensor(labels, dtype=torch.int64)
+    ).item() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", BATCHES)
@@ -40,31 +44,44 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
 
 
 def test_kl_is_zero_at_equal_logits_alone_and_finite_at_large_ones() -> None:
-    assert kl_from_uniform(torch.full((4, 10), 3.7, dtype=torch.float64)).item() == pytest.approx(0, abs=1e-12)
+    assert kl_from_uniform(torch.full((4, 10), 3.7, dtype=torch.float64)).item() == pytest.approx(
+        0, abs=1e-12
+    )
     assert kl_from_uniform(torch.tensor([[1.0, 0.0]])).item() > 0
-    assert kl_from_uniform(torch.tensor([[1e4, 0.0, 0.0, 0.0]])).item() == pytest.approx(7500 - math.log(4), rel=1e-6)
+    assert kl_from_uniform(torch.tensor([[1e4, 0.0, 0.0, 0.0]])).item() == pytest.approx(
+        7500 - math.log(4), rel=1e-6
+    )
 
 
 def test_kl_is_a_mean_per_image_and_not_per_class() -> None:
     row = torch.tensor([[2.0, -1.0, 0.5]])
-    assert kl_from_uniform(row.repeat(5, 1)).item() == pytest.approx(literal_kl(row[0].tolist()), rel=1e-6)
+    assert kl_from_uniform(row.repeat(5, 1)).item() == pytest.approx(
+        literal_kl(row[0].tolist()), rel=1e-6
+    )
 
 
 def test_half_precision_logits_are_summed_in_float32() -> None:
     logits = random_logits([0, -1]).detach()
     half = ConfidenceLoss().loss(logits.bfloat16(), torch.tensor([0, -1]))
     assert half.dtype == torch.float32
-    assert half.item() == ConfidenceLoss().loss(logits.bfloat16().float(), torch.tensor([0, -1])).item()
+    assert (
+        half.item()
+        == ConfidenceLoss().loss(logits.bfloat16().float(), torch.tensor([0, -1])).item()
+    )
 
 
 def test_without_outs_it_is_cross_entropy() -> None:
     logits, labels = random_logits([0, 1, 2]), torch.tensor([0, 1, 2])
-    assert ConfidenceLoss().loss(logits, labels).item() == CrossEntropy().loss(logits, labels).item()
+    assert (
+        ConfidenceLoss().loss(logits, labels).item() == CrossEntropy().loss(logits, labels).item()
+    )
 
 
 def test_training_on_it_makes_the_network_undecided_on_outs_and_sure_of_ins() -> None:
     torch.manual_seed(0)
-    points = torch.tensor([[3.0, 0.0], [0.0, 3.0], [-3.0, -3.0]]).repeat(8, 1) + 0.1 * torch.randn(24, 2)
+    points = torch.tensor([[3.0, 0.0], [0.0, 3.0], [-3.0, -3.0]]).repeat(8, 1) + 0.1 * torch.randn(
+        24, 2
+    )
     labels = torch.tensor([0, 1, -1]).repeat(8)
     network = torch.nn.Sequential(torch.nn.Linear(2, 16), torch.nn.ReLU(), torch.nn.Linear(16, 2))
     optimizer = torch.optim.Adam(network.parameters(), 0.02)

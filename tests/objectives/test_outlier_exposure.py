@@ -14,7 +14,11 @@ from tests.objectives.outs import BATCHES, literal_cross_entropy, mean, random_l
 def test_loss_is_cross_entropy_of_ins_and_half_cross_entropy_to_uniform_of_outs(name: str) -> None:
     labels = BATCHES[name]
     logits = random_logits(labels)
-    outs = [-sum(math.log(p) / 3 for p in softmax(row)) for row, label in zip(logits.tolist(), labels, strict=True) if label < 0]
+    outs = [
+        -sum(math.log(p) / 3 for p in softmax(row))
+        for row, label in zip(logits.tolist(), labels, strict=True)
+        if label < 0
+    ]
     expected = literal_cross_entropy(logits, labels) + 0.5 * mean(outs)
     found = OutlierExposure().loss(logits, torch.tensor(labels, dtype=torch.int64))
     assert found.item() == pytest.approx(expected, rel=1e-12)
@@ -36,7 +40,10 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
 def test_it_is_the_confidence_loss_and_a_constant(name: str, classes: int, weight: float) -> None:
     labels = torch.tensor(BATCHES[name]).clamp(max=classes - 1)
     logits = random_logits(BATCHES[name], classes=classes)
-    exposure, confidence = OutlierExposure(weight).loss(logits, labels), ConfidenceLoss(weight).loss(logits, labels)
+    exposure, confidence = (
+        OutlierExposure(weight).loss(logits, labels),
+        ConfidenceLoss(weight).loss(logits, labels),
+    )
     assert (exposure - confidence).item() == pytest.approx(weight * math.log(classes), rel=1e-12)
     gradients = [torch.autograd.grad(value, logits)[0] for value in (exposure, confidence)]
     torch.testing.assert_close(*gradients, rtol=1e-12, atol=0)

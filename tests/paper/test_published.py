@@ -1,4 +1,5 @@
-"""The printed tables: how many rows, spot numbers in printed places, and the identities the numbers must obey."""
+"""The printed tables: how many rows, spot numbers in printed places, and the identities the numbers
+must obey."""
 
 import pytest
 
@@ -8,7 +9,8 @@ from knowbound.result import Published
 
 TABLES = ("table1", "table2", "table3", "table4")
 
-# Printed in percent to two decimals, FPR and error may each be off by half a unit: 0.005 + 0.5 * 0.005.
+# Printed in percent to two decimals, FPR and error may each be off by half a unit: 0.005 + 0.5 *
+# 0.005.
 ROUNDING = 0.0000751
 EXCEPTIONS = {
     ("table2", "ODM", "novelty seen", "Tsinghua"),
@@ -17,18 +19,25 @@ EXCEPTIONS = {
     ("table4", "ODIN", "", "Gaussian noise"),
     ("table4", "ODM", "novelty seen", "Background"),
 }
-"""Printed rows whose detection error is a little off 0.5 * 0.05 + 0.5 * FPR95: so printed in the paper."""
+"""Printed rows whose detection error is a little off 0.5 * 0.05 + 0.5 * FPR95: so printed in the
+paper."""
 
 
-def find(table: str, method: str, variant: str, out_dist: str, in_dist: str | None = None) -> Published:
+def find(
+    table: str, method: str, variant: str, out_dist: str, in_dist: str | None = None
+) -> Published:
     (row,) = (
-        p for p in published(table)
-        if (p.method, p.variant, p.out_dist) == (method, variant, out_dist) and in_dist in (None, p.in_dist)
-    )  # fmt: skip
+        p
+        for p in published(table)
+        if (p.method, p.variant, p.out_dist) == (method, variant, out_dist)
+        and in_dist in (None, p.in_dist)
+    )
     return row
 
 
-@pytest.mark.parametrize(("table", "rows"), [("table1", 24), ("table2", 15), ("table3", 12), ("table4", 15)])
+@pytest.mark.parametrize(
+    ("table", "rows"), [("table1", 24), ("table2", 15), ("table3", 12), ("table4", 15)]
+)
 def test_every_cell_is_there_once_and_a_fraction(table: str, rows: int) -> None:
     printed = published(table)
     assert len(printed) == rows
@@ -54,7 +63,9 @@ def test_detection_error_follows_from_fpr_in_tables_2_and_4() -> None:
 
 
 def test_table1_turns_tnr_and_accuracy_over() -> None:
-    row = find("table1", "ODM", "", "Tiny ImageNet", "CIFAR-10")  # prints TNR 17.1, detection accuracy 66.9, AUPR-in 60.3
+    row = find(
+        "table1", "ODM", "", "Tiny ImageNet", "CIFAR-10"
+    )  # prints TNR 17.1, detection accuracy 66.9, AUPR-in 60.3
     assert row.fpr95 == pytest.approx(0.829)
     assert row.detection_error == pytest.approx(0.331)
     assert (row.in_accuracy, row.auroc, row.aupr_in, row.aupr_out) == (0.54, 0.662, 0.603, 0.682)
@@ -74,12 +85,21 @@ def test_kind_seen_and_convention() -> None:
     assert {p.convention for p in published("table1")} == {"ccag"}
     assert {p.convention for t in TABLES[1:] for p in published(t)} == {"seed"}
     seen = {(p.variant, p.out_dist) for p in published("table2") if p.seen}
-    assert seen == {("novelty seen", "Tsinghua"), ("background seen", "Background"), ("noise seen", "Gaussian noise")}
-    assert {(p.method, p.out_dist) for p in published("table1") if p.seen and p.in_dist == "SVHN"} == {
+    assert seen == {
+        ("novelty seen", "Tsinghua"),
+        ("background seen", "Background"),
+        ("noise seen", "Gaussian noise"),
+    }
+    assert {
+        (p.method, p.out_dist) for p in published("table1") if p.seen and p.in_dist == "SVHN"
+    } == {
         ("CC-AG", "CIFAR-10"),
         ("ODM", "CIFAR-10"),
     }
-    assert {p.out_dist for t in TABLES for p in published(t) if p.kind == "novelty"} == {"Tsinghua", "Novelty"}
+    assert {p.out_dist for t in TABLES for p in published(t) if p.kind == "novelty"} == {
+        "Tsinghua",
+        "Novelty",
+    }
 
 
 def test_no_other_table() -> None:

@@ -19,7 +19,7 @@ from knowbound.objectives import Contrastive
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.paper import shared_base
 from knowbound.paper.shared_base import start_from_base, without_outs
-from knowbound.training import Progress, Training, train
+from knowbound.training.loop import Progress, Training, train
 
 DIM = 4
 BASE = Training(steps=3, learning_rate=1e-2, precision="float32", compile=False)
@@ -30,7 +30,12 @@ OBJECTIVE = Contrastive(dim=DIM, rule=without_outs(RULE))
 def source(name: str, labels: np.ndarray, seed: int) -> Source:
     rng = np.random.default_rng(seed)
     names = ("a", "b", "c") if labels.max() >= 0 else ()
-    return Source(name, rng.integers(0, 255, (len(labels), 3, 8, 8)).astype(np.uint8), labels.astype(np.int64), names)
+    return Source(
+        name,
+        rng.integers(0, 255, (len(labels), 3, 8, 8)).astype(np.uint8),
+        labels.astype(np.int64),
+        names,
+    )
 
 
 def network(dim: int) -> nn.Module:
@@ -43,13 +48,25 @@ def rows() -> Sequence[Experiment]:
         return OutSet(source("other", np.full(12, OUT), seed), Kind.NOVELTY)
 
     split = Split(
-        train=source("in", np.arange(30) % 3, 0), validation=source("in", np.arange(24) % 3, 1),
-        test=source("in", np.arange(12) % 3, 2), seen_out=(outs(3),), unseen_out=(outs(4),), name="toy",
-    )  # fmt: skip
+        train=source("in", np.arange(30) % 3, 0),
+        validation=source("in", np.arange(24) % 3, 1),
+        test=source("in", np.arange(12) % 3, 2),
+        seen_out=(outs(3),),
+        unseen_out=(outs(4),),
+        name="toy",
+    )
     odm = Experiment(
-        experiment="toy", scale="cpu", method="ODM", split=split, backbone=network, backbone_name="WRN-10-1",
-        objective=Contrastive(dim=DIM, rule=RULE), detector=NearestCentre, training=replace(BASE, steps=2), note={"why": "a test"},
-    )  # fmt: skip
+        experiment="toy",
+        scale="cpu",
+        method="ODM",
+        split=split,
+        backbone=network,
+        backbone_name="WRN-10-1",
+        objective=Contrastive(dim=DIM, rule=RULE),
+        detector=NearestCentre,
+        training=replace(BASE, steps=2),
+        note={"why": "a test"},
+    )
     return odm, replace(odm, method="ML", split=split.without_seen_out())
 
 
@@ -63,7 +80,9 @@ def assert_same(these: Mapping[str, Tensor], those: Mapping[str, Tensor]) -> Non
         assert torch.equal(value, those[name]), name
 
 
-def test_every_row_starts_from_a_network_trained_on_the_in_images_alone(rows: Sequence[Experiment], tmp_path: Path) -> None:
+def test_every_row_starts_from_a_network_trained_on_the_in_images_alone(
+    rows: Sequence[Experiment], tmp_path: Path
+) -> None:
     torch.manual_seed(BASE.seed)
     expected = network(DIM)
     train(expected, rows[0].split.train, [], OBJECTIVE, BASE)
@@ -74,7 +93,9 @@ def test_every_row_starts_from_a_network_trained_on_the_in_images_alone(rows: Se
     assert started[0].split.seen_out  # the base alone goes without
 
 
-def test_training_one_row_leaves_the_start_of_the_next_as_it_was(rows: Sequence[Experiment], tmp_path: Path) -> None:
+def test_training_one_row_leaves_the_start_of_the_next_as_it_was(
+    rows: Sequence[Experiment], tmp_path: Path
+) -> None:
     started = start_from_base(rows, OBJECTIVE, BASE, tmp_path)
     before = {name: value.clone() for name, value in weights(started[1]).items()}
     outcome = run(started[0])
@@ -83,7 +104,11 @@ def test_training_one_row_leaves_the_start_of_the_next_as_it_was(rows: Sequence[
     assert settings["why"] == "a test"
     assert settings["training"]["steps"] == 2
     base = settings["started_from"]
-    assert (base["training"]["steps"], base["objective"]["rule"]["images"], base["objective"]["rule"]["outs"]) == (3, 8, 0)
+    assert (
+        base["training"]["steps"],
+        base["objective"]["rule"]["images"],
+        base["objective"]["rule"]["outs"],
+    ) == (3, 8, 0)
     assert base["seconds"] > 0
 
 
@@ -93,7 +118,9 @@ def test_the_kept_base_is_taken_again_and_one_of_other_settings_is_not(
     first = weights(start_from_base(rows, OBJECTIVE, BASE, tmp_path)[0])
     trained = []
     real = shared_base.train
-    monkeypatch.setattr(shared_base, "train", lambda *a, **k: trained.append(a[4].steps) or real(*a, **k))
+    monkeypatch.setattr(
+        shared_base, "train", lambda *a, **k: trained.append(a[4].steps) or real(*a, **k)
+    )
     assert_same(weights(start_from_base(rows, OBJECTIVE, BASE, tmp_path)[0]), first)
     assert not trained
     start_from_base(rows, OBJECTIVE, replace(BASE, steps=4), tmp_path)
@@ -113,7 +140,9 @@ def test_a_base_that_was_cut_off_goes_on(rows: Sequence[Experiment], tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         start_from_base(rows, OBJECTIVE, base, tmp_path / "cut", stop)
     steps: list[int] = []
-    resumed = start_from_base(rows, OBJECTIVE, base, tmp_path / "cut", lambda _, p: steps.append(p.step))[0]
+    resumed = start_from_base(
+        rows, OBJECTIVE, base, tmp_path / "cut", lambda _, p: steps.append(p.step)
+    )[0]
     assert steps == [5, 6]
     for name, value in weights(resumed).items():
         torch.testing.assert_close(value, whole[name])

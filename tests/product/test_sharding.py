@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from knowbound.boundary import BATCH, Boundary
+from knowbound.boundary.boundary import BATCH, Boundary
 from knowbound.cli import main
-from knowbound.data.folder import FolderPixels, read_folder
+from knowbound.data.pictures.folder import FolderPixels, read_folder
 from knowbound.data.source import Source
 from knowbound.errors import UserError
-from knowbound.prediction import find_inputs, predict_files
 from knowbound.product.sharding import PART, Shards, judge_sharded, predict_sharded, shards
+from knowbound.workflows.predict import find_inputs, predict_files
+from tests.boundary.test_boundary import boundary
 from tests.samples import blobs, write_folder
-from tests.test_boundary import boundary
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,10 @@ def two(place: Path) -> Iterator[Shards]:
         yield workers
 
 
-@pytest.mark.parametrize(("count", "workers"), [(0, 3), (1, 4), (7, 2), (8, 3), (1024, 2), (1025, 2), (3000, 5), (100_000, 3)])
+@pytest.mark.parametrize(
+    ("count", "workers"),
+    [(0, 3), (1, 4), (7, 2), (8, 3), (1024, 2), (1025, 2), (3000, 5), (100_000, 3)],
+)
 def test_parts_are_contiguous_equal_and_cover_everything(count: int, workers: int) -> None:
     parts = [list(range(count))[part] for part in shards(count, workers)]
     assert [index for part in parts for index in part] == list(range(count))
@@ -56,9 +59,15 @@ def test_files_get_the_rows_of_one_process_in_order(place: Path, two: Shards) ->
     found = list(two.predict(paths))
     assert [row.path for row in found] == [str(path) for path in paths]
     for ours, theirs in zip(found, expected, strict=True):
-        assert ours.score == (None if theirs.score is None else pytest.approx(theirs.score, abs=1e-5))
-        assert [getattr(ours, n) for n in ("verdict", "class_name", "nearest_class", "threshold", "error", "remark")] == [
-            getattr(theirs, n) for n in ("verdict", "class_name", "nearest_class", "threshold", "error", "remark")
+        assert ours.score == (
+            None if theirs.score is None else pytest.approx(theirs.score, abs=1e-5)
+        )
+        assert [
+            getattr(ours, n)
+            for n in ("verdict", "class_name", "nearest_class", "threshold", "error", "remark")
+        ] == [
+            getattr(theirs, n)
+            for n in ("verdict", "class_name", "nearest_class", "threshold", "error", "remark")
         ]
     assert sum(bool(row.error) for row in found) == 2
     assert list(two.predict([])) == []
@@ -80,10 +89,14 @@ def test_images_in_files_are_judged_too(place: Path, two: Shards) -> None:
     read = read_folder(place / "in", boundary().preprocessing, classes=True, memory_limit=0)
     assert isinstance(read.source.pixels, FolderPixels)
     shuffled = read.source.take(np.random.default_rng(1).permutation(len(read.source)))
-    np.testing.assert_allclose(two.judge(shuffled).scores, boundary().judge_source(shuffled).scores, atol=1e-5)
+    np.testing.assert_allclose(
+        two.judge(shuffled).scores, boundary().judge_source(shuffled).scores, atol=1e-5
+    )
 
 
-def test_an_error_in_a_worker_is_the_users_error_and_the_others_go_on(place: Path, two: Shards) -> None:
+def test_an_error_in_a_worker_is_the_users_error_and_the_others_go_on(
+    place: Path, two: Shards
+) -> None:
     wrong = Source("wrong", np.zeros((4, 1, 8, 8), dtype=np.uint8), np.full(4, -1))
     with pytest.raises(ValueError, match="expected"):
         two.judge(wrong)
@@ -107,9 +120,13 @@ def test_the_command_line_tells_what_a_killed_worker_means(
     table = place / "rows.jsonl"
 
     def predict_and_kill(model: Path, paths: list[Path], workers: int) -> Iterator[object]:
-        rows = predict_sharded(model, paths * 20_000, workers)  # so many that they are never done before the kill
+        rows = predict_sharded(
+            model, paths * 20_000, workers
+        )  # so many that they are never done before the kill
         yield next(rows)
-        started = [process for process in multiprocessing.active_children() if process not in before]
+        started = [
+            process for process in multiprocessing.active_children() if process not in before
+        ]
         assert len(started) == workers
         os.kill(started[0].pid or 0, signal.SIGKILL)
         started[0].join()
@@ -117,7 +134,13 @@ def test_the_command_line_tells_what_a_killed_worker_means(
 
     monkeypatch.setattr("knowbound.product.sharding.predict_sharded", predict_and_kill)
     monkeypatch.setattr(
-        sys, "argv", ["knowbound", "predict", *map(str, (place / "model", place / "in", "-o", table, "--workers", 2))]
+        sys,
+        "argv",
+        [
+            "knowbound",
+            "predict",
+            *map(str, (place / "model", place / "in", "-o", table, "--workers", 2)),
+        ],
     )
     with pytest.raises(SystemExit) as stopped:
         main()
@@ -149,8 +172,11 @@ def test_workers_end_with_the_first_process(how: signal.Signals, place: Path) ->
     picture = find_inputs([place / "in"])[0]
     process = subprocess.Popen(
         [sys.executable, str(place / "endless.py"), str(place / "model"), str(picture)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     assert process.stdout is not None
     workers = [Path("/proc") / pid for pid in process.stdout.readline().split()]
     assert len(workers) == 2
@@ -163,7 +189,9 @@ def test_workers_end_with_the_first_process(how: signal.Signals, place: Path) ->
     while any(_lives(worker) for worker in workers):
         assert time.monotonic() < deadline, f"{workers} outlived the process that started them"
         time.sleep(0.05)
-    assert errors.count("Traceback") == (1 if how == signal.SIGINT else 0), errors  # of the script alone, not of workers
+    assert errors.count("Traceback") == (1 if how == signal.SIGINT else 0), (
+        errors
+    )  # of the script alone, not of workers
 
 
 def _lives(process: Path) -> bool:

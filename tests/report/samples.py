@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from knowbound.evidence import Evidence, JudgedSet
 from knowbound.labels import Kind
-from knowbound.report.evidence import Evidence, JudgedSet
 from knowbound.result import Published, Result
 
 EVIL = "</script><b>x</b> & 'y' \" %{x}"
@@ -14,21 +14,52 @@ EVIL = "</script><b>x</b> & 'y' \" %{x}"
 
 def result(**changes: Any) -> Result:
     values: dict[str, Any] = {
-        "experiment": "table3", "scale": "cpu", "method": "ML", "variant": "", "backbone": "LeNet", "in_dist": "MNIST 2, 6, 7",
-        "split": "s", "seed": 0, "seen_out": (), "out_dist": "Novelty", "kind": "novelty", "seen": False,
-        "detector": "NearestCentre", "convention": "exact", "n_in": 3000, "n_out": 1000, "in_accuracy": 0.99, "fpr95": 0.2,
-        "detection_error": 0.125, "auroc": 0.95, "aupr_in": 0.94, "aupr_out": 0.93, "train_seconds": 1.0, "train_images": 10,
+        "experiment": "table3",
+        "scale": "cpu",
+        "method": "ML",
+        "variant": "",
+        "backbone": "LeNet",
+        "in_dist": "MNIST 2, 6, 7",
+        "split": "s",
+        "seed": 0,
+        "seen_out": (),
+        "out_dist": "Novelty",
+        "kind": "novelty",
+        "seen": False,
+        "detector": "NearestCentre",
+        "convention": "exact",
+        "n_in": 3000,
+        "n_out": 1000,
+        "in_accuracy": 0.99,
+        "fpr95": 0.2,
+        "detection_error": 0.125,
+        "auroc": 0.95,
+        "aupr_in": 0.94,
+        "aupr_out": 0.93,
+        "train_seconds": 1.0,
+        "train_images": 10,
         "provenance": {"commit": "abc"},
-    }  # fmt: skip
+    }
     return Result(**{**values, **changes})
 
 
 def printed(**changes: Any) -> Published:
     values: dict[str, Any] = {
-        "table": "table3", "in_dist": "MNIST 2, 6, 7", "method": "ML", "variant": "", "out_dist": "Novelty", "kind": "novelty",
-        "seen": False, "convention": "seed", "in_accuracy": 0.9954, "fpr95": 0.2105, "detection_error": 0.1303,
-        "auroc": 0.9448, "aupr_in": 0.9402, "aupr_out": None,
-    }  # fmt: skip
+        "table": "table3",
+        "in_dist": "MNIST 2, 6, 7",
+        "method": "ML",
+        "variant": "",
+        "out_dist": "Novelty",
+        "kind": "novelty",
+        "seen": False,
+        "convention": "seed",
+        "in_accuracy": 0.9954,
+        "fpr95": 0.2105,
+        "detection_error": 0.1303,
+        "auroc": 0.9448,
+        "aupr_in": 0.9402,
+        "aupr_out": None,
+    }
     return Published(**{**values, **changes})
 
 
@@ -45,7 +76,8 @@ def judged(
     channels: int = 1,
     seed: int = 0,
 ) -> JudgedSet:
-    """Scores are around 1 + shift; the threshold of ``evidence`` is 1.5, and beyond 3 an image is an anomaly."""
+    """Scores are around 1 + shift; the threshold of ``evidence`` is 1.5, and beyond 3 an image is
+    an anomaly."""
     rng = np.random.default_rng(seed)
     scores = np.abs(rng.normal(1 + shift, 0.6, count))
     labels = rng.integers(0, classes, count) if kind is None else np.full(count, -1, dtype=np.int64)
@@ -53,21 +85,35 @@ def judged(
     if kind is None:
         nearest = np.where(rng.random(count) < 0.9, labels, nearest)
     return JudgedSet(
-        name, kind, rng.integers(0, 256, (count, channels, side, side), dtype=np.uint8), labels,
-        rng.normal(shift, 1.0, (count, dim)).astype(np.float32), scores, nearest, decide(scores),
+        name,
+        kind,
+        rng.integers(0, 256, (count, channels, side, side), dtype=np.uint8),
+        labels,
+        rng.normal(shift, 1.0, (count, dim)).astype(np.float32),
+        scores,
+        nearest,
+        decide(scores),
         tuple(f"/data/<{name}>/{i}.png" for i in range(count)) if paths else (),
-    )  # fmt: skip
+    )
 
 
 def decide(scores: NDArray[np.float64]) -> NDArray[np.str_]:
     return np.where(scores <= 1.5, "known", np.where(scores <= 3, "novelty", "anomaly"))
 
 
-def evidence(*outs: JudgedSet, method: str = "ML", inside: JudgedSet | None = None, names: tuple[str, ...] = ()) -> Evidence:
+def evidence(
+    *outs: JudgedSet,
+    method: str = "ML",
+    inside: JudgedSet | None = None,
+    names: tuple[str, ...] = (),
+) -> Evidence:
     inside = inside or judged("digits", None, 120, seed=9)
     names = names or ("two", "six", "seven")
     centres = np.zeros((len(names), inside.embeddings.shape[1]), np.float32)
-    rows = tuple(result(method=method, in_dist=inside.name, out_dist=out.name, kind=str(out.kind)) for out in outs)
+    rows = tuple(
+        result(method=method, in_dist=inside.name, out_dist=out.name, kind=str(out.kind))
+        for out in outs
+    )
     return Evidence(method, names, 1.5, 0.95, centres, inside, outs, rows)
 
 

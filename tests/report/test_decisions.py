@@ -7,7 +7,11 @@ from tests.report.samples import evidence, judged, two_outs
 def test_counts_are_those_of_a_loop() -> None:
     model = evidence(*two_outs())
     rows = decision_rows(model)
-    assert [(row.name, row.kind) for row in rows] == [("digits", "known"), ("others", "novelty"), ("noise", "anomaly")]
+    assert [(row.name, row.kind) for row in rows] == [
+        ("digits", "known"),
+        ("others", "novelty"),
+        ("noise", "anomaly"),
+    ]
     for row, judged_set in zip(rows, (model.in_set, *model.out_sets), strict=True):
         slow = {"known": 0, "novelty": 0, "anomaly": 0}
         for decision in judged_set.decisions:

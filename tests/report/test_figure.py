@@ -20,7 +20,12 @@ from tests.report.test_page import Page
 def test_columns_are_the_in_set_alone_and_each_out_set_before_faded_classes() -> None:
     model = evidence(*two_outs(), judged("SVHN", Kind.ANOMALY, 10))
     (row,) = embedding_grid([model])
-    assert [cell.title for cell in row] == ["in-distribution", "others (novelty)", "noise (anomaly)", "SVHN (anomaly)"]
+    assert [cell.title for cell in row] == [
+        "in-distribution",
+        "others (novelty)",
+        "noise (anomaly)",
+        "SVHN (anomaly)",
+    ]
     assert [(c.name, c.colour, c.faded) for c in row[0].clouds] == [
         (name, colour, False) for name, colour in zip(model.class_names, THREE_CLASSES, strict=True)
     ]
@@ -40,7 +45,8 @@ def test_only_cross_entropy_of_three_classes_is_drawn_as_probabilities() -> None
     out = judged("others", Kind.NOVELTY, 20, dim=3)
     inside = judged("in", None, 20, dim=3)
     (ce,), (ml,) = (
-        [row[1].clouds[-1].points] for row in embedding_grid([evidence(out, inside=inside, method=m) for m in ("CE", "ML")])
+        [row[1].clouds[-1].points]
+        for row in embedding_grid([evidence(out, inside=inside, method=m) for m in ("CE", "ML")])
     )
     assert ce == pytest.approx(softmax(out.embeddings), abs=1e-6)
     assert ce.sum(axis=1) == pytest.approx(np.ones(20))
@@ -55,7 +61,9 @@ def test_picture(tmp_path: Path) -> None:
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
 
 
-def test_picture_of_an_unknown_kind_and_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_picture_of_an_unknown_kind_and_without_matplotlib(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(UserError, match=r"\.png"):
         embedding_figure(tmp_path / "figure.docx", [evidence()])
     with pytest.raises(ValueError, match="at least one"):
@@ -66,7 +74,10 @@ def test_picture_of_an_unknown_kind_and_without_matplotlib(tmp_path: Path, monke
 
 
 def test_page_has_a_view_per_cell_and_no_network(tmp_path: Path) -> None:
-    models = [evidence(*two_outs()), evidence(*(replace(o, name=EVIL) for o in two_outs()), method=EVIL)]
+    models = [
+        evidence(*two_outs()),
+        evidence(*(replace(o, name=EVIL) for o in two_outs()), method=EVIL),
+    ]
     figure_page(tmp_path / "figure.html", models, EVIL, max_points=20)
     page = Page((tmp_path / "figure.html").read_text(encoding="utf-8"))
     assert len(page.plots) == 6
@@ -76,7 +87,9 @@ def test_page_has_a_view_per_cell_and_no_network(tmp_path: Path) -> None:
     assert EVIL in page.text
 
 
-def test_the_callers_windows_of_matplotlib_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_callers_windows_of_matplotlib_stay_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import matplotlib
 
     monkeypatch.setattr(matplotlib, "use", lambda backend: pytest.fail(f"switched to {backend}"))

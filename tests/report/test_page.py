@@ -1,4 +1,5 @@
-"""The page as a browser reads it: nothing from the network, nothing escaped wrongly, everything in its place."""
+"""The page as a browser reads it: nothing from the network, nothing escaped wrongly, everything in
+its place."""
 
 import json
 from collections.abc import Sequence
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 
 from knowbound.errors import UserError
+from knowbound.evidence import Evidence, JudgedSet
 from knowbound.labels import Kind
 from knowbound.report import write_page
-from knowbound.report.evidence import Evidence, JudgedSet
 from tests.report.samples import EVIL, evidence, judged, printed, two_outs
 
 
@@ -73,14 +74,25 @@ def test_nothing_comes_from_the_network_and_links_lead_somewhere(tmp_path: Path)
 
 def test_names_and_paths_are_escaped_everywhere(tmp_path: Path) -> None:
     plain = write(tmp_path, [evidence(*two_outs(paths=True))])
-    outs = [replace(out, name=EVIL, paths=tuple(EVIL for _ in out.paths)) for out in two_outs(paths=True)]
-    model = evidence(*outs, names=(EVIL, "b", "c"), inside=judged(EVIL, None, 120, seed=9), method=EVIL)
+    outs = [
+        replace(out, name=EVIL, paths=tuple(EVIL for _ in out.paths))
+        for out in two_outs(paths=True)
+    ]
+    model = evidence(
+        *outs, names=(EVIL, "b", "c"), inside=judged(EVIL, None, 120, seed=9), method=EVIL
+    )
     page = write(tmp_path, [model], published=[printed()], intro=EVIL, notes=[EVIL])
-    assert page.tags == [*plain.tags[: plain.tags.index("nav")], "p", *plain.tags[plain.tags.index("nav") :]]  # one note more
+    assert page.tags == [
+        *plain.tags[: plain.tags.index("nav")],
+        "p",
+        *plain.tags[plain.tags.index("nav") :],
+    ]  # one note more
     assert page.text.count(EVIL) > 20
     names = [trace.get("name", "") for plot in page.plots.values() for trace in plot["data"]]
     assert any("&lt;/script&gt;" in name for name in names)
-    assert not any("&amp;lt;" in name for name in names)  # once is enough: the reader would see the code
+    assert not any(
+        "&amp;lt;" in name for name in names
+    )  # once is enough: the reader would see the code
     assert not any("<" in name for name in names)
 
 
@@ -98,8 +110,13 @@ def test_the_three_plots_hold_the_evidence(tmp_path: Path) -> None:
 
 def test_a_point_says_set_class_decision_and_score(tmp_path: Path) -> None:
     inside = judged("digits", None, 2, dim=3)
-    inside = replace(inside, scores=np.array([0.5, 9.0]), decisions=np.array(["known", "anomaly"]), labels=np.array([1, 1]),
-                     nearest=np.array([1, 2]))  # fmt: skip
+    inside = replace(
+        inside,
+        scores=np.array([0.5, 9.0]),
+        decisions=np.array(["known", "anomaly"]),
+        labels=np.array([1, 1]),
+        nearest=np.array([1, 2]),
+    )
     trace = write(tmp_path, [evidence(inside=inside)]).plots["model-1-embedding-data"]["data"][0]
     assert trace["meta"] == "digits (in, test)"
     assert trace["text"] == [
@@ -114,7 +131,14 @@ def test_table_decisions_and_provenance_are_on_the_page(tmp_path: Path) -> None:
     other = replace(model.results[0], convention="seed", auroc=0.1234)
     model = replace(model, results=(*model.results, other))
     text = write(tmp_path, [model], published=[printed(out_dist="others")]).text
-    for part in ("paper 94.48", "95.00", "12.34", "said novelty", '"commit": "abc"', "convention seed"):
+    for part in (
+        "paper 94.48",
+        "95.00",
+        "12.34",
+        "said novelty",
+        '"commit": "abc"',
+        "convention seed",
+    ):
         assert part in text, part
 
 
@@ -141,7 +165,11 @@ def infinite(judged_set: JudgedSet) -> JudgedSet:
         evidence(*(infinite(out) for out in two_outs()), inside=infinite(judged("in", None, 30))),
         replace(evidence(*two_outs()), threshold=np.inf, centres=None, results=()),
         evidence(judged("none", Kind.NOVELTY, 0), inside=judged("in", None, 0)),
-        evidence(*two_outs(channels=3, side=100), inside=judged("in", None, 300, classes=128), names=tuple(map(str, range(128)))),
+        evidence(
+            *two_outs(channels=3, side=100),
+            inside=judged("in", None, 300, classes=128),
+            names=tuple(map(str, range(128))),
+        ),
         evidence(inside=replace(judged("in", None, 20), labels=np.full(20, -1))),
     ],
     ids=["no outs", "2-D", "one image", "inf", "bare", "empty", "many classes", "no labels"],
@@ -158,7 +186,10 @@ def test_no_evidence_at_all_and_equal_names(tmp_path: Path) -> None:
 
 
 def test_a_large_set_stays_a_small_file(tmp_path: Path) -> None:
-    outs = (judged("many", Kind.NOVELTY, 26_000, shift=1), judged("more", Kind.ANOMALY, 26_000, shift=3, seed=5))
+    outs = (
+        judged("many", Kind.NOVELTY, 26_000, shift=1),
+        judged("more", Kind.ANOMALY, 26_000, shift=3, seed=5),
+    )
     write(tmp_path, [evidence(*outs, inside=judged("in", None, 26_000))] * 3)
 
 

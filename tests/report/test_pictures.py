@@ -22,7 +22,9 @@ def test_accepted_outs_are_the_lowest_scores_of_all_out_sets() -> None:
     )
     assert len(slow) > 5
     pictures = accepted_outs(model, at_most=5)
-    assert [(p.score, p.index, p.decision) for p in pictures] == [(score, i, "known") for score, _, i in slow[:5]]
+    assert [(p.score, p.index, p.decision) for p in pictures] == [
+        (score, i, "known") for score, _, i in slow[:5]
+    ]
     assert [p.path for p in pictures] == [f"/data/<{name}>/{i}.png" for _, name, i in slow[:5]]
     assert pictures[0].truth == f"{slow[0][1]} (novelty)"
 
@@ -31,13 +33,22 @@ def test_rejected_ins_are_the_highest_scores() -> None:
     model = evidence()
     inside = model.in_set
     slow = sorted(
-        ((s, i) for i, (s, d) in enumerate(zip(inside.scores, inside.decisions, strict=True)) if d != "known"), reverse=True
+        (
+            (s, i)
+            for i, (s, d) in enumerate(zip(inside.scores, inside.decisions, strict=True))
+            if d != "known"
+        ),
+        reverse=True,
     )
     assert len(slow) > 16
     pictures = rejected_ins(model)
     assert [(p.score, p.index) for p in pictures] == slow[:16]
-    assert [p.truth for p in pictures] == [model.class_names[inside.labels[i]] for _, i in slow[:16]]
-    assert [p.nearest for p in pictures] == [model.class_names[inside.nearest[i]] for _, i in slow[:16]]
+    assert [p.truth for p in pictures] == [
+        model.class_names[inside.labels[i]] for _, i in slow[:16]
+    ]
+    assert [p.nearest for p in pictures] == [
+        model.class_names[inside.nearest[i]] for _, i in slow[:16]
+    ]
 
 
 def test_none_when_nothing_surprises() -> None:

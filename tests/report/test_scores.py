@@ -26,7 +26,9 @@ def area_by_pairs(in_scores: NDArray[np.float64], out_scores: NDArray[np.float64
         (np.array([0.0, 1.0, np.inf]), np.array([1.0, np.inf, np.inf])),
     ],
 )
-def test_area_under_the_corners_is_the_auroc(in_scores: NDArray[np.float64], out_scores: NDArray[np.float64]) -> None:
+def test_area_under_the_corners_is_the_auroc(
+    in_scores: NDArray[np.float64], out_scores: NDArray[np.float64]
+) -> None:
     x, y = roc_curve(in_scores, out_scores)
     assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
     assert auc(x, y) == pytest.approx(area_by_pairs(in_scores, out_scores), abs=1e-12)
@@ -90,7 +92,9 @@ def test_far_scores_do_not_hide_the_threshold(share: float, logarithmic: bool) -
     ins, outs = RNG.uniform(0, 1, 1000 - far), RNG.uniform(1e5, 1e6, far)
     counted = histogram([ins, outs], 0.9)
     assert counted.logarithmic == logarithmic
-    low, threshold, high = (np.log10 if logarithmic else np.array)([counted.edges[0], 0.9, counted.edges[-1]])
+    low, threshold, high = (np.log10 if logarithmic else np.array)(
+        [counted.edges[0], 0.9, counted.edges[-1]]
+    )
     assert 0.05 < (threshold - low) / (high - low) < 0.95
     assert counted.above == (0 if logarithmic else far)
     assert counted.counts[1][counted.edges[:-1] > 1.0].sum() == far
@@ -102,13 +106,17 @@ def test_scores_over_decades_get_logarithmic_bins_that_leave_out_little() -> Non
     outs[:5] = 0.0
     counted = histogram([ins, outs], 1e-3, bins=40)
     assert counted.logarithmic
-    assert np.diff(np.log10(counted.edges)) == pytest.approx(np.full(40, np.log10(counted.edges[-1] / counted.edges[0]) / 40))
+    assert np.diff(np.log10(counted.edges)) == pytest.approx(
+        np.full(40, np.log10(counted.edges[-1] / counted.edges[0]) / 40)
+    )
     assert counted.edges[0] < 1e-3 < counted.edges[-1] == pytest.approx(outs.max())
     assert [int(counts.sum()) for counts in counted.counts] == [300, 700]
     assert counted.above <= 1
     assert counted.below < 15
     for counts, scores in zip(counted.counts, (ins, outs), strict=True):
-        for left, right, count in list(zip(counted.edges[:-1], counted.edges[1:], counts, strict=True))[1:-1]:
+        for left, right, count in list(
+            zip(counted.edges[:-1], counted.edges[1:], counts, strict=True)
+        )[1:-1]:
             assert count == sum(left <= score < right for score in scores)
 
 
@@ -120,7 +128,11 @@ def test_scores_over_decades_get_logarithmic_bins_that_leave_out_little() -> Non
         (RNG.normal(0, 1, 300), RNG.normal(900, 1, 300), 2.0),  # negative scores have no logarithm
     ],
 )
-def test_other_scores_get_equal_bins(ins: NDArray[np.float64], outs: NDArray[np.float64], threshold: float) -> None:
+def test_other_scores_get_equal_bins(
+    ins: NDArray[np.float64], outs: NDArray[np.float64], threshold: float
+) -> None:
     counted = histogram([ins, outs], threshold)
     assert not counted.logarithmic
-    assert np.diff(counted.edges) == pytest.approx(np.full(len(counted.edges) - 1, np.diff(counted.edges)[0]))
+    assert np.diff(counted.edges) == pytest.approx(
+        np.full(len(counted.edges) - 1, np.diff(counted.edges)[0])
+    )

@@ -1,4 +1,5 @@
-"""Rows into tables: means and deviations worked out by hand, joins that must and must not happen."""
+"""Rows into tables: means and deviations worked out by hand, joins that must and must not
+happen."""
 
 import io
 import math
@@ -18,10 +19,20 @@ def test_markdown_of_one_run_with_the_paper_beside_it() -> None:
     lines = markdown_table([result()], [printed()], aupr_note="The sizes differ.").splitlines()
     assert cells(lines[0]) == list(HEADINGS)
     assert cells(lines[2]) == [
-        "ML", "99.00 (paper 99.54)", "Novelty (novelty, unseen)", "3,000 / 1,000", "20.00 (paper 21.05)",
-        "12.50 (paper 13.03)", "95.00 (paper 94.48)", "94.00 (paper 94.02)", "93.00",
-    ]  # fmt: skip
-    assert lines[-1] == "Percent, convention exact. The paper measured in the convention seed. The sizes differ."
+        "ML",
+        "99.00 (paper 99.54)",
+        "Novelty (novelty, unseen)",
+        "3,000 / 1,000",
+        "20.00 (paper 21.05)",
+        "12.50 (paper 13.03)",
+        "95.00 (paper 94.48)",
+        "94.00 (paper 94.02)",
+        "93.00",
+    ]
+    assert (
+        lines[-1]
+        == "Percent, convention exact. The paper measured in the convention seed. The sizes differ."
+    )
 
 
 def test_runs_are_averaged_with_the_sample_standard_deviation() -> None:
@@ -35,7 +46,14 @@ def test_runs_are_averaged_with_the_sample_standard_deviation() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"method": "ODM"}, {"variant": "x"}, {"out_dist": "SVHN"}, {"in_dist": "SVHN"}, {"in_dist": "MNIST 2, 6"}]
+    "change",
+    [
+        {"method": "ODM"},
+        {"variant": "x"},
+        {"out_dist": "SVHN"},
+        {"in_dist": "SVHN"},
+        {"in_dist": "MNIST 2, 6"},
+    ],
 )
 def test_a_row_of_another_cell_gets_no_published_number(change: dict[str, str]) -> None:
     assert "paper" not in markdown_table([result(**change)], [printed()])
@@ -48,7 +66,14 @@ def test_two_published_tables_with_the_same_cell_are_told_apart_by_the_experimen
 
 
 @pytest.mark.parametrize(
-    "change", [{"scale": "quick"}, {"backbone": "VGG"}, {"variant": "v"}, {"seen": True}, {"seen_out": ("a",)}]
+    "change",
+    [
+        {"scale": "quick"},
+        {"backbone": "VGG"},
+        {"variant": "v"},
+        {"seen": True},
+        {"seen_out": ("a",)},
+    ],
 )
 def test_only_seeds_are_averaged(change: dict[str, object]) -> None:
     assert len(table_lines([result(), result(**{"seed": 1, **change})])) == 2
@@ -72,7 +97,9 @@ def test_terminal_table_holds_the_same() -> None:
     from rich.console import Console
 
     console = Console(width=220, record=True, file=io.StringIO())
-    console.print(terminal_table([result(out_dist="Novelty", method="ML")], [printed()], title="[b]T[/b]"))
+    console.print(
+        terminal_table([result(out_dist="Novelty", method="ML")], [printed()], title="[b]T[/b]")
+    )
     text = console.export_text()
     for part in (*HEADINGS, "95.00", "(paper 94.48)", "3,000 / 1,000", "Percent, convention exact"):
         assert part in text

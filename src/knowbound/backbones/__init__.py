@@ -1,8 +1,15 @@
-"""Published networks, images -> embeddings, one file each.  ``BACKBONES`` names those a saved model may hold."""
+"""Published networks, images -> ``Outputs``, one file each.  ``BACKBONES`` names those a saved model
+may hold."""
 
 from knowbound.backbones.backbone import Backbone as Backbone
+from knowbound.backbones.backbone import OwnNetwork as OwnNetwork
+from knowbound.backbones.backbone import as_backbone as as_backbone
 from knowbound.backbones.lenet import LeNet as LeNet
 from knowbound.backbones.vgg import VGG13 as VGG13
 from knowbound.backbones.wide_resnet import WideResNet as WideResNet
 
-BACKBONES = {"lenet": LeNet, "vgg13": VGG13, "wide_resnet": WideResNet}
+BACKBONES: dict[str, type[Backbone]] = {
+    "lenet": LeNet,
+    "vgg13": VGG13,
+    "wide_resnet": WideResNet,
+}

@@ -1,25 +1,88 @@
-"""What the rest of the package asks of a network."""
+"""A network: images -> ``Outputs``.  The base of every network here, and a coat for one of yours."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from abc import abstractmethod
+from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from knowbound.outputs import Head, Outputs
 
 
-@runtime_checkable
-class Backbone(Protocol):
-    """An ``nn.Module`` from images to embeddings, in two steps.
+class Backbone(nn.Module):
+    """Activations of blocks, then features, then one linear layer for each head.
 
-    Every network here has these; of a network of your own only ``forward`` is needed, and its output then also
-    serves as its features.
+    A subclass calls ``super().__init__()``, builds its blocks, sets ``settings`` and calls
+    ``add_heads`` last, so that fresh weights are drawn in this order.
     """
 
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The constructor's arguments as JSON values: enough to build the network again before loading its weights."""
+    settings: dict[str, Any]
+    """The constructor's arguments as JSON values: enough to build the network again."""
+    heads: nn.ModuleDict
 
-    def features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] -> (N, F): the activations before the last linear layer."""
+    def add_heads(self, width: int, embedding: int | None, logits: int | None) -> None:
+        """Put linear layers on features of ``width`` numbers.
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] -> (N, D) embeddings; D = number of classes and the logits under cross-entropy."""
+        Args:
+            width: F, the length of the features.
+            embedding: D, the length of the embedding; None for no metric head.
+            logits: C, the number of classes; None for no class head.
+        """
+        sizes: dict[Head, int | None] = {"embedding": embedding, "logits": logits}
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(width, size) for name, size in sizes.items() if size is not None}
+        )
+
+    @abstractmethod
+    def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The outputs of every block, first to last, and the features.
+
+        Args:
+            images: (N, C, H, W) in [0, 1].
+
+        Returns:
+            Maps (N, channels, h, w) or vectors (N, width), one for each block, and features (N, F).
+        """
+
+    def forward(self, images: Tensor, stages: bool = False) -> Outputs:
+        """The network's outputs.
+
+        Args:
+            images: (N, C, H, W) in [0, 1].
+            stages: whether to give the pooled activations too; training does without.
+        """
+        blocks, features = self.activations(images)
+        pooled = torch.cat([pool(block) for block in blocks], dim=1) if stages else None
+        given: dict[str, Tensor] = {name: head(features) for name, head in self.heads.items()}
+        return Outputs(pooled, features, **given)
+
+
+class OwnNetwork(Backbone):
+    """A network of your own, whose one output is the head that was asked for, and its features."""
+
+    def __init__(self, network: nn.Module, head: Head) -> None:
+        super().__init__()
+        self.network, self.head = network, head
+        self.settings = {}
+
+    def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Its output (N, D) as the only block and as the features."""
+        output: Tensor = self.network(images)
+        return [output], output
+
+    def forward(self, images: Tensor, stages: bool = False) -> Outputs:
+        """The network's output under the head's name, and as stages and features."""
+        output: Tensor | Outputs = self.network(images)
+        if isinstance(output, Outputs):
+            return output
+        return Outputs(output if stages else None, output, **{self.head: output})
+
+
+def as_backbone(network: nn.Module, head: Head) -> Backbone:
+    """The network itself if it is a ``Backbone``, else in a coat that calls its output ``head``."""
+    return network if isinstance(network, Backbone) else OwnNetwork(network, head)
+
+
+def pool(block: Tensor) -> Tensor:
+    """(N, channels, h, w) -> (N, channels), the mean over the picture; (N, width) as it is."""
+    return block.mean(dim=(2, 3)) if block.ndim == 4 else block

@@ -1,39 +1,45 @@
-"""VGG-13 (Simonyan and Zisserman, ICLR 2015, configuration B) in the two forms that were used for 32 x 32 images."""
+"""VGG-13 (Simonyan and Zisserman, ICLR 2015, configuration B) in the two forms that were used for
+32 x 32 images."""
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from knowbound.backbones.backbone import Backbone
 
 Variant = Literal["paper", "ccag"]
 
 STAGES = (64, 128, 256, 512, 512)
 """Channels of the two convolutions of each stage."""
 DROPOUT = {"paper": 0.2, "ccag": 0.5}
-"""Share of the hidden units dropped; the paper's released settings say it as a keep probability of 0.8."""
+"""Share of the hidden units dropped; the paper's released settings say it as a keep probability of
+0.8."""
 
 
-class VGG13(nn.Module):
-    """Embeddings (N, dim) of images (N, channels, 32, 32) in [0, 1].
+class VGG13(Backbone):
+    """Outputs of images (N, channels, 32, 32) in [0, 1].
 
-    Five stages of two 3x3 convolutions with ReLU, each ended by a 2x2 pool, so that 512 numbers are left; two layers of
-    ``hidden`` units, each with ReLU and dropout; a linear layer.  ``variant`` says whose last pool, dropout and initial
-    weights these are:
+    Five stages of two 3x3 convolutions with ReLU, each ended by a 2x2 pool, so that 512 numbers are
+    left; two layers of ``hidden`` units, each with ReLU and dropout; a linear layer.  ``variant``
+    says whose last pool, dropout and initial weights these are:
 
-    - "paper": of the released settings behind Table 1.  Average pool, dropout 0.2, convolutions Xavier uniform with biases
-      0.1, weights and biases of the linear layers from N(0, 0.1).
-    - "ccag": of Lee et al. (ICLR 2018).  Max pool, dropout 0.5, convolutions from N(0, sqrt(2 / (9 x channels out))), weights
-      of the linear layers from N(0, 0.01), all biases 0.
+    - "paper": of the released settings behind Table 1.  Average pool, dropout 0.2, convolutions
+      Xavier uniform with biases 0.1, weights and biases of the linear layers from N(0, 0.1).
+    - "ccag": of Lee et al. (ICLR 2018).  Max pool, dropout 0.5, convolutions from N(0, sqrt(2 / (9
+      x channels out))), weights of the linear layers from N(0, 0.01), all biases 0.
 
-    dropout: another share in [0, 1) than the variant's; batch_norm: after each convolution, which neither of the two has;
-    widen: factor on the convolutions' channels, 1 in both: half of them cost a quarter.
-    Pixels enter as they are, not centred or scaled: neither of the two did.  Raises ValueError for another size of images.
+    dropout: another share in [0, 1) than the variant's; batch_norm: after each convolution, which
+    neither of the two has; widen: factor on the convolutions' channels, 1 in both: half of them
+    cost a quarter. Pixels enter as they are, not centred or scaled: neither of the two did.  Raises
+    ValueError for another size of images.
     """
 
     def __init__(
         self,
-        dim: int,
+        embedding: int | None = None,
+        logits: int | None = None,
         *,
         variant: Variant = "paper",
         channels: int = 3,
@@ -44,39 +50,59 @@ class VGG13(nn.Module):
     ) -> None:
         super().__init__()
         if variant not in DROPOUT:
-            raise ValueError(f"the variant {variant!r} of VGG-13 was asked for; expected one of {', '.join(DROPOUT)}")
+            raise ValueError(
+                f"the variant {variant!r} of VGG-13 was asked for; expected one of "
+                f"{', '.join(DROPOUT)}"
+            )
         dropout = DROPOUT[variant] if dropout is None else dropout
         if not 0 <= dropout < 1:
             raise ValueError(f"a dropout of {dropout} was asked for; expected a share in [0, 1)")
         if not widen > 0:
             raise ValueError(f"a width of {widen} times was asked for; expected a factor above 0")
         widths = [max(1, round(widen * stage)) for stage in STAGES]
-        self.settings: dict[str, Any] = {
-            "dim": dim, "variant": variant, "channels": channels, "batch_norm": batch_norm, "hidden": hidden, "dropout": dropout,
+        self.settings = {
+            "embedding": embedding,
+            "logits": logits,
+            "variant": variant,
+            "channels": channels,
+            "batch_norm": batch_norm,
+            "hidden": hidden,
+            "dropout": dropout,
             "widen": widen,
-        }  # fmt: skip
-        self.stages = nn.Sequential(*_stages(widths, channels, batch_norm, average=variant == "paper"))
+        }
+        self.stages = nn.Sequential(
+            *_stages(widths, channels, batch_norm, average=variant == "paper")
+        )
         self.hidden = nn.Sequential(
             *(nn.Linear(widths[-1], hidden), nn.ReLU(), nn.Dropout(dropout)),
             *(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout)),
         )
-        self.embed = nn.Linear(hidden, dim)
+        self.add_heads(hidden, embedding, logits)
         self.apply(_draw_paper if variant == "paper" else _draw_ccag)
 
-    def features(self, images: Tensor) -> Tensor:
-        """(N, C, 32, 32) in [0, 1] -> (N, hidden) activations of the second hidden layer, after ReLU and dropout."""
+    def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """(N, C, 32, 32) in [0, 1] -> the pooled maps of each stage and both hidden layers; features.
+
+        The features are the second hidden layer, after ReLU and dropout.
+        """
         if images.shape[2:] != (32, 32):
-            raise ValueError(f"VGG-13 was given images of {' x '.join(map(str, images.shape[2:]))}; expected 32 x 32")
-        features: Tensor = self.hidden(torch.flatten(self.stages(images), 1))
-        return features
+            raise ValueError(
+                f"VGG-13 was given images of {' x '.join(map(str, images.shape[2:]))}; expected "
+                "32 x 32"
+            )
+        blocks, maps = [], images
+        for layer in self.stages:
+            maps = layer(maps)
+            if isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
+                blocks.append(maps)
+        first = self.hidden[:3](torch.flatten(maps, 1))
+        second: Tensor = self.hidden[3:](first)
+        return [*blocks, first, second], second
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, C, 32, 32) in [0, 1] -> (N, dim)."""
-        embeddings: Tensor = self.embed(self.features(images))
-        return embeddings
 
-
-def _stages(widths: list[int], channels_in: int, batch_norm: bool, average: bool) -> list[nn.Module]:
+def _stages(
+    widths: list[int], channels_in: int, batch_norm: bool, average: bool
+) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for width in widths:
         for _ in range(2):

@@ -1,4 +1,5 @@
-"""CC-AG (Lee et al., ICLR 2018): a classifier trained together with a network that makes its out images."""
+"""CC-AG (Lee et al., ICLR 2018): a classifier trained together with a network that makes its out
+images."""
 
 from knowbound.ccag.generator import Generator as Generator
 from knowbound.ccag.settings import CIFAR10 as CIFAR10

@@ -4,10 +4,12 @@ from torch import Tensor, nn
 
 
 class Discriminator(nn.Module):
-    """One logit for each image (N, 3, 32, 32) in [0, 1], high for a real image; its sigmoid is the published network's output.
+    """One logit for each image (N, 3, 32, 32) in [0, 1], high for a real image; its sigmoid is the
+    published network's output.
 
-    Four convolutions with 4 x 4 kernels, without biases: 32 -> 16 -> 8 -> 4 -> 1 pixels of 2, 4 and 8 times ``width`` and at
-    last 1 channel; LeakyReLU 0.2 after the first three, batch norm on the middle two.
+    Four convolutions with 4 x 4 kernels, without biases: 32 -> 16 -> 8 -> 4 -> 1 pixels of 2, 4 and
+    8 times ``width`` and at last 1 channel; LeakyReLU 0.2 after the first three, batch norm on the
+    middle two.
     """
 
     def __init__(self, width: int = 64) -> None:

@@ -8,8 +8,9 @@ from torch.func import functional_call
 class Generator(nn.Module):
     """Images (N, 3, 32, 32) in (0, 1) of standard normal noise (N, noise).
 
-    Four transposed convolutions with 4 x 4 kernels, without biases: 1 -> 4 -> 8 -> 16 -> 32 pixels of 8, 4 and 2 times
-    ``width`` and at last 3 channels; batch norm and ReLU after the first three, a sigmoid at the end.
+    Four transposed convolutions with 4 x 4 kernels, without biases: 1 -> 4 -> 8 -> 16 -> 32 pixels
+    of 8, 4 and 2 times ``width`` and at last 3 channels; batch norm and ReLU after the first three,
+    a sigmoid at the end.
     """
 
     def __init__(self, noise: int = 100, width: int = 64) -> None:
@@ -33,10 +34,11 @@ class Generator(nn.Module):
 
 
 def draw_sheet(generator: Generator, noise: Tensor) -> Tensor:
-    """Images (N, 3, 32, 32) uint8 to look at, of noise (N, noise), which leave no trace in the generator.
+    """Images (N, 3, 32, 32) uint8 to look at, of noise (N, noise), which leave no trace in the
+    generator.
 
-    In training mode the noise is normalised among itself, as the classifier sees the images; the running means and
-    variances are copies, so that looking does not change the training.
+    In training mode the noise is normalised among itself, as the classifier sees the images; the
+    running means and variances are copies, so that looking does not change the training.
     """
     with torch.no_grad():
         images = without_trace(generator, noise)
@@ -44,7 +46,8 @@ def draw_sheet(generator: Generator, noise: Tensor) -> Tensor:
 
 
 def without_trace(network: nn.Module, inputs: Tensor) -> Tensor:
-    """What the network gives; its running means and variances stay as they are, also in training mode."""
+    """What the network gives; its running means and variances stay as they are, also in training
+    mode."""
     running = {name: value.clone() for name, value in network.named_buffers()}
     outputs: Tensor = functional_call(network, running, (inputs,))
     return outputs

@@ -16,20 +16,28 @@ GAN_BETAS = (0.5, 0.999)
 
 
 class Networks(nn.Module):
-    """Classifier, generator and discriminator, and what the generator drew so far: all that a checkpoint must hold.
+    """Classifier, generator and discriminator, and what the generator drew so far: all that a
+    checkpoint must hold.
 
     sheets: (K, 64, 3, 32, 32) uint8, filled while the training goes on.
     """
 
     sheets: Tensor
 
-    def __init__(self, classifier: nn.Module, generator: Generator, discriminator: Discriminator, sheets: int = 0) -> None:
+    def __init__(
+        self,
+        classifier: nn.Module,
+        generator: Generator,
+        discriminator: Discriminator,
+        sheets: int = 0,
+    ) -> None:
         super().__init__()
         self.classifier, self.generator, self.discriminator = classifier, generator, discriminator
         self.register_buffer("sheets", torch.zeros(sheets, 64, 3, 32, 32, dtype=torch.uint8))
 
     def optimizer(self, learning_rate: float, *, fused: bool = True) -> Adam:
-        """One Adam for the three, which ``update`` turns on one network at a time: one object to save and to resume."""
+        """One Adam for the three, which ``update`` turns on one network at a time: one object to
+        save and to resume."""
         groups: list[dict[str, Any]] = [
             {"params": list(self.classifier.parameters())},
             {"params": list(self.generator.parameters()), "betas": GAN_BETAS},
@@ -48,27 +56,51 @@ class JointLosses:
 
 
 def update(loss: Tensor, network: nn.Module, optimizer: Optimizer) -> Tensor:
-    """Change this network alone; the loss, without its graph.  Adam passes over parameters that have no gradient."""
+    """Change this network alone; the loss, without its graph.  Adam passes over parameters that
+    have no gradient."""
     optimizer.zero_grad(set_to_none=True)
-    loss.backward(inputs=[parameter for parameter in network.parameters() if parameter.requires_grad])
+    loss.backward(
+        inputs=[parameter for parameter in network.parameters() if parameter.requires_grad]
+    )
     optimizer.step()
     return loss.detach()
 
 
-def joint_step(networks: Networks, optimizer: Optimizer, images: Tensor, labels: Tensor, noise: Tensor, beta: float) -> JointLosses:
-    """Train discriminator, then generator, then classifier, on images (B, 3, 32, 32) with labels (B,).
+def joint_step(
+    networks: Networks,
+    optimizer: Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    noise: Tensor,
+    beta: float,
+) -> JointLosses:
+    """Train discriminator, then generator, then classifier, on images (B, 3, 32, 32) with labels
+    (B,).
 
-    noise: (2, B, noise), the first for discriminator and generator, the second for the images the classifier is trained on:
-    they come from the generator as it has just become.  Every pass is in training mode, and real and generated images go
-    through each network apart, so that batch norm never mixes them; the classifier's running statistics, with which it
-    judges, are of real images alone.
+    noise: (2, B, noise), the first for discriminator and generator, the second for the images the
+    classifier is trained on: they come from the generator as it has just become.  Every pass is in
+    training mode, and real and generated images go through each network apart, so that batch norm
+    never mixes them; the classifier's running statistics, with which it judges, are of real images
+    alone.
     """
-    classifier, generator, discriminator = networks.classifier, networks.generator, networks.discriminator
+    classifier, generator, discriminator = (
+        networks.classifier,
+        networks.generator,
+        networks.discriminator,
+    )
     generated = generator(noise[0])
     judged = discriminator_loss(discriminator(images), discriminator(generated.detach()))
     judged = update(judged, discriminator, optimizer)
-    made = update(generator_loss(discriminator(generated), without_trace(classifier, generated), beta), generator, optimizer)
+    made = update(
+        generator_loss(discriminator(generated), without_trace(classifier, generated), beta),
+        generator,
+        optimizer,
+    )
     with torch.no_grad():
         fresh = generator(noise[1])
-    learned = update(classifier_loss(classifier(images), labels, without_trace(classifier, fresh), beta), classifier, optimizer)
+    learned = update(
+        classifier_loss(classifier(images), labels, without_trace(classifier, fresh), beta),
+        classifier,
+        optimizer,
+    )
     return JointLosses(judged, made, learned)

@@ -1,6 +1,7 @@
 """What each of the three networks is trained for (Lee et al., Section 2.3): scalars from logits.
 
-real, generated: (N,) logits of the discriminator, high for a real image; classes: (N, C) logits of the classifier.
+real, generated: (N,) logits of the discriminator, high for a real image; classes: (N, C) logits of
+the classifier.
 """
 
 import torch
@@ -17,12 +18,16 @@ def discriminator_loss(real: Tensor, generated: Tensor) -> Tensor:
 
 
 def generator_loss(generated: Tensor, classes: Tensor, beta: float) -> Tensor:
-    """Binary cross-entropy to be called real + beta KL(uniform || softmax), to lie where the classifier is undecided."""
+    """Binary cross-entropy to be called real + beta KL(uniform || softmax), to lie where the
+    classifier is undecided."""
     return _called(generated, 1.0) + beta * kl_from_uniform(classes)
 
 
-def classifier_loss(real_classes: Tensor, labels: Tensor, generated_classes: Tensor, beta: float) -> Tensor:
-    """Cross-entropy on real images with labels (N,) + beta KL(uniform || softmax) on generated ones, each a mean per image."""
+def classifier_loss(
+    real_classes: Tensor, labels: Tensor, generated_classes: Tensor, beta: float
+) -> Tensor:
+    """Cross-entropy on real images with labels (N,) + beta KL(uniform || softmax) on generated
+    ones, each a mean per image."""
     return mean_cross_entropy(real_classes, labels) + beta * kl_from_uniform(generated_classes)
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 class CcagTraining:
     """How the three networks are trained; the defaults are those of the released code for SVHN.
 
-    steps: batches; images: in a batch; beta: weight of both KL terms; learning_rate: Adam's for all three, times 0.1 after
-    ``drop_at`` of the steps; noise: length of the generator's input; width: of generator and discriminator; sheets: how many
-    times 64 images of the same noise are kept to look at, the last after the last step; checkpoint_every: steps.
-    No weight decay, no augmentation.
+    steps: batches; images: in a batch; beta: weight of both KL terms; learning_rate: Adam's for all
+    three, times 0.1 after ``drop_at`` of the steps; noise: length of the generator's input; width:
+    of generator and discriminator; sheets: how many times 64 images of the same noise are kept to
+    look at, the last after the last step; checkpoint_every: steps. No weight decay, no
+    augmentation.
     """
 
     steps: int = 57_233
@@ -27,8 +28,9 @@ class CcagTraining:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.images < 2 or not self.learning_rate > 0 or not self.beta >= 0:
             raise ValueError(
-                f"{self.steps} steps of {self.images} images at rate {self.learning_rate} with beta {self.beta} were asked for; "
-                "expected 1 step or more of 2 images or more (batch norm needs two), a rate above 0 and a beta of 0 or more"
+                f"{self.steps} steps of {self.images} images at rate {self.learning_rate} with "
+                f"beta {self.beta} were asked for; expected 1 step or more of 2 images or more "
+                "(batch norm needs two), a rate above 0 and a beta of 0 or more"
             )
 
     def rate_at(self, step: int) -> float:

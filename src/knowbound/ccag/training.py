@@ -1,6 +1,8 @@
-"""The loop of CC-AG: images and a classifier -> the classifier trained, and the generator that made its out images.
+"""The loop of CC-AG: images and a classifier -> the classifier trained, and the generator that made
+its out images.
 
-Everything random is a function of (seed, step) alone, so a training that was killed continues bit for bit.
+Everything random is a function of (seed, step) alone, so a training that was killed continues bit
+for bit.
 """
 
 import math
@@ -20,11 +22,11 @@ from knowbound.ccag.generator import Generator, draw_sheet
 from knowbound.ccag.joint_step import JointLosses, Networks, joint_step
 from knowbound.ccag.settings import CcagTraining
 from knowbound.ccag.weights import draw_weights
-from knowbound.checkpoint import read_checkpoint, save_checkpoint
 from knowbound.data.source import Source, to_unit_interval
 from knowbound.errors import UserError
 from knowbound.objectives.batches import RandomBatches
-from knowbound.training import TrainingStoppedError, check_classes, describe_hardware
+from knowbound.training.checkpoint import read_checkpoint, save_checkpoint
+from knowbound.training.loop import TrainingStoppedError, check_classes, describe_hardware
 
 DROPOUT, NOISE, SHEET, WEIGHTS = 1, 2, 3, 4
 """Streams of random numbers under one seed."""
@@ -32,7 +34,8 @@ DROPOUT, NOISE, SHEET, WEIGHTS = 1, 2, 3, 4
 
 @dataclass(frozen=True)
 class CcagProgress:
-    """What the loop reports after a step: steps done, the three losses, and real images per second since the start or resume."""
+    """What the loop reports after a step: steps done, the three losses, and real images per second
+    since the start or resume."""
 
     step: int
     steps: int
@@ -47,8 +50,8 @@ class CcagProgress:
 class CcagTrained:
     """The networks, ready to be used (the classifier is the one given), and what the training was.
 
-    sheets: by steps done, (64, 3, 32, 32) uint8 images of the generator from the same noise each time; seconds, images (real
-    ones) and loss (the classifier's last): of this run.
+    sheets: by steps done, (64, 3, 32, 32) uint8 images of the generator from the same noise each
+    time; seconds, images (real ones) and loss (the classifier's last): of this run.
     """
 
     classifier: nn.Module
@@ -71,20 +74,25 @@ def train_ccag(
     identity: dict[str, Any] | None = None,
     on_step: Callable[[CcagProgress], None] | None = None,
 ) -> CcagTrained:
-    """Train the classifier in place, on the device and in the precision it is in, with a generator and a discriminator of its own.
+    """Train the classifier in place, on the device and in the precision it is in, with a generator
+    and a discriminator of its own.
 
-    classifier: (N, 3, 32, 32) in [0, 1] -> (N, C) logits; source: in-distribution images of C classes, the only images used;
-    checkpoint: where the state goes every ``settings.checkpoint_every`` steps, and where ``resume`` takes it from;
-    identity: what a checkpoint must agree with, besides the settings.
-    Raises UserError (a ValueError) for images that are not 3 x 32 x 32, for classes that cannot be trained on and for a
-    checkpoint of another training, ValueError for a classifier without C outputs, TrainingStoppedError for a loss that is not
-    a number.
+    classifier: (N, 3, 32, 32) in [0, 1] -> (N, C) logits; source: in-distribution images of C
+    classes, the only images used; checkpoint: where the state goes every
+    ``settings.checkpoint_every`` steps, and where ``resume`` takes it from; identity: what a
+    checkpoint must agree with, besides the settings. Raises UserError (a ValueError) for images
+    that are not 3 x 32 x 32, for classes that cannot be trained on and for a checkpoint of another
+    training, ValueError for a classifier without C outputs, TrainingStoppedError for a loss that is
+    not a number.
     """
     like = next(classifier.parameters())
     _check(classifier, source, like)
     identity = {**(identity or {}), "ccag": asdict(settings)}
     saved = read_checkpoint(checkpoint, identity) if checkpoint and resume else None
-    batches, sheet_steps = RandomBatches(settings.images).plan(source.labels, settings.seed), settings.sheet_steps()
+    batches, sheet_steps = (
+        RandomBatches(settings.images).plan(source.labels, settings.seed),
+        settings.sheet_steps(),
+    )
     with torch.random.fork_rng(devices=[]):
         networks = _build(classifier, settings).to(like).train()
         optimizer = networks.optimizer(settings.learning_rate, fused=like.device.type != "mps")
@@ -97,42 +105,59 @@ def train_ccag(
             pixels, labels = _batch(source, batches[step])
             noise = _normal(settings, step, NOISE, 2, len(labels), settings.noise)
             torch.manual_seed(_seed(settings, step, DROPOUT))
-            losses = joint_step(networks, optimizer, pixels.to(like), labels.to(like.device), noise.to(like), settings.beta)
+            losses = joint_step(
+                networks,
+                optimizer,
+                pixels.to(like),
+                labels.to(like.device),
+                noise.to(like),
+                settings.beta,
+            )
             images, done = images + len(labels), step + 1
             progress = _progress(done, settings, losses, images / (time.perf_counter() - started))
             loss = progress.loss
             if done in sheet_steps:
-                networks.sheets[sheet_steps.index(done)] = draw_sheet(networks.generator, sheet_noise)
+                networks.sheets[sheet_steps.index(done)] = draw_sheet(
+                    networks.generator, sheet_noise
+                )
             if on_step:
                 on_step(progress)
             if checkpoint and done % settings.checkpoint_every == 0 and done < settings.steps:
                 save_checkpoint(checkpoint, done, networks, optimizer, identity)
     networks.eval()
     return CcagTrained(
-        classifier, networks.generator, networks.discriminator,
+        classifier,
+        networks.generator,
+        networks.discriminator,
         dict(zip(sheet_steps, networks.sheets.cpu().numpy(), strict=True)),
-        time.perf_counter() - started, images, loss, describe_hardware(like.device),
-    )  # fmt: skip
+        time.perf_counter() - started,
+        images,
+        loss,
+        describe_hardware(like.device),
+    )
 
 
 def _check(classifier: nn.Module, source: Source, like: Tensor) -> None:
     if source.image_shape != (3, 32, 32):
         raise UserError(
-            f"images of {source.name!r} are {source.image_shape} (channels, height, width); CC-AG's generator makes (3, 32, 32): "
-            "resize them, or take another method"
+            f"images of {source.name!r} are {source.image_shape} (channels, height, width); "
+            "CC-AG's generator makes (3, 32, 32): resize them, or take another method"
         )
     check_classes(source)
     with torch.no_grad():
         outputs = tuple(classifier.eval()(torch.zeros(1, 3, 32, 32).to(like)).shape)
     if outputs != (1, len(source.class_names)):
         raise ValueError(
-            f"the classifier gives {outputs} for one image; expected (1, {len(source.class_names)}), a logit for each class of "
-            f"{source.name!r}"
+            f"the classifier gives {outputs} for one image; expected (1, "
+            f"{len(source.class_names)}), a logit for each class of {source.name!r}"
         )
 
 
 def _build(classifier: nn.Module, settings: CcagTraining) -> Networks:
-    generator, discriminator = Generator(settings.noise, settings.width), Discriminator(settings.width)
+    generator, discriminator = (
+        Generator(settings.noise, settings.width),
+        Discriminator(settings.width),
+    )
     rng = torch.Generator().manual_seed(_seed(settings, 0, WEIGHTS))
     draw_weights(generator, rng)
     draw_weights(discriminator, rng)
@@ -140,7 +165,9 @@ def _build(classifier: nn.Module, settings: CcagTraining) -> Networks:
 
 
 def _batch(source: Source, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(to_unit_interval(source.images(indices))), torch.from_numpy(source.labels[indices])
+    return torch.from_numpy(to_unit_interval(source.images(indices))), torch.from_numpy(
+        source.labels[indices]
+    )
 
 
 def _seed(settings: CcagTraining, step: int, stream: int) -> int:
@@ -148,14 +175,20 @@ def _seed(settings: CcagTraining, step: int, stream: int) -> int:
 
 
 def _normal(settings: CcagTraining, step: int, stream: int, *shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(_seed(settings, step, stream)))
+    return torch.randn(
+        shape, generator=torch.Generator().manual_seed(_seed(settings, step, stream))
+    )
 
 
-def _progress(done: int, settings: CcagTraining, losses: JointLosses, images_per_second: float) -> CcagProgress:
-    values = torch.stack([losses.classifier, losses.generator, losses.discriminator]).tolist()  # waits for the device once
+def _progress(
+    done: int, settings: CcagTraining, losses: JointLosses, images_per_second: float
+) -> CcagProgress:
+    values = torch.stack(
+        [losses.classifier, losses.generator, losses.discriminator]
+    ).tolist()  # waits for the device once
     if not all(map(math.isfinite, values)):
         raise TrainingStoppedError(
-            f"the losses of classifier, generator and discriminator became {values} at step {done}; lower the learning rate "
-            f"(now {settings.learning_rate:g})"
+            f"the losses of classifier, generator and discriminator became {values} at step "
+            f"{done}; lower the learning rate (now {settings.learning_rate:g})"
         )
     return CcagProgress(done, settings.steps, values[0], values[1], values[2], images_per_second)

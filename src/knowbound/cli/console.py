@@ -10,9 +10,9 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from knowbound.data.folder import Problem
-    from knowbound.prediction import Prediction
-    from knowbound.training import Progress
+    from knowbound.data.pictures.folder import Problem
+    from knowbound.training.loop import Progress
+    from knowbound.workflows.predict import Prediction
 
 Compile = Annotated[
     bool | None,
@@ -25,12 +25,14 @@ Compile = Annotated[
 
 
 def process() -> int:
-    """Which of the processes that torchrun started this is; the first, or only one, alone prints and writes."""
+    """Which of the processes that torchrun started this is; the first, or only one, alone prints
+    and writes."""
     return int(os.environ.get("RANK", "0")) if "LOCAL_RANK" in os.environ else 0
 
 
 def console(*, err: bool = False) -> Any:
-    """A rich console on stdout, or on stderr with ``err``; silent in all processes but the first."""
+    """A rich console on stdout, or on stderr with ``err``; silent in all processes but the
+    first."""
     from rich.console import Console
 
     return Console(stderr=err, highlight=False, soft_wrap=True, quiet=process() > 0)
@@ -39,7 +41,13 @@ def console(*, err: bool = False) -> Any:
 @contextmanager
 def reading_bar(words: str = "Reading") -> "Iterator[Callable[[int, int], None]]":
     """A bar on stderr to be called with (done, total), gone when it is full."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     with Progress(
         TextColumn("{task.description}"),
@@ -82,7 +90,10 @@ def print_problems(problems: "tuple[Problem, ...]") -> None:
     """A line on stderr for each file that was left out or used with a remark."""
     shown = console(err=True)
     for problem in problems:
-        shown.print(f"{'note' if problem.used else 'left out'}: {problem.path}: {problem.reason}", markup=False)
+        shown.print(
+            f"{'note' if problem.used else 'left out'}: {problem.path}: {problem.reason}",
+            markup=False,
+        )
 
 
 def print_predictions(rows: "list[Prediction]") -> None:
@@ -92,7 +103,9 @@ def print_predictions(rows: "list[Prediction]") -> None:
 
     table = Table("file", "verdict", "class", "nearest class", "score", "threshold", "note")
     for row in rows:
-        numbers = [f"{value:.4g}" if value is not None else "" for value in (row.score, row.threshold)]
+        numbers = [
+            f"{value:.4g}" if value is not None else "" for value in (row.score, row.threshold)
+        ]
         cells = (
             row.path,
             row.verdict or "error",

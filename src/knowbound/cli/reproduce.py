@@ -7,17 +7,26 @@ import typer
 
 from knowbound.cli.console import Compile, console, training_bar
 
-reproduce_app = typer.Typer(no_args_is_help=True, help="Make the paper's tables and figures again, on the real data.")
+reproduce_app = typer.Typer(
+    no_args_is_help=True, help="Make the paper's tables and figures again, on the real data."
+)
 
-Data = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds mnist/, svhn/ and cifar10/.")]
+Data = Annotated[
+    Path, typer.Option(metavar="DIR", help="Folder that holds mnist/, svhn/ and cifar10/.")
+]
 Results = Annotated[Path, typer.Option(metavar="DIR", help="Where the rows and the pictures go.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
 Download = Annotated[bool, typer.Option("--download", help="Fetch missing official files.")]
-SignData = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds tt100k/ and background/.")]
-ScaleName = Annotated[
-    Literal["cpu", "paper"], typer.Option(help="cpu: WRN-16-2 for 2 cores; paper: WRN-28-10 for 10,000 steps, for a GPU.")
+SignData = Annotated[
+    Path, typer.Option(metavar="DIR", help="Folder that holds tt100k/ and background/.")
 ]
-KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep every trained model in RESULTS/models.")]
+ScaleName = Annotated[
+    Literal["cpu", "paper"],
+    typer.Option(help="cpu: WRN-16-2 for 2 cores; paper: WRN-28-10 for 10,000 steps, for a GPU."),
+]
+KeepModels = Annotated[
+    bool, typer.Option("--keep-models", help="Keep every trained model in RESULTS/models.")
+]
 
 
 @reproduce_app.command()
@@ -27,14 +36,15 @@ def table3(
     seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 3,
     download: Download = False,
 ) -> None:
-    """Table 3: MNIST 2, 6, 7 against novelties, noise, SVHN and CIFAR-10. About ten minutes on 2 cores for three seeds.
+    """Table 3: MNIST 2, 6, 7 against novelties, noise, SVHN and CIFAR-10. About ten minutes on 2
+    cores for three seeds.
 
     **Example**
 
         knowbound reproduce table3 --data data --download
     """
+    from knowbound.paper.digits.table3 import reproduce, write_table3
     from knowbound.paper.published import published
-    from knowbound.paper.table3 import reproduce, write_table3
     from knowbound.report import terminal_table
 
     with training_bar() as bar:
@@ -50,21 +60,26 @@ def table3(
 
 
 @reproduce_app.command()
-def figure1(data: Data, results: Results = Path("results"), seed: Seed = 0, download: Download = False) -> None:
-    """Figure 1: the 3-dimensional embeddings of CE, ML and ODM, as a picture and as an interactive page.
+def figure1(
+    data: Data, results: Results = Path("results"), seed: Seed = 0, download: Download = False
+) -> None:
+    """Figure 1: the 3-dimensional embeddings of CE, ML and ODM, as a picture and as an interactive
+    page.
 
     **Example**
 
         knowbound reproduce figure1 --data data
     """
     from knowbound.files import check_writable
-    from knowbound.paper.table3 import figure1_evidence
+    from knowbound.paper.digits.table3 import figure1_evidence
     from knowbound.report import embedding_figure, figure_page
 
     check_writable(results)
     title = "Figure 1: embeddings of CE, ML and ODM trained on 2, 6, 7 of MNIST"
     with training_bar() as bar:
-        evidence = figure1_evidence(data, seed=seed, download=download, on_step=lambda e, p: bar(e.method, p))
+        evidence = figure1_evidence(
+            data, seed=seed, download=download, on_step=lambda e, p: bar(e.method, p)
+        )
     embedding_figure(results / "figure1.png", evidence, title=title)
     figure_page(results / "figure1.html", evidence, title)
     console().print(f"Picture: {results / 'figure1.png'}. Interactive: {results / 'figure1.html'}")
@@ -73,17 +88,25 @@ def figure1(data: Data, results: Results = Path("results"), seed: Seed = 0, down
 @reproduce_app.command()
 def table1(
     data: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder that holds svhn/, cifar10/, tinyimagenet/ and lsun/ or scenes_colour/.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Folder that holds svhn/, cifar10/, tinyimagenet/ and lsun/ or scenes_colour/.",
+        ),
     ],
     results: Results = Path("results"),
     scale: Annotated[
         Literal["quick", "cpu", "paper"],
-        typer.Option(help="quick: a subset in minutes; cpu: all images in one to four hours on 2 cores; paper: for a GPU."),
+        typer.Option(
+            help="quick: a subset in minutes; cpu: all images in one to four hours on 2 cores; "
+            "paper: for a GPU."
+        ),
     ] = "cpu",
     seed: Seed = 0,
     download: Download = False,
 ) -> None:
-    """Table 1: SVHN and CIFAR-10 against each other, Tiny ImageNet, LSUN and noise, with every method compared.
+    """Table 1: SVHN and CIFAR-10 against each other, Tiny ImageNet, LSUN and noise, with every
+    method compared.
 
     **Examples**
 
@@ -91,9 +114,9 @@ def table1(
 
         knowbound reproduce table1 --data data --scale paper --download
     """
+    from knowbound.paper.objects.page import write_table1
+    from knowbound.paper.objects.table1 import choose_scale, reproduce
     from knowbound.paper.published import published
-    from knowbound.paper.table1 import choose_scale, reproduce
-    from knowbound.paper.table1_page import write_table1
     from knowbound.report import terminal_table
 
     with training_bar() as bar:
@@ -103,10 +126,14 @@ def table1(
             scale=choose_scale(scale),
             seed=seed,
             download=download,
-            on_step=lambda e, p: bar(f"{e.method} {e.variant}".rstrip() + f", {e.split.train.name}", p),
+            on_step=lambda e, p: bar(
+                f"{e.method} {e.variant}".rstrip() + f", {e.split.train.name}", p
+            ),
         )
     page = write_table1(results)
-    console().print(terminal_table([row for row in rows if row.scale == scale], published("table1")))
+    console().print(
+        terminal_table([row for row in rows if row.scale == scale], published("table1"))
+    )
     console().print(f"The same in both conventions beside the paper's numbers: [bold]{page}[/bold]")
 
 
@@ -119,7 +146,8 @@ def table2(
     compile: Compile = None,
     keep_models: KeepModels = False,
 ) -> None:
-    """Table 2: traffic signs, ODIN, ML and ODM on the restricted split. --scale cpu takes 20 to 60 minutes on 2 cores.
+    """Table 2: traffic signs, ODIN, ML and ODM on the restricted split. --scale cpu takes 20 to 60
+    minutes on 2 cores.
 
     **Examples**
 
@@ -128,8 +156,8 @@ def table2(
         knowbound reproduce table2 --data data --scale paper
     """
     from knowbound.paper.published import published
-    from knowbound.paper.table2 import reproduce, write_table2
-    from knowbound.paper.tsinghua_scale import choose_scale
+    from knowbound.paper.signs.scale import choose_scale
+    from knowbound.paper.signs.table2 import reproduce, write_table2
     from knowbound.report import terminal_table
 
     with training_bar() as bar:
@@ -139,7 +167,9 @@ def table2(
             scale=choose_scale(scale, compile=compile),
             seeds=range(seeds),
             keep_models=keep_models,
-            on_step=lambda e, p: bar(f"{e.method} {e.variant}".rstrip() + f", seed {e.training.seed}", p),
+            on_step=lambda e, p: bar(
+                f"{e.method} {e.variant}".rstrip() + f", seed {e.training.seed}", p
+            ),
         )
     write_table2(results)
     console().print(terminal_table(rows, published("table2")))
@@ -150,11 +180,14 @@ def table4(
     data: SignData,
     results: Results = Path("results"),
     scale: ScaleName = "cpu",
-    splits: Annotated[int, typer.Option(help="How many of the ten random splits.", min=1, max=10)] = 10,
+    splits: Annotated[
+        int, typer.Option(help="How many of the ten random splits.", min=1, max=10)
+    ] = 10,
     compile: Compile = None,
     keep_models: KeepModels = False,
 ) -> None:
-    """Table 4: Table 2 on ten random splits, mean and standard deviation. --scale cpu takes two hours on 2 cores.
+    """Table 4: Table 2 on ten random splits, mean and standard deviation. --scale cpu takes two
+    hours on 2 cores.
 
     **Examples**
 
@@ -163,8 +196,8 @@ def table4(
         knowbound reproduce table4 --data data --scale paper
     """
     from knowbound.paper.published import published
-    from knowbound.paper.table4 import reproduce, write_table4
-    from knowbound.paper.tsinghua_scale import SHORT_CPU, choose_scale
+    from knowbound.paper.signs.scale import SHORT_CPU, choose_scale
+    from knowbound.paper.signs.table4 import reproduce, write_table4
     from knowbound.report import terminal_table
 
     with training_bar() as bar:
@@ -188,31 +221,40 @@ def figure2(data: SignData, results: Results = Path("results")) -> None:
 
         knowbound reproduce figure2 --data data
     """
-    from knowbound.paper.figure2 import write_figure2
+    from knowbound.paper.signs.figure2 import write_figure2
 
     console().print(f"Picture: {write_figure2(data, results)}")
 
 
 @reproduce_app.command()
 def figure3(
-    data: SignData, results: Results = Path("results"), scale: ScaleName = "cpu", seed: Seed = 0, compile: Compile = None
+    data: SignData,
+    results: Results = Path("results"),
+    scale: ScaleName = "cpu",
+    seed: Seed = 0,
+    compile: Compile = None,
 ) -> None:
     """Figure 3: embeddings of ML and ODM on traffic signs, as a picture and as an interactive page.
 
-    Takes the models that `table2 --keep-models` left in RESULTS/models, and trains them where there are none.
+    Takes the models that `table2 --keep-models` left in RESULTS/models, and trains them where there
+    are none.
 
     **Example**
 
         knowbound reproduce figure3 --data data
     """
     from knowbound.files import check_writable
-    from knowbound.paper.figure3 import figure3_evidence, write_figure3
-    from knowbound.paper.tsinghua_scale import choose_scale
+    from knowbound.paper.signs.figure3 import figure3_evidence, write_figure3
+    from knowbound.paper.signs.scale import choose_scale
 
     check_writable(results)
     with training_bar() as bar:
         evidence = figure3_evidence(
-            data, results, scale=choose_scale(scale, compile=compile), seed=seed, on_step=lambda e, p: bar(e.method, p)
+            data,
+            results,
+            scale=choose_scale(scale, compile=compile),
+            seed=seed,
+            on_step=lambda e, p: bar(e.method, p),
         )
     picture, page = write_figure3(results, evidence)
     console().print(f"Picture: {picture}. Interactive: {page}")

@@ -12,8 +12,8 @@ from torch.nn.functional import affine_grid, grid_sample
 class Augmentation:
     """What a training image may undergo.  All zero = nothing.
 
-    shift: largest shift in pixels, each way; rotation: largest turn in degrees; scale: largest relative change of size;
-    brightness, contrast: largest relative change of the pixel values.
+    shift: largest shift in pixels, each way; rotation: largest turn in degrees; scale: largest
+    relative change of size; brightness, contrast: largest relative change of the pixel values.
     Images are never mirrored: a mirrored digit or traffic sign is another class.
     """
 
@@ -24,7 +24,8 @@ class Augmentation:
     contrast: float = 0.0
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Images (B, C, H, W) in [0, 1], each changed in its own way; edge pixels fill what moves in."""
+        """Images (B, C, H, W) in [0, 1], each changed in its own way; edge pixels fill what moves
+        in."""
         if self.rotation or self.scale:
             images = _affine(images, self, generator)
         elif self.shift:
@@ -53,10 +54,18 @@ def _affine(images: Tensor, rule: Augmentation, generator: torch.Generator) -> T
     batch, _, height, width = images.shape
     angle = _uniform(batch, math.radians(rule.rotation), generator)
     size = torch.exp(_uniform(batch, math.log1p(rule.scale), generator))
-    x, y = _uniform(batch, 2 * rule.shift / width, generator), _uniform(batch, 2 * rule.shift / height, generator)
+    x, y = (
+        _uniform(batch, 2 * rule.shift / width, generator),
+        _uniform(batch, 2 * rule.shift / height, generator),
+    )
     sine, cosine = torch.sin(angle) * size, torch.cos(angle) * size
-    ratio = height / width  # the grid's unit is half an image side, so a turn of an oblong image needs it
-    matrix = torch.stack([torch.stack([cosine, -sine * ratio, x], 1), torch.stack([sine / ratio, cosine, y], 1)], dim=1).to(images)
+    ratio = (
+        height / width
+    )  # the grid's unit is half an image side, so a turn of an oblong image needs it
+    matrix = torch.stack(
+        [torch.stack([cosine, -sine * ratio, x], 1), torch.stack([sine / ratio, cosine, y], 1)],
+        dim=1,
+    ).to(images)
     grid = affine_grid(matrix, list(images.shape), align_corners=False)
     return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 

@@ -12,9 +12,11 @@ from knowbound.labels import OUT
 
 
 class Pixels(Protocol):
-    """Images of one shape that can be taken by index: an array in memory, or files decoded when asked for.
+    """Images of one shape that can be taken by index: an array in memory, or files decoded when
+    asked for.
 
-    Indexing by an integer array or a slice gives (B, C, H, W), uint8 in 0..255 or float32 in [0, 1]; a NumPy array is one.
+    Indexing by an integer array or a slice gives (B, C, H, W), uint8 in 0..255 or float32 in [0,
+    1]; a NumPy array is one.
     """
 
     @property
@@ -46,9 +48,14 @@ class Source:
     def __post_init__(self) -> None:
         shape, labels = tuple(self.pixels.shape), self.labels
         if len(shape) != 4 or shape[1] not in (1, 3):
-            raise ValueError(f"images of {self.name!r} have shape {shape}; expected (N, C, H, W) with C = 1 or 3")
+            raise ValueError(
+                f"images of {self.name!r} have shape {shape}; expected (N, C, H, W) with C = 1 or 3"
+            )
         if self.pixels.dtype not in (np.uint8, np.float32):
-            raise ValueError(f"images of {self.name!r} are {self.pixels.dtype}; expected uint8 or float32 in [0, 1]")
+            raise ValueError(
+                f"images of {self.name!r} are {self.pixels.dtype}; expected uint8 or float32 in "
+                "[0, 1]"
+            )
         if labels.shape != (shape[0],) or labels.dtype != np.int64:
             raise ValueError(
                 f"labels of {self.name!r} are {labels.dtype} of shape {labels.shape}; "
@@ -57,7 +64,8 @@ class Source:
         if labels.size and (labels.min() < OUT or labels.max() >= len(self.class_names)):
             raise ValueError(
                 f"labels of {self.name!r} lie in {labels.min()}..{labels.max()}; "
-                f"expected {OUT}..{len(self.class_names) - 1}, as it has {len(self.class_names)} class names"
+                f"expected {OUT}..{len(self.class_names) - 1}, as it has {len(self.class_names)} "
+                "class names"
             )
 
     def __len__(self) -> int:
@@ -75,14 +83,24 @@ class Source:
 
     def take(self, indices: NDArray[np.int64], name: str | None = None) -> "Source":
         """The images at ``indices`` in that order, with the same class names."""
-        return replace(self, name=name or self.name, pixels=_subset(self.pixels, indices), labels=self.labels[indices])
+        return replace(
+            self,
+            name=name or self.name,
+            pixels=_subset(self.pixels, indices),
+            labels=self.labels[indices],
+        )
 
     def take_classes(self, names: Sequence[str], name: str | None = None) -> "Source":
-        """The images of the named classes, relabelled 0..len(names)-1 in the order given.  Raises ValueError for unknown names."""
+        """The images of the named classes, relabelled 0..len(names)-1 in the order given.  Raises
+        ValueError for unknown names."""
         unknown = [n for n in names if n not in self.class_names]
         if unknown:
-            raise ValueError(f"{self.name!r} has no class {unknown}; it has {list(self.class_names)}")
-        new_label = np.full(len(self.class_names) + 1, OUT, dtype=np.int64)  # the last entry serves label -1
+            raise ValueError(
+                f"{self.name!r} has no class {unknown}; it has {list(self.class_names)}"
+            )
+        new_label = np.full(
+            len(self.class_names) + 1, OUT, dtype=np.int64
+        )  # the last entry serves label -1
         for position, class_name in enumerate(names):
             new_label[self.class_names.index(class_name)] = position
         relabelled = new_label[self.labels]
@@ -98,14 +116,18 @@ class Source:
         return Source(name or self.name, self.pixels, np.full(len(self), OUT, dtype=np.int64))
 
     def sample(self, count: int, rng: np.random.Generator, name: str | None = None) -> "Source":
-        """``count`` images drawn without replacement, in their own order; all of them where there are fewer."""
+        """``count`` images drawn without replacement, in their own order; all of them where there
+        are fewer."""
         if count >= len(self):
             return self
         return self.take(np.sort(rng.choice(len(self), count, replace=False)), name)
 
     def sha256(self) -> str:
-        """Hash of the images, labels and class names, for provenance: equal sources give equal hashes."""
-        digest = hashlib.sha256(repr((self.pixels.shape, str(np.dtype(self.pixels.dtype)), self.class_names)).encode())
+        """Hash of the images, labels and class names, for provenance: equal sources give equal
+        hashes."""
+        digest = hashlib.sha256(
+            repr((self.pixels.shape, str(np.dtype(self.pixels.dtype)), self.class_names)).encode()
+        )
         digest.update(self.labels.tobytes())
         for start in range(0, len(self), 1024):
             digest.update(self.images(slice(start, start + 1024)).tobytes())
@@ -113,7 +135,8 @@ class Source:
 
 
 def _subset(pixels: Pixels, indices: NDArray[np.int64]) -> Pixels:
-    """Some of the images; files that are decoded when asked for stay undecoded (they have ``subset``)."""
+    """Some of the images; files that are decoded when asked for stay undecoded (they have
+    ``subset``)."""
     lazily = getattr(pixels, "subset", None)
     return lazily(indices) if lazily else pixels[indices]  # type: ignore[no-any-return]
 

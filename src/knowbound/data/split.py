@@ -8,7 +8,8 @@ from knowbound.labels import Kind
 
 @dataclass(frozen=True, eq=False)
 class OutSet:
-    """Out-of-distribution images and their kind, which the split declares (it cannot be computed)."""
+    """Out-of-distribution images and their kind, which the split declares (it cannot be
+    computed)."""
 
     source: Source
     kind: Kind
@@ -21,11 +22,12 @@ class OutSet:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """In-distribution images in three parts, and the out sets shown in training or kept for the test.
+    """In-distribution images in three parts, and the out sets shown in training or kept for the
+    test.
 
     train: the backbone and the detector learn from it; validation: thresholds and every choice;
-    test: touched once.  All three have the same class names in the same order and no image in common.
-    seen_out: shown in training without labels; unseen_out: only at test.
+    test: touched once.  All three have the same class names in the same order and no image in
+    common. seen_out: shown in training without labels; unseen_out: only at test.
     Raises ValueError where class names, image shapes or names of out sets do not fit together.
     """
 
@@ -40,17 +42,26 @@ class Split:
         for part in (self.validation, self.test):
             if part.class_names != self.train.class_names:
                 raise ValueError(
-                    f"{part.name!r} has the classes {part.class_names}; expected {self.train.class_names}, as in training"
+                    f"{part.name!r} has the classes {part.class_names}; expected "
+                    f"{self.train.class_names}, as in training"
                 )
-        everything = [self.train, self.validation, self.test, *(o.source for o in (*self.seen_out, *self.unseen_out))]
+        everything = [
+            self.train,
+            self.validation,
+            self.test,
+            *(o.source for o in (*self.seen_out, *self.unseen_out)),
+        ]
         shapes = {source.image_shape for source in everything}
         if len(shapes) > 1:
             raise ValueError(
-                f"split {self.name!r} mixes the image shapes {sorted(shapes)}; bring all to one with Preprocessing.apply"
+                f"split {self.name!r} mixes the image shapes {sorted(shapes)}; bring all to one "
+                "with Preprocessing.apply"
             )
         names = [o.name for o in self.unseen_out]
         if len(set(names)) < len(names):
-            raise ValueError(f"out sets of {self.name!r} are named {names}; expected a name of its own for each")
+            raise ValueError(
+                f"out sets of {self.name!r} are named {names}; expected a name of its own for each"
+            )
 
     def without_seen_out(self) -> "Split":
         """The same split with no out image in training: the whole difference between ODM and ML."""

@@ -1,10 +1,14 @@
-"""Fitted on in-distribution embeddings; give a score and a class.  ``DETECTORS`` names those a saved model may hold."""
+"""Fitted on in-distribution embeddings; give a score and a class.  ``DETECTORS`` names those a
+saved model may hold."""
+
+from typing import Any
 
 from knowbound.detectors.detector import Detector as Detector
 from knowbound.detectors.energy import Energy as Energy
-from knowbound.detectors.extreme_value_signature import ExtremeValueSignature as ExtremeValueSignature
+from knowbound.detectors.extreme_value_signature import (
+    ExtremeValueSignature as ExtremeValueSignature,
+)
 from knowbound.detectors.k_nearest import KNearest as KNearest
-from knowbound.detectors.likeness import Likeness as Likeness
 from knowbound.detectors.mahalanobis import Mahalanobis as Mahalanobis
 from knowbound.detectors.mahalanobis import RelativeMahalanobis as RelativeMahalanobis
 from knowbound.detectors.max_softmax import MaxSoftmax as MaxSoftmax
@@ -14,7 +18,7 @@ from knowbound.detectors.odin import Odin as Odin
 from knowbound.detectors.openmax import OpenMax as OpenMax
 from knowbound.detectors.vim import Vim as Vim
 
-DETECTORS = {
+DETECTORS: dict[str, Any] = {
     "energy": Energy,
     "extreme_value_signature": ExtremeValueSignature,
     "k_nearest": KNearest,

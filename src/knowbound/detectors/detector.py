@@ -1,31 +1,115 @@
-"""What the rest of the package asks of a detector."""
+"""What the rest of the package asks of a detector, declared as data and asked for here alone."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol, Self, runtime_checkable
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from knowbound.outputs import Field, Outputs
 
 
-@runtime_checkable
-class Detector(Protocol):
-    """An ``nn.Module`` that learns where the in-distribution embeddings lie; its state stands in buffers.
+Network = Callable[[Tensor], Outputs]
+"""A network in evaluation mode, as ``prepare`` sees it."""
 
-    A detector may also have ``prepare(backbone, images) -> images``, which changes images before they are embedded to be scored
-    (not those of ``fit``); and ``read(features, embeddings) -> (N, D)``, what it is given of a network's two outputs where
-    that is not the embeddings: the features (N, F) before the last linear layer, or both in one.  ``needs_logits = True`` says
-    that it makes sense on a network trained with cross-entropy only, and an argument ``reads="embeddings" | "features"`` that it
-    can work on either output.
+
+class Detector(nn.Module):
+    """The base of every detector.
+
+    A subclass calls ``super().__init__(...)``, keeps what it learns in buffers, and has ``fit``,
+    ``score`` and ``classify``.  All three take what ``read`` gives: vectors (N, R), the outputs
+    named in ``reads`` side by side.
     """
 
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The constructor's arguments as JSON values."""
+    reads: tuple[Field, ...] = ("embedding",)
+    """The outputs of the network it is given."""
+    choices: ClassVar[tuple[Field, ...]] = ()
+    """The outputs it can read one of, the first by default; empty where there is no choice."""
+    moves_images: ClassVar[bool] = False
+    """Whether ``prepare`` changes images by a gradient of the network: then it cannot be exported,
+    and takes a pass of its own over the images."""
+    settings: dict[str, Any]
+    """The constructor's arguments as JSON values."""
 
-    def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """Learn from in-distribution embeddings (N, D) and labels (N,) in 0..C-1."""
+    def __init__(self, settings: dict[str, Any] | None = None, reads: Field | None = None) -> None:
+        """Note the settings, and the output to read where there is a choice.
 
-    def score(self, embeddings: Tensor) -> Tensor:
-        """(N, D) -> (N,): higher = more out-of-distribution."""
+        Raises:
+            ValueError: an output it cannot read.
+        """
+        super().__init__()
+        self.settings = dict(settings or {})
+        if reads is not None:
+            if reads not in self.choices:
+                expected = " or ".join(map(repr, self.choices))
+                raise ValueError(f"the output {reads!r} was to be read; expected {expected}")
+            self.reads = (reads,)
+            self.settings["reads"] = reads
 
-    def classify(self, embeddings: Tensor) -> Tensor:
-        """(N, D) -> (N,) int64: the class each image is closest to, whatever its score."""
+    def read(self, outputs: Outputs) -> Tensor:
+        """What it is given of the network's outputs: (N, R), the outputs it reads side by side.
+
+        Raises:
+            ValueError: the network has no such output.
+        """
+        values = [outputs.get(field) for field in self.reads]
+        return values[0] if len(values) == 1 else torch.cat(values, dim=1)
+
+    def prepare(self, network: Network, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) as the network is to see them when they are judged; as they are."""
+        del network
+        return images
+
+    @abstractmethod
+    def fit(self, vectors: Tensor, labels: Tensor) -> Self:
+        """Learn from training images.
+
+        Args:
+            vectors: (N, R) of in-distribution training images.
+            labels: (N,) in 0..C-1, every class present.
+
+        Raises:
+            ValueError: nothing can be learned from them.
+        """
+
+    @abstractmethod
+    def score(self, vectors: Tensor) -> Tensor:
+        """(N, R) -> (N,) scores, higher = more out-of-distribution."""
+
+    @abstractmethod
+    def classify(self, vectors: Tensor) -> Tensor:
+        """(N, R) -> (N,) index of the class each image is taken for."""
+
+
+def count_classes(labels: Tensor) -> Tensor:
+    """How many images each class 0..C-1 has, (C,).
+
+    Raises:
+        ValueError: there is no image, or a class without one.
+    """
+    counts = torch.bincount(labels)
+    if not counts.numel() or bool((counts == 0).any()):
+        raise ValueError(
+            f"classes have {counts.tolist()} training images; expected at least one for each class "
+            "0..C-1"
+        )
+    return counts
+
+
+def class_means(vectors: Tensor, labels: Tensor) -> Tensor:
+    """(C, R) float64 mean vector of each class.
+
+    Raises:
+        ValueError: a class of 0..C-1 has no image.
+    """
+    counts = count_classes(labels)
+    size = (len(counts), vectors.shape[1])
+    sums = torch.zeros(size, dtype=torch.float64, device=vectors.device)
+    sums.index_add_(0, labels, vectors.double())
+    return sums / counts[:, None]
+
+
+def fields_of(detectors: Sequence[Detector]) -> set[Field]:
+    """Every output that some detector reads."""
+    return {field for detector in detectors for field in detector.reads}

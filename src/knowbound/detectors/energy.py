@@ -1,32 +1,34 @@
 """Energy (Liu et al., NeurIPS 2020): minus the log of the sum of the exponentials of the logits."""
 
-from typing import Any, Self
+from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from knowbound.detectors.max_softmax import MaxSoftmax
+from knowbound.detectors.detector import Detector
+from knowbound.detectors.max_softmax import check_logits
 
 
-class Energy(nn.Module):
+class Energy(Detector):
     """Scores an image by its free energy, -T log sum exp(logits / T): low where any logit is high.
 
     temperature: T; 1 is the authors' choice.  Raises ValueError for one that is not above 0.
     """
 
-    needs_logits = True
+    reads = ("logits",)
 
     def __init__(self, temperature: float = 1.0) -> None:
-        super().__init__()
+        super().__init__({"temperature": temperature})
         if not temperature > 0:
-            raise ValueError(f"energy was given the temperature {temperature}; expected one above 0")
-        self.settings: dict[str, Any] = {"temperature": temperature}
+            raise ValueError(
+                f"energy was given the temperature {temperature}; expected one above 0"
+            )
         self.temperature = temperature
-        self.softmax = MaxSoftmax()
 
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """Nothing to learn; notes that logits (N, C) have one column for each class.  Raises ValueError if they do not."""
-        self.softmax.fit(embeddings, labels)
+        """Nothing to learn; raises ValueError unless logits (N, C) have one column for each
+        class."""
+        check_logits(embeddings, labels)
         return self
 
     def score(self, embeddings: Tensor) -> Tensor:

@@ -1,61 +1,63 @@
-"""Extreme value signatures (Schultheiss et al., GCPR 2017): a class is told by which features are largest for it."""
+"""Extreme value signatures (Schultheiss et al., GCPR 2017): a class is told by which features are
+largest for it."""
 
-from typing import Any, Self
+from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from knowbound.detectors.mahalanobis import Reads
+from knowbound.detectors.detector import Detector, class_means
+from knowbound.outputs import Field
 
 
-class ExtremeValueSignature(nn.Module):
-    """Scores an image by how far its features fall short of the best-fitting class's signature, 1 - the best fit.
+class ExtremeValueSignature(Detector):
+    """Scores an image by how far its features fall short of the best-fitting class's signature, 1 -
+    the best fit.
 
-    The signature of a class is the ``dims`` features with the largest mean activation over its training images (at most half
-    of all features; the largest in magnitude where they may be negative), with these means m.  The fit of an image x is the sum
-    of x m over the signature divided by that of m m: 1 for the mean image of the class, lower where the features that make the
-    class are not active.  The paper's idea is the signature; this continuous fit, which has no ties, and the default of ten
-    features are ours.
+    The signature of a class is the ``dims`` features with the largest mean activation over its
+    training images (at most half of all features; the largest in magnitude where they may be
+    negative), with these means m.  The fit of an image x is the sum of x m over the signature
+    divided by that of m m: 1 for the mean image of the class, lower where the features that make
+    the class are not active.  The paper's idea is the signature; this continuous fit, which has no
+    ties, and the default of ten features are ours.
 
-    reads: which of the network's outputs; the authors read the last layers of networks for classification.
+    reads: which of the network's outputs; the authors read the last layers of networks for
+    classification.
     """
 
+    choices = ("features", "embedding")
     signatures: Tensor
 
-    def __init__(self, dims: int = 10, reads: Reads = "features") -> None:
-        super().__init__()
-        if dims < 1 or reads not in ("embeddings", "features"):
-            raise ValueError(f"{dims} features and reads {reads!r} were given; expected at least 1, and embeddings or features")
-        self.settings: dict[str, Any] = {"dims": dims, "reads": reads}
+    def __init__(self, dims: int = 10, reads: Field = "features") -> None:
+        super().__init__({"dims": dims}, reads)
+        if dims < 1:
+            raise ValueError(f"{dims} features were asked for; expected at least 1")
         self.dims = dims
         self.register_buffer("signatures", torch.empty(0, 0))
 
-    def read(self, features: Tensor, embeddings: Tensor) -> Tensor:
-        """The output that was chosen."""
-        return features if self.settings["reads"] == "features" else embeddings
-
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """Signatures (C, F), the class means where they are largest and 0 elsewhere, from (N, F) and labels (N,).
+        """Signatures (C, F), the class means where they are largest and 0 elsewhere, from (N, F)
+        and labels (N,).
 
         Raises ValueError if a class of 0..C-1 has no image.
         """
-        counts = torch.bincount(labels)
-        if not counts.numel() or (counts == 0).any():
-            raise ValueError(f"classes have {counts.tolist()} embeddings; expected at least one for each class 0..C-1")
-        sums = torch.zeros(len(counts), embeddings.shape[1], dtype=torch.float64, device=embeddings.device)
-        means = sums.index_add_(0, labels, embeddings.double()) / counts[:, None]
+        means = class_means(embeddings, labels)
         kept = max(1, min(self.dims, embeddings.shape[1] // 2))
         top = means.abs().topk(kept, dim=1).indices
         self.signatures = torch.zeros_like(means).scatter_(1, top, means.gather(1, top)).float()
         return self
 
     def fits(self, embeddings: Tensor) -> Tensor:
-        """(N, F) -> (N, C): how much of each class's signature is active, 1 = as in the class's mean."""
-        lengths = self.signatures.square().sum(dim=1).clamp(min=1e-12)  # a class that activates nothing fits nothing
+        """(N, F) -> (N, C): how much of each class's signature is active, 1 = as in the class's
+        mean."""
+        lengths = (
+            self.signatures.square().sum(dim=1).clamp(min=1e-12)
+        )  # a class that activates nothing fits nothing
         return embeddings.float() @ (self.signatures / lengths[:, None]).T
 
     def score(self, embeddings: Tensor) -> Tensor:
-        """(N, F) -> (N,): 1 - the best fit; below 0 where an image activates a signature more than its class does."""
+        """(N, F) -> (N,): 1 - the best fit; below 0 where an image activates a signature more than
+        its class does."""
         return 1 - self.fits(embeddings).amax(dim=1)
 
     def classify(self, embeddings: Tensor) -> Tensor:

@@ -1,19 +1,25 @@
-"""Mahalanobis distance (Lee et al., NeurIPS 2018) and its relative form (Ren et al., 2021): Gaussians with one covariance."""
+"""Mahalanobis distance (Lee et al., NeurIPS 2018) and its relative form (Ren et al., 2021):
+Gaussians with one covariance."""
 
-from typing import Any, Literal, Self
+from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-Reads = Literal["embeddings", "features"]
+from knowbound.detectors.detector import Detector, class_means
+from knowbound.outputs import Field
+
 SMALLEST = 1e-10
-"""Of the largest variance: along directions with less than this share the training vectors do not vary, and nothing is measured."""
+"""Of the largest variance: along directions with less than this share the training vectors do not
+vary, and nothing is measured."""
 
 
 def whitening(vectors: Tensor) -> Tensor:
-    """Centred vectors (N, D), float64 -> W (D, R) with |x W| the Mahalanobis length of x under their covariance.
+    """Centred vectors (N, D), float64 -> W (D, R) with |x W| the Mahalanobis length of x under
+    their covariance.
 
-    The covariance is divided by N.  Directions in which the vectors do not vary are left out (the pseudo-inverse), R <= D.
+    The covariance is divided by N.  Directions in which the vectors do not vary are left out (the
+    pseudo-inverse), R <= D.
     """
     if not vectors.shape[1]:
         return vectors.new_empty(0, 0)
@@ -23,36 +29,29 @@ def whitening(vectors: Tensor) -> Tensor:
     return whiten
 
 
-class Mahalanobis(nn.Module):
-    """Scores an image by the squared Mahalanobis distance to the nearest class mean; the covariance is that of all classes.
+class Mahalanobis(Detector):
+    """Scores an image by the squared Mahalanobis distance to the nearest class mean; the covariance
+    is that of all classes.
 
-    reads: which of the network's outputs; of a network trained with cross-entropy the authors take the features.  Their step
-    against the gradient and their weighted sum over layers, both tuned on out images, are left out.
+    reads: which of the network's outputs; of a network trained with cross-entropy the authors take
+    the features.  Their step against the gradient and their weighted sum over layers, both tuned on
+    out images, are left out.
     """
 
+    choices = ("embedding", "features")
     means: Tensor
     whiten: Tensor
 
-    def __init__(self, reads: Reads = "embeddings") -> None:
-        super().__init__()
-        if reads not in ("embeddings", "features"):
-            raise ValueError(f"the output {reads!r} was to be read; expected 'embeddings' or 'features'")
-        self.settings: dict[str, Any] = {"reads": reads}
+    def __init__(self, reads: Field = "embedding") -> None:
+        super().__init__(reads=reads)
         self.register_buffer("means", torch.empty(0, 0, dtype=torch.float64))
         self.register_buffer("whiten", torch.empty(0, 0, dtype=torch.float64))
 
-    def read(self, features: Tensor, embeddings: Tensor) -> Tensor:
-        """The output that was chosen."""
-        return features if self.settings["reads"] == "features" else embeddings
-
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """Class means (C, D) and the shared covariance.  Raises ValueError if a class of 0..C-1 has no image."""
-        counts = torch.bincount(labels)
-        if not counts.numel() or (counts == 0).any():
-            raise ValueError(f"classes have {counts.tolist()} embeddings; expected at least one for each class 0..C-1")
+        """Class means (C, D) and the shared covariance.  Raises ValueError if a class of 0..C-1 has
+        no image."""
+        self.means = class_means(embeddings, labels)
         vectors = embeddings.double()
-        sums = torch.zeros(len(counts), vectors.shape[1], dtype=torch.float64, device=vectors.device).index_add_(0, labels, vectors)
-        self.means = sums / counts[:, None]
         self.whiten = whitening(vectors - self.means[labels])
         return self
 
@@ -71,16 +70,17 @@ class Mahalanobis(nn.Module):
 
 
 class RelativeMahalanobis(Mahalanobis):
-    """The Mahalanobis score minus the squared distance to one Gaussian of all training vectors, whatever their class.
+    """The Mahalanobis score minus the squared distance to one Gaussian of all training vectors,
+    whatever their class.
 
-    What sets an image apart from every image counts for less, what sets it apart from each class alone for more.  Both are
-    measured in the directions in which images of a class differ.
+    What sets an image apart from every image counts for less, what sets it apart from each class
+    alone for more.  Both are measured in the directions in which images of a class differ.
     """
 
     mean: Tensor
     whiten_all: Tensor
 
-    def __init__(self, reads: Reads = "embeddings") -> None:
+    def __init__(self, reads: Field = "embedding") -> None:
         super().__init__(reads)
         self.register_buffer("mean", torch.empty(0, dtype=torch.float64))
         self.register_buffer("whiten_all", torch.empty(0, 0, dtype=torch.float64))
@@ -90,7 +90,9 @@ class RelativeMahalanobis(Mahalanobis):
         super().fit(embeddings, labels)
         vectors = embeddings.double()
         self.mean = vectors.mean(dim=0)
-        inside = torch.linalg.qr(self.whiten).Q  # only what the class distances measure may be subtracted from them
+        inside = torch.linalg.qr(
+            self.whiten
+        ).Q  # only what the class distances measure may be subtracted from them
         self.whiten_all = inside @ whitening((vectors - self.mean) @ inside)
         return self
 

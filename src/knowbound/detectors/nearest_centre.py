@@ -1,38 +1,40 @@
 """Distance to the nearest class centre: the score of ML and ODM."""
 
-from typing import Any, Self
+from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from knowbound.detectors.detector import Detector, class_means
+from knowbound.outputs import Field
 
 
-class NearestCentre(nn.Module):
-    """Scores an image by the Euclidean distance of its embedding to the nearest class centre (Section 3.3).
+class NearestCentre(Detector):
+    """Scores an image by the Euclidean distance of its embedding to the nearest class centre
+    (Section 3.3).
 
     centres: (C, D), the mean embedding of each class over the training images; set by ``fit``.
     """
 
+    choices = ("embedding", "features")
     centres: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.settings: dict[str, Any] = {}
+    def __init__(self, reads: Field = "embedding") -> None:
+        super().__init__(reads=reads)
         self.register_buffer("centres", torch.empty(0, 0))
 
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """Centres from embeddings (N, D) and labels (N,) in 0..C-1.  Raises ValueError if a class has no image."""
-        counts = torch.bincount(labels)
-        if not counts.numel() or (counts == 0).any():
-            raise ValueError(f"classes have {counts.tolist()} embeddings; expected at least one for each class 0..C-1")
-        sums = torch.zeros(len(counts), embeddings.shape[1], dtype=torch.float64, device=embeddings.device)
-        sums.index_add_(0, labels, embeddings.double())
-        self.centres = (sums / counts[:, None]).float()
+        """Centres from embeddings (N, D) and labels (N,) in 0..C-1.  Raises ValueError if a class
+        has no image."""
+        self.centres = class_means(embeddings, labels).float()
         return self
 
     def distances(self, embeddings: Tensor) -> Tensor:
         """(N, D) -> (N, C) Euclidean distances to every centre."""
         # by differences, not by products: |x|^2 + |c|^2 - 2xc loses the small distances that decide
-        return torch.cdist(embeddings.float(), self.centres, compute_mode="donot_use_mm_for_euclid_dist")
+        return torch.cdist(
+            embeddings.float(), self.centres, compute_mode="donot_use_mm_for_euclid_dist"
+        )
 
     def score(self, embeddings: Tensor) -> Tensor:
         """(N, D) -> (N,) distance to the nearest centre."""

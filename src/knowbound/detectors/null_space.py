@@ -1,46 +1,46 @@
-"""Kernel null Foley-Sammon transform (Bodesheim et al., CVPR 2013): each class becomes a single point."""
+"""Kernel null Foley-Sammon transform (Bodesheim et al., CVPR 2013): each class becomes a single
+point."""
 
-from typing import Any, Self
+from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from knowbound.detectors.mahalanobis import Reads
+from knowbound.detectors.detector import Detector
+from knowbound.outputs import Field
 
 SMALLEST = 1e-10
 """Of the largest eigenvalue: directions of the kernel with less than this share are rounding."""
 
 
-class NullSpace(nn.Module):
-    """Scores an image by its Euclidean distance to the nearest class point in the null space of the within-class scatter.
+class NullSpace(Detector):
+    """Scores an image by its Euclidean distance to the nearest class point in the null space of the
+    within-class scatter.
 
-    There the training images of a class coincide and those of different classes do not, C - 1 dimensions in all.  The kernel
-    is exp(-|x - y|^2 / (2 width^2)), with the width the median distance of training vectors (theirs is a histogram
-    intersection of image features).  Eigenvectors of an N x N matrix are needed, so at most ``images`` training images are
-    used, the same number of each class as far as there are, drawn with ``seed``.
+    There the training images of a class coincide and those of different classes do not, C - 1
+    dimensions in all.  The kernel is exp(-|x - y|^2 / (2 width^2)), with the width the median
+    distance of training vectors (theirs is a histogram intersection of image features).
+    Eigenvectors of an N x N matrix are needed, so at most ``images`` training images are used, the
+    same number of each class as far as there are, drawn with ``seed``.
 
-    reads: which of the network's outputs.  Where there is no null space (copies in two classes, or vectors of so few
-    dimensions that their kernel has less than full rank) the C - 1 directions are taken in which the least share of all
-    scatter is within classes.
+    reads: which of the network's outputs.  Where there is no null space (copies in two classes, or
+    vectors of so few dimensions that their kernel has less than full rank) the C - 1 directions are
+    taken in which the least share of all scatter is within classes.
     """
 
+    choices = ("embedding", "features")
     vectors: Tensor
     projection: Tensor
     points: Tensor
     width: Tensor
 
-    def __init__(self, images: int = 1000, reads: Reads = "embeddings", seed: int = 0) -> None:
-        super().__init__()
-        if images < 2 or reads not in ("embeddings", "features"):
-            raise ValueError(f"{images} images and reads {reads!r} were given; expected at least 2, and embeddings or features")
-        self.settings: dict[str, Any] = {"images": images, "reads": reads, "seed": seed}
+    def __init__(self, images: int = 1000, reads: Field = "embedding", seed: int = 0) -> None:
+        super().__init__({"images": images, "seed": seed}, reads)
+        if images < 2:
+            raise ValueError(f"{images} images were to be used; expected at least 2")
         for name in ("vectors", "projection", "points"):
             self.register_buffer(name, torch.empty(0, 0, dtype=torch.float64))
         self.register_buffer("width", torch.ones((), dtype=torch.float64))
-
-    def read(self, features: Tensor, embeddings: Tensor) -> Tensor:
-        """The output that was chosen."""
-        return features if self.settings["reads"] == "features" else embeddings
 
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
         """The projection and the class points (C, C - 1) from embeddings (N, D) and labels (N,).
@@ -49,20 +49,33 @@ class NullSpace(nn.Module):
         """
         counts = torch.bincount(labels)
         if len(counts) < 2 or (counts == 0).any():
-            raise ValueError(f"classes have {counts.tolist()} embeddings; expected at least two classes with at least one each")
+            raise ValueError(
+                f"classes have {counts.tolist()} embeddings; expected at least two classes with "
+                "at least one each"
+            )
         chosen = self._choose(labels, len(counts))
         self.vectors, labels = embeddings[chosen].double(), labels[chosen]
-        distances = torch.cdist(self.vectors, self.vectors, compute_mode="donot_use_mm_for_euclid_dist")
-        self.width = distances[distances > 0].median() if (distances > 0).any() else torch.ones_like(self.width)
+        distances = torch.cdist(
+            self.vectors, self.vectors, compute_mode="donot_use_mm_for_euclid_dist"
+        )
+        self.width = (
+            distances[distances > 0].median()
+            if (distances > 0).any()
+            else torch.ones_like(self.width)
+        )
         kernel = torch.exp(-(distances**2) / (2 * self.width**2))
         self.projection = null_projection(kernel, labels)
         projected = kernel @ self.projection
-        self.points = torch.stack([projected[labels == label].mean(dim=0) for label in range(len(counts))])
+        self.points = torch.stack(
+            [projected[labels == label].mean(dim=0) for label in range(len(counts))]
+        )
         return self
 
     def distances(self, embeddings: Tensor) -> Tensor:
         """(N, D) -> (N, C) float64 distances to every class point."""
-        squared = torch.cdist(embeddings.double(), self.vectors, compute_mode="donot_use_mm_for_euclid_dist").square()
+        squared = torch.cdist(
+            embeddings.double(), self.vectors, compute_mode="donot_use_mm_for_euclid_dist"
+        ).square()
         projected = torch.exp(-squared / (2 * self.width**2)) @ self.projection
         return torch.cdist(projected, self.points, compute_mode="donot_use_mm_for_euclid_dist")
 
@@ -75,7 +88,8 @@ class NullSpace(nn.Module):
         return self.distances(embeddings).argmin(dim=1)
 
     def _choose(self, labels: Tensor, classes: int) -> Tensor:
-        """Indices of the training images that are used, class after class; every class keeps one at least."""
+        """Indices of the training images that are used, class after class; every class keeps one at
+        least."""
         generator = torch.Generator().manual_seed(self.settings["seed"])
         order = torch.randperm(len(labels), generator=generator).to(labels.device)
         each = max(1, self.settings["images"] // classes)
@@ -85,9 +99,9 @@ class NullSpace(nn.Module):
 def null_projection(kernel: Tensor, labels: Tensor) -> Tensor:
     """(N, C - 1): ``kernel @ projection`` puts the N training images of each class on one point.
 
-    kernel: (N, N) float64, symmetric; labels: (N,).  Within the span of the centred images (an orthonormal basis of it, by
-    the eigenvectors of the centred kernel) these are the directions with the least share of scatter within classes, 0 where a
-    null space is.
+    kernel: (N, N) float64, symmetric; labels: (N,).  Within the span of the centred images (an
+    orthonormal basis of it, by the eigenvectors of the centred kernel) these are the directions
+    with the least share of scatter within classes, 0 where a null space is.
     """
     count = len(labels)
     centring = torch.eye(count, dtype=kernel.dtype, device=kernel.device) - 1 / count
@@ -99,5 +113,7 @@ def null_projection(kernel: Tensor, labels: Tensor) -> Tensor:
     within = within - within @ (same / same.sum(dim=0))  # each image minus its class mean
     total = values[kept].sqrt()[:, None]  # of the scatter along each vector of the basis
     _, directions = torch.linalg.eigh((within / total) @ (within / total).T)  # rising share
-    projection: Tensor = basis @ torch.linalg.qr(directions[:, : len(labels.unique()) - 1] / total).Q
+    projection: Tensor = (
+        basis @ torch.linalg.qr(directions[:, : len(labels.unique()) - 1] / total).Q
+    )
     return projection

@@ -1,73 +1,95 @@
-"""ODIN (Liang, Li and Srikant, ICLR 2018): max softmax with a temperature, after a small step of the image."""
+"""ODIN (Liang, Li and Srikant, ICLR 2018): max softmax with a temperature, after a small step of
+the image."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from knowbound.detectors.max_softmax import MaxSoftmax, minus_log_max_softmax
+from knowbound.detectors.detector import Detector, Network
+from knowbound.detectors.max_softmax import check_logits, minus_log_max_softmax
 
 CHUNK = 64
 """Images whose activations are kept at once for the gradient: about 3 GB for WRN-28-10."""
 
 
-def gradient_sign(backbone: nn.Module, images: Tensor, temperature: float) -> Tensor:
-    """(N, C, H, W) of +1 and -1: the sign of the gradient, with respect to the images, of -log max softmax(logits / T).
+def gradient_sign(network: Network, images: Tensor, temperature: float) -> Tensor:
+    """(N, C, H, W) of +1 and -1: the sign of the gradient, with respect to the images, of -log max
+    softmax(logits / T).
 
-    That is the cross-entropy towards the predicted class.  A gradient of 0 counts as +1, as in the authors' program.
-    The backbone must be in evaluation mode and give two logits or more; its parameters get no gradient.
+    That is the cross-entropy towards the predicted class.  A gradient of 0 counts as +1, as in the
+    authors' program. The network must be in evaluation mode and give two logits or more; its
+    parameters get no gradient.
     """
-    parts = [_gradient(backbone, part, temperature) for part in images.split(CHUNK)]
+    parts = [_gradient(network, part, temperature) for part in images.split(CHUNK)]
     return torch.where(torch.cat(parts) >= 0, 1.0, -1.0).to(images.dtype) if parts else images
 
 
-def _gradient(backbone: nn.Module, images: Tensor, temperature: float) -> Tensor:
+def _gradient(network: Network, images: Tensor, temperature: float) -> Tensor:
     with torch.inference_mode(False), torch.enable_grad():
         moved = images.detach().clone().requires_grad_()
-        logits = (backbone(moved) / temperature).double()
+        logits = (network(moved).get("logits") / temperature).double()
         top, index = logits.max(dim=1, keepdim=True)
-        # -log p = log(1 + u): the gradient of log u has the same sign, and does not vanish where u does
+        # -log p = log(1 + u): the gradient of log u has the same sign, and does not vanish where u
+        # does
         log_u = (logits - top).scatter(1, index, float("-inf")).logsumexp(dim=1)
         (gradient,) = torch.autograd.grad(log_u.sum(), moved)
     return gradient
 
 
-class Odin(nn.Module):
-    """Scores an image by -log max softmax(logits / T), after moving it by -epsilon times the sign of the gradient.
+class Odin(Detector):
+    """Scores an image by -log max softmax(logits / T), after moving it by -epsilon times the sign
+    of the gradient.
 
-    temperature: T; epsilon: the step, in units of images in [0, 1].  The authors' program works on normalised images
-    x' = (x - mean) / std and divides the step by each channel's std: x' - epsilon / std * sign.  As x = mean + std * x',
-    and the sign is the same for both, this is a step of exactly epsilon in [0, 1].  Our backbones normalise inside, so
-    nothing is divided here.  channel_std: for networks whose images come normalised from outside: the std of each
-    channel, and the step is epsilon / std.  Nothing is clipped after the step.
+    temperature: T; epsilon: the step, in units of images in [0, 1].  The authors' program works on
+    normalised images x' = (x - mean) / std and divides the step by each channel's std: x' - epsilon
+    / std * sign.  As x = mean + std * x', and the sign is the same for both, this is a step of
+    exactly epsilon in [0, 1].  Our backbones normalise inside, so nothing is divided here.
+    channel_std: for networks whose images come normalised from outside: the std of each channel,
+    and the step is epsilon / std.  Nothing is clipped after the step.
 
     Raises ValueError for a temperature or std that is not above 0, and a negative epsilon.
     """
 
-    needs_logits = True
+    reads = ("logits",)
+    moves_images = True
 
-    def __init__(self, temperature: float = 1000.0, epsilon: float = 0.0014, channel_std: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        temperature: float = 1000.0,
+        epsilon: float = 0.0014,
+        channel_std: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
         if not temperature > 0 or not epsilon >= 0:
-            raise ValueError(f"ODIN was given the temperature {temperature} and epsilon {epsilon}; expected above 0 and at least 0")
+            raise ValueError(
+                f"ODIN was given the temperature {temperature} and epsilon {epsilon}; expected "
+                "above 0 and at least 0"
+            )
         if channel_std is not None and not all(std > 0 for std in channel_std):
-            raise ValueError(f"ODIN was given the channel std {tuple(channel_std)}; expected values above 0, one for each channel")
-        self.settings: dict[str, Any] = {
-            "temperature": temperature, "epsilon": epsilon, "channel_std": None if channel_std is None else list(channel_std),
-        }  # fmt: skip
+            raise ValueError(
+                f"ODIN was given the channel std {tuple(channel_std)}; expected values above 0, "
+                "one for each channel"
+            )
+        self.settings = {
+            "temperature": temperature,
+            "epsilon": epsilon,
+            "channel_std": None if channel_std is None else list(channel_std),
+        }
         self.temperature, self.epsilon = temperature, epsilon
-        self.softmax = MaxSoftmax()
 
-    def prepare(self, backbone: nn.Module, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> the moved images.  The backbone gives logits and is in evaluation mode."""
+    def prepare(self, network: Network, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) -> the moved images.  The network gives logits and is in evaluation
+        mode."""
         if self.epsilon == 0:
             return images
-        return images - self._step(images) * gradient_sign(backbone, images, self.temperature)
+        return images - self._step(images) * gradient_sign(network, images, self.temperature)
 
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """Nothing to learn; notes that logits (N, C) have one column for each class.  Raises ValueError if they do not."""
-        self.softmax.fit(embeddings, labels)
+        """Nothing to learn; raises ValueError unless logits (N, C) have one column for each
+        class."""
+        check_logits(embeddings, labels)
         return self
 
     def score(self, embeddings: Tensor) -> Tensor:
@@ -81,5 +103,8 @@ class Odin(nn.Module):
     def _step(self, images: Tensor) -> Tensor:
         std = self.settings["channel_std"] or [1.0] * images.shape[1]
         if len(std) != images.shape[1]:
-            raise ValueError(f"images of {images.shape[1]} channels came with {len(std)} values of channel std; expected as many")
+            raise ValueError(
+                f"images of {images.shape[1]} channels came with {len(std)} values of channel "
+                "std; expected as many"
+            )
         return self.epsilon / images.new_tensor(std).view(1, -1, 1, 1)

@@ -1,11 +1,13 @@
 """Two 1-D score arrays -> fractions, in five named conventions.  NumPy only.
 
-All take ``(in_scores, out_scores)``, two (N,) arrays of numbers, N their own; higher = more out-of-distribution; an image is
-accepted if score <= threshold; in-distribution is the positive class (Supplement A).  Infinite scores are the most (or least)
-out.  All raise ValueError for arrays that are not 1-D, are empty or hold NaN.
+All take ``(in_scores, out_scores)``, two (N,) arrays of numbers, N their own; higher = more
+out-of-distribution; an image is accepted if score <= threshold; in-distribution is the positive
+class (Supplement A).  Infinite scores are the most (or least) out.  All raise ValueError for arrays
+that are not 1-D, are empty or hold NaN.
 
-Memory: beside the scores one float for each (four bytes where both arrays are float32) and a few small blocks; the two legacy
-conventions hold the sorted scores once more.  So 100 million in and 100 million out scores take 1.6 GB and 1.6 GB more.
+Memory: beside the scores one float for each (four bytes where both arrays are float32) and a few
+small blocks; the two legacy conventions hold the sorted scores once more.  So 100 million in and
+100 million out scores take 1.6 GB and 1.6 GB more.
 """
 
 from numpy.typing import ArrayLike
@@ -15,15 +17,24 @@ from knowbound.metrics.metrics import Metrics
 from knowbound.metrics.ranking import rank
 
 __all__ = [
-    "CONVENTIONS", "Metrics", "aupr_in", "aupr_out", "auroc", "best_detection_error", "detection_error", "fpr_at_tpr", "measure",
-]  # fmt: skip
+    "CONVENTIONS",
+    "Metrics",
+    "aupr_in",
+    "aupr_out",
+    "auroc",
+    "best_detection_error",
+    "detection_error",
+    "fpr_at_tpr",
+    "measure",
+]
 
 CONVENTIONS: tuple[str, ...] = ("exact", "seed", "odin", "ccag", "openood")
 """exact: the definitions, every distinct score a threshold, ties count half; the default.
-seed: Tables 2 to 4 of the paper: FPR and detection error at the TPR nearest 95%, AUPR by trapezoids.
-odin: the released program of ODIN: 100,000 equal steps, precision of rates, the smallest detection error.
-ccag: the released program of Confident Classifier, printed in Table 1: 200,000 equal steps, AUROC without its last block.
-openood: out is the positive class: fpr95 is the share of in images rejected when 95% of the out images are caught."""
+seed: Tables 2 to 4 of the paper: FPR and detection error at the TPR nearest 95%, AUPR by
+trapezoids. odin: the released program of ODIN: 100,000 equal steps, precision of rates, the
+smallest detection error. ccag: the released program of Confident Classifier, printed in Table 1:
+200,000 equal steps, AUROC without its last block. openood: out is the positive class: fpr95 is the
+share of in images rejected when 95% of the out images are caught."""
 
 
 def measure(
@@ -36,18 +47,24 @@ def measure(
 ) -> Metrics:
     """All five metrics from one sort.
 
-    tpr: a share above 0 and at most 1; the two legacy programs know only their own 95%.  score_range: (lowest, highest) score that
-    ``odin`` steps through, by default the smallest and largest of all scores; no other convention takes it.
+    tpr: a share above 0 and at most 1; the two legacy programs know only their own 95%.
+    score_range: (lowest, highest) score that ``odin`` steps through, by default the smallest and
+    largest of all scores; no other convention takes it.
 
-    Raises ValueError for a convention that is not in ``CONVENTIONS``, for a tpr or score_range it does not take, and in the legacy
-    conventions for infinite scores, which no equal steps reach.
+    Raises ValueError for a convention that is not in ``CONVENTIONS``, for a tpr or score_range it
+    does not take, and in the legacy conventions for infinite scores, which no equal steps reach.
     """
     if convention not in CONVENTIONS:
         raise ValueError(f"the convention {convention!r} is unknown; expected one of {CONVENTIONS}")
     if score_range is not None and convention != "odin":
-        raise ValueError(f"score_range was given with the convention {convention!r}; only 'odin' steps through a fixed range")
+        raise ValueError(
+            f"score_range was given with the convention {convention!r}; only 'odin' steps through "
+            "a fixed range"
+        )
     if tpr != 0.95 and convention in ("odin", "ccag"):
-        raise ValueError(f"a TPR of {tpr} was asked for; the convention {convention!r} is defined at 0.95 only")
+        raise ValueError(
+            f"a TPR of {tpr} was asked for; the convention {convention!r} is defined at 0.95 only"
+        )
     _check_share(tpr)
     ranking = rank(in_scores, out_scores)
     if convention == "odin":
@@ -65,7 +82,8 @@ def _check_share(tpr: float) -> None:
 
 
 def fpr_at_tpr(in_scores: ArrayLike, out_scores: ArrayLike, tpr: float = 0.95) -> float:
-    """Share of out images accepted at the smallest threshold that accepts ``tpr`` of the in images."""
+    """Share of out images accepted at the smallest threshold that accepts ``tpr`` of the in
+    images."""
     _check_share(tpr)
     ranking = rank(in_scores, out_scores)
     return ranking.group_of(exact.needed(tpr, ranking.n_in), out=False).out_accepted / ranking.n_out
@@ -87,10 +105,12 @@ def auroc(in_scores: ArrayLike, out_scores: ArrayLike) -> float:
 
 
 def aupr_in(in_scores: ArrayLike, out_scores: ArrayLike) -> float:
-    """Average precision of accepting, in as the positive class.  Depends on the numbers of images."""
+    """Average precision of accepting, in as the positive class.  Depends on the numbers of
+    images."""
     return exact.areas(rank(in_scores, out_scores)).aupr_in
 
 
 def aupr_out(in_scores: ArrayLike, out_scores: ArrayLike) -> float:
-    """Average precision of rejecting, out as the positive class.  Depends on the numbers of images."""
+    """Average precision of rejecting, out as the positive class.  Depends on the numbers of
+    images."""
     return exact.areas(rank(in_scores, out_scores)).aupr_out

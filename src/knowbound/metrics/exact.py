@@ -1,7 +1,7 @@
 """The metrics as they are defined: every distinct score is a threshold, ties count half.
 
-In-distribution is the positive class, as in Supplement A of the paper.  An image is accepted as in-distribution if its score is
-at most the threshold.
+In-distribution is the positive class, as in Supplement A of the paper.  An image is accepted as
+in-distribution if its score is at most the threshold.
 """
 
 import math
@@ -14,23 +14,34 @@ from knowbound.metrics.ranking import Distinct, Group, Grouped, Ranking, inner
 
 
 def measure(ranking: Ranking, tpr: float) -> Metrics:
-    """All five numbers.  fpr95: at the smallest threshold that accepts at least ``tpr`` of the in images."""
+    """All five numbers.  fpr95: at the smallest threshold that accepts at least ``tpr`` of the in
+    images."""
     found, group = walk(ranking, needed(tpr, ranking.n_in))
     fpr = group.out_accepted / ranking.n_out
     return Metrics(
-        fpr, 0.5 * (1 - tpr) + 0.5 * fpr, found.auroc, found.aupr_in, found.aupr_out, found.tie_share, group.score
-    )  # fmt: skip
+        fpr,
+        0.5 * (1 - tpr) + 0.5 * fpr,
+        found.auroc,
+        found.aupr_in,
+        found.aupr_out,
+        found.tie_share,
+        group.score,
+    )
 
 
 def needed(share: float, count: int) -> int:
-    """The smallest number of images, at least 1, that is ``share`` of ``count``, judged as n / count >= share."""
+    """The smallest number of images, at least 1, that is ``share`` of ``count``, judged as n /
+    count >= share."""
     n = max(1, math.ceil(share * count))
-    return n - 1 if n > 1 and (n - 1) / count >= share else n  # share * count may land a hair above a whole number
+    return (
+        n - 1 if n > 1 and (n - 1) / count >= share else n
+    )  # share * count may land a hair above a whole number
 
 
 @dataclass(frozen=True, slots=True)
 class Areas:
-    """The metrics over all thresholds; aupr is average precision: the sum of precision x added recall, equal scores together."""
+    """The metrics over all thresholds; aupr is average precision: the sum of precision x added
+    recall, equal scores together."""
 
     auroc: float
     aupr_in: float
@@ -73,14 +84,21 @@ def walk(ranking: Ranking, nth: int) -> tuple[Areas, Group]:
 
 
 def _add_distinct(ranking: Ranking, here: Distinct) -> tuple[int, int, float, float]:
-    """(twice the rightly ordered pairs, tied images, precision summed over in and over out images), from the places alone."""
+    """(twice the rightly ordered pairs, tied images, precision summed over in and over out images),
+    from the places alone."""
     start, total = here.in_below + here.out_below, ranking.n_in + ranking.n_out
     in_places, out_places = np.flatnonzero(~here.is_out), np.flatnonzero(here.is_out)
     n_in, n_out = len(in_places), len(out_places)
-    in_under = int(out_places.sum()) - n_out * (n_out - 1) // 2 + n_out * here.in_below  # summed over the out images here
+    in_under = (
+        int(out_places.sum()) - n_out * (n_out - 1) // 2 + n_out * here.in_below
+    )  # summed over the out images here
     accepted = np.arange(here.in_below + 1.0, here.in_below + n_in + 1.0)
-    caught = np.arange(float(ranking.n_out - here.out_below), ranking.n_out - here.out_below - n_out, -1.0)
-    accepted /= in_places + (start + 1.0)  # in place: fresh memory would cost as much as the division
+    caught = np.arange(
+        float(ranking.n_out - here.out_below), ranking.n_out - here.out_below - n_out, -1.0
+    )
+    accepted /= in_places + (
+        start + 1.0
+    )  # in place: fresh memory would cost as much as the division
     caught /= float(total - start) - out_places
     return 2 * in_under, 0, float(accepted.sum()), float(caught.sum())
 
@@ -103,6 +121,9 @@ def best_detection_error(ranking: Ranking) -> float:
     best = 0.5
     for stretch in ranking.stretches():
         groups = stretch.grouped()
-        errors = 0.5 * (1 - groups.accepted_in / ranking.n_in) + 0.5 * groups.accepted_out / ranking.n_out
+        errors = (
+            0.5 * (1 - groups.accepted_in / ranking.n_in)
+            + 0.5 * groups.accepted_out / ranking.n_out
+        )
         best = min(best, float(errors.min()))
     return best

@@ -1,12 +1,14 @@
 """The metrics of two released programs, threshold steps and all, without their loops.
 
-Both step through 100,000 (ODIN, Liang et al. 2018) or 200,000 (Confident Classifier, Lee et al. 2018) thresholds in equal steps and
-count at each.  Here the sorted scores and the steps are searched in each other: the same numbers.  Their scores are
-confidences (higher = more in-distribution), so ours are negated; give scores that are linear in the quantity they stepped
+Both step through 100,000 (ODIN, Liang et al. 2018) or 200,000 (Confident Classifier, Lee et al.
+2018) thresholds in equal steps and count at each.  Here the sorted scores and the steps are
+searched in each other: the same numbers.  Their scores are confidences (higher = more
+in-distribution), so ours are negated; give scores that are linear in the quantity they stepped
 through (minus the softmax probability, say), as equal steps of its logarithm are other steps.
 
-ODIN's program counts out images *above* a step in its "baseline" column and *at or above* it in the AUROC of its own column; the
-two differ only where a score lies exactly on a step.  We follow the baseline column.
+ODIN's program counts out images *above* a step in its "baseline" column and *at or above* it in the
+AUROC of its own column; the two differ only where a score lies exactly on a step.  We follow the
+baseline column.
 """
 
 import math
@@ -24,27 +26,37 @@ from knowbound.metrics.ranking import Floats, Ranking, inner
 Side = Literal["left", "right"]
 
 
-def odin(ranking: Ranking, score_range: tuple[float, float] | None = None, steps: int = 100_000) -> Metrics:
-    """The numbers of ODIN's program.  score_range: (lowest, highest) of our scores to step through; by default their own range.
+def odin(
+    ranking: Ranking, score_range: tuple[float, float] | None = None, steps: int = 100_000
+) -> Metrics:
+    """The numbers of ODIN's program.  score_range: (lowest, highest) of our scores to step through;
+    by default their own range.
 
-    The program's range was fixed by hand: confidences 0.1 to 1 for max-softmax on ten classes, so ``score_range=(-1, -0.1)``
-    here, and 0.1 to 0.12 at its temperature of 1000.  fpr95 is NaN where no step has a TPR in [0.9495, 0.9505].
+    The program's range was fixed by hand: confidences 0.1 to 1 for max-softmax on ten classes, so
+    ``score_range=(-1, -0.1)`` here, and 0.1 to 0.12 at its temperature of 1000.  fpr95 is NaN where
+    no step has a TPR in [0.9495, 0.9505].
     """
     counted = step(*ranking.scores(), steps, score_range)
     return _measure(ranking, counted, mean_fpr(counted, 0.9495, 0.9505, math.nan), last_block=True)
 
 
 def ccag(ranking: Ranking, steps: int = 200_000) -> Metrics:
-    """The numbers of Confident Classifier's program.  fpr95 is 1 where no step has a TPR in [0.94, 0.96]."""
+    """The numbers of Confident Classifier's program.  fpr95 is 1 where no step has a TPR in [0.94,
+    0.96]."""
     counted = step(*ranking.scores(), steps, None)
     return _measure(ranking, counted, mean_fpr(counted, 0.94, 0.96, 1.0), last_block=False)
 
 
 def _measure(ranking: Ranking, steps: "Steps", fpr: float, *, last_block: bool) -> Metrics:
     return Metrics(
-        fpr, best_detection_error(steps), auroc(steps, last_block=last_block), aupr_in(steps), aupr_out(steps),
-        exact.areas(ranking).tie_share, math.nan,
-    )  # fmt: skip
+        fpr,
+        best_detection_error(steps),
+        auroc(steps, last_block=last_block),
+        aupr_in(steps),
+        aupr_out(steps),
+        exact.areas(ranking).tie_share,
+        math.nan,
+    )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -59,39 +71,55 @@ class Steps:
     out_below_down: Floats
 
 
-def step(in_scores: Floats, out_scores: Floats, steps: int, score_range: tuple[float, float] | None) -> Steps:
+def step(
+    in_scores: Floats, out_scores: Floats, steps: int, score_range: tuple[float, float] | None
+) -> Steps:
     """All shares, from ascending scores.  Without any step where all scores are equal.
 
-    Raises ValueError where the range is not finite or not ascending: it cannot be cut into equal steps.
+    Raises ValueError where the range is not finite or not ascending: it cannot be cut into equal
+    steps.
     """
     inside, outside = -in_scores[::-1], -out_scores[::-1]
-    lowest, highest = score_range or (min(in_scores[0], out_scores[0]), max(in_scores[-1], out_scores[-1]))
+    lowest, highest = score_range or (
+        min(in_scores[0], out_scores[0]),
+        max(in_scores[-1], out_scores[-1]),
+    )
     start, end = -highest, -lowest
     if not math.isfinite(end - start):
         raise ValueError(
-            f"scores range from {lowest} to {highest}; the legacy conventions need finite scores to cut into equal steps"
+            f"scores range from {lowest} to {highest}; the legacy conventions need finite scores "
+            "to cut into equal steps"
         )
     if start > end:
-        raise ValueError(f"the score range ({lowest}, {highest}) was given; expected the lower end first")
+        raise ValueError(
+            f"the score range ({lowest}, {highest}) was given; expected the lower end first"
+        )
     gap = (end - start) / steps
     up = np.arange(start, end, gap) if gap > 0 else np.empty(0)
     down = np.arange(end, start, -gap) if gap > 0 else np.empty(0)
     n_in, n_out = len(inside), len(outside)
     in_below = below(inside, up, "left")
-    # at least: counted, not 1 - share: the programs divide a count, and 1 - x rounds differently at their limits 0.94 and 0.96
+    # at least: counted, not 1 - share: the programs divide a count, and 1 - x rounds differently at
+    # their limits 0.94 and 0.96
     return Steps(
-        (n_in - in_below) / n_in, in_below / n_in, (n_out - below(outside, up, "left")) / n_out,
-        (n_out - below(outside, up, "right")) / n_out, below(inside, down[::-1], "left")[::-1] / n_in,
+        (n_in - in_below) / n_in,
+        in_below / n_in,
+        (n_out - below(outside, up, "left")) / n_out,
+        (n_out - below(outside, up, "right")) / n_out,
+        below(inside, down[::-1], "left")[::-1] / n_in,
         below(outside, down[::-1], "left")[::-1] / n_out,
-    )  # fmt: skip
+    )
 
 
 def below(scores: Floats, steps: Floats, side: Side) -> NDArray[np.int64]:
-    """How many scores are below ("left") or at most ("right") each step; both ascending; the fewer are searched in the more."""
+    """How many scores are below ("left") or at most ("right") each step; both ascending; the fewer
+    are searched in the more."""
     search: Callable[[Floats, Floats, str], NDArray[np.int64]] = np.searchsorted  # type: ignore[assignment]
     if len(scores) >= len(steps):
         return search(scores, steps, side)
-    first = search(steps, scores, "right" if side == "left" else "left")  # the first step that counts each score
+    first = search(
+        steps, scores, "right" if side == "left" else "left"
+    )  # the first step that counts each score
     return np.cumsum(np.bincount(first, minlength=len(steps) + 1)[:-1])
 
 
@@ -102,9 +130,11 @@ def mean_fpr(steps: Steps, lowest: float, highest: float, without: float) -> flo
 
 
 def auroc(steps: Steps, *, last_block: bool) -> float:
-    """Sum of rectangles under the ROC curve with the height at their right end; with or without the last block; NaN of no steps.
+    """Sum of rectangles under the ROC curve with the height at their right end; with or without the
+    last block; NaN of no steps.
 
-    Without it, all the area is lost that lies left of the FPR at the last step: with tied scores at the top, most of it.
+    Without it, all the area is lost that lies left of the FPR at the last step: with tied scores at
+    the top, most of it.
     """
     if not len(steps.out_above):
         return math.nan
@@ -114,7 +144,8 @@ def auroc(steps: Steps, *, last_block: bool) -> float:
 
 
 def aupr_in(steps: Steps) -> float:
-    """Area under precision over recall, precision being TPR / (TPR + FPR): a ratio of shares, not of counts; NaN of no steps."""
+    """Area under precision over recall, precision being TPR / (TPR + FPR): a ratio of shares, not
+    of counts; NaN of no steps."""
     return _aupr(steps.in_at_least, steps.out_at_least)
 
 
@@ -124,7 +155,8 @@ def aupr_out(steps: Steps) -> float:
 
 
 def _aupr(recall: Floats, other: Floats) -> float:
-    # Both shares fall from step to step and both programs use no step without any image, so those they use come first.
+    # Both shares fall from step to step and both programs use no step without any image, so those
+    # they use come first.
     used = len(recall) - int(np.searchsorted((recall + other)[::-1], 0, side="right"))
     if not used:
         return math.nan

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """How well one set of scores tells in from out.  Rates are fractions; NaN where a convention has no such number."""
+    """How well one set of scores tells in from out.  Rates are fractions; NaN where a convention
+    has no such number."""
 
     fpr95: float
-    """Share of the out images accepted where 95% (or the asked share) of the in images are; ``openood`` turns the two around."""
+    """Share of the out images accepted where 95% (or the asked share) of the in images are;
+    ``openood`` turns the two around."""
     detection_error: float
     auroc: float
     aupr_in: float

@@ -1,8 +1,10 @@
-"""All scores in one ascending order, with what each image is: the one sort that every metric is read from.
+"""All scores in one ascending order, with what each image is: the one sort that every metric is
+read from.
 
-Sorting floats is fast, sorting floats that drag a label along is several times slower.  So the label becomes the last bit of the
-float.  To lose nothing the scores are first scaled by a power of two to below 1, which empties the highest bit of the exponent:
-sign, exponent and fraction then move up by one bit, keep their order, and make room for the label (0 in, 1 out).
+Sorting floats is fast, sorting floats that drag a label along is several times slower.  So the
+label becomes the last bit of the float.  To lose nothing the scores are first scaled by a power of
+two to below 1, which empties the highest bit of the exponent: sign, exponent and fraction then move
+up by one bit, keep their order, and make room for the label (0 in, 1 out).
 """
 
 import math
@@ -16,12 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 BLOCK = 1 << 16  # images looked at together: as many as stay in the processor's cache
-INFINITE = 1.25  # what an infinite score becomes: above every scaled one, and its bits may still move up
+INFINITE = (
+    1.25  # what an infinite score becomes: above every scaled one, and its bits may still move up
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Distinct:
-    """Neighbouring images whose scores all differ.  is_out: (B,) bool in ascending order of score."""
+    """Neighbouring images whose scores all differ.  is_out: (B,) bool in ascending order of
+    score."""
 
     in_below: int
     out_below: int
@@ -39,19 +44,28 @@ class Distinct:
 
     def only(self, nth: int, *, out: bool) -> "Distinct":
         """The ``nth`` in (or out) image alone."""
-        place = int(np.flatnonzero(self.is_out if out else ~self.is_out)[nth - 1 - (self.out_below if out else self.in_below)])
+        place = int(
+            np.flatnonzero(self.is_out if out else ~self.is_out)[
+                nth - 1 - (self.out_below if out else self.in_below)
+            ]
+        )
         others = self.in_below + self.out_below + place - (nth - 1)
-        return Distinct(others if out else nth - 1, nth - 1 if out else others, self.is_out[place : place + 1])
+        return Distinct(
+            others if out else nth - 1, nth - 1 if out else others, self.is_out[place : place + 1]
+        )
 
     def grouped(self) -> "Grouped":
         """The same images, each a group of its own."""
-        out = self.out_below + np.concatenate([[0], np.cumsum(self.is_out.view(np.uint8), dtype=np.int32)]).astype(np.float64)
+        out = self.out_below + np.concatenate(
+            [[0], np.cumsum(self.is_out.view(np.uint8), dtype=np.int32)]
+        ).astype(np.float64)
         return Grouped(np.arange(len(out)) + (self.in_below + self.out_below) - out, out)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Grouped:
-    """Neighbouring groups of equal scores.  Both (T + 1,): the in and out images accepted below the first and up to each group."""
+    """Neighbouring groups of equal scores.  Both (T + 1,): the in and out images accepted below the
+    first and up to each group."""
 
     accepted_in: Floats
     accepted_out: Floats
@@ -86,8 +100,9 @@ class Group:
 class Ranking:
     """Every image of both sets in ascending order of score.
 
-    keys: (N,) scores with the label in the last bit; scale: the power of two they were multiplied by;
-    levels: the score for each key, where keys are places among the distinct scores; otherwise None.
+    keys: (N,) scores with the label in the last bit; scale: the power of two they were multiplied
+    by; levels: the score for each key, where keys are places among the distinct scores; otherwise
+    None.
     """
 
     keys: NDArray[np.floating[Any]]
@@ -123,7 +138,8 @@ class Ranking:
         groups = stretch.grouped()
         index = int(np.searchsorted(groups.accepted_out if out else groups.accepted_in, nth))
         (in_below, in_accepted), (out_below, out_accepted) = (
-            map(int, accepted[index - 1 : index + 1]) for accepted in (groups.accepted_in, groups.accepted_out)
+            map(int, accepted[index - 1 : index + 1])
+            for accepted in (groups.accepted_in, groups.accepted_out)
         )
         score = self._decode(self.keys[in_below + out_below : in_below + out_below + 1])[0]
         return Group(float(score), in_below, out_below, in_accepted, out_accepted)
@@ -143,17 +159,24 @@ class Ranking:
 
     def _stop(self, start: int) -> int:
         stop = min(start + BLOCK, len(self.keys))
-        if stop == len(self.keys) or (int(_bits(self.keys)[stop]) | 1) != (int(_bits(self.keys)[stop - 1]) | 1):
+        if stop == len(self.keys) or (int(_bits(self.keys)[stop]) | 1) != (
+            int(_bits(self.keys)[stop - 1]) | 1
+        ):
             return stop
         low, high = self._bounds(self.keys[stop])
         return low if low > start else high
 
     def _bounds(self, key: np.floating[Any]) -> tuple[int, int]:
-        ends = [np.searchsorted(self.keys, each, side) for each in (key, _twin(key)) for side in ("left", "right")]
+        ends = [
+            np.searchsorted(self.keys, each, side)
+            for each in (key, _twin(key))
+            for side in ("left", "right")
+        ]
         return int(min(ends)), int(max(ends))
 
     def _lone(self, start: int, stop: int, out_below: int) -> Grouped:
-        """The one group that fills this block: its in and its out images are two runs of equal keys, in either order."""
+        """The one group that fills this block: its in and its out images are two runs of equal
+        keys, in either order."""
         first = int(np.searchsorted(self.keys, self.keys[start], "right")) - start
         outs = first if int(_bits(self.keys)[start]) & 1 else stop - start - first
         ends = ([start - out_below, stop - out_below - outs], [out_below, out_below + outs])
@@ -162,7 +185,11 @@ class Ranking:
     def _decode(self, keys: NDArray[np.floating[Any]]) -> Floats:
         bits = _bits(keys)
         magnitude = bits & _magnitude(bits)
-        scaled: Floats = ((bits ^ magnitude) | (magnitude >> bits.dtype.type(1))).view(keys.dtype).astype(np.float64)
+        scaled: Floats = (
+            ((bits ^ magnitude) | (magnitude >> bits.dtype.type(1)))
+            .view(keys.dtype)
+            .astype(np.float64)
+        )
         infinite = np.abs(scaled) >= 1
         with np.errstate(over="ignore"):  # of infinite ones only
             scores: Floats = scaled / self.scale
@@ -173,24 +200,36 @@ class Ranking:
 def rank(in_scores: ArrayLike, out_scores: ArrayLike) -> Ranking:
     """The ranking of two (N,) arrays, from one sort.
 
-    Memory: beside the input one float for each image (float32 where both arrays are) and some blocks.
-    Raises ValueError for arrays that are not 1-D, are empty, or hold NaN or anything but numbers.
+    Memory: beside the input one float for each image (float32 where both arrays are) and some
+    blocks. Raises ValueError for arrays that are not 1-D, are empty, or hold NaN or anything but
+    numbers.
     """
     inside, outside = _as_scores("in_scores", in_scores), _as_scores("out_scores", out_scores)
-    small = all(scores.dtype.kind == "f" and scores.dtype.itemsize <= 4 for scores in (inside, outside))
-    for dtype, scale in ([(np.dtype(np.float32), 2.0**-64)] if small else []) + [(np.dtype(np.float64), 2.0**-512)]:
+    small = all(
+        scores.dtype.kind == "f" and scores.dtype.itemsize <= 4 for scores in (inside, outside)
+    )
+    for dtype, scale in ([(np.dtype(np.float32), 2.0**-64)] if small else []) + [
+        (np.dtype(np.float64), 2.0**-512)
+    ]:
         keys = _keys(inside, outside, dtype, scale, infinite=False)
         if keys is not None:
             return Ranking(keys, len(inside), len(outside), scale)
     largest = max(_largest("in_scores", inside), _largest("out_scores", outside))
     scale = math.ldexp(1.0, -max(0, math.frexp(largest)[1]))
     keys = _keys(inside, outside, np.dtype(np.float64), scale, infinite=True)
-    return _rank_levels(inside, outside) if keys is None else Ranking(keys, len(inside), len(outside), scale)
+    return (
+        _rank_levels(inside, outside)
+        if keys is None
+        else Ranking(keys, len(inside), len(outside), scale)
+    )
 
 
 def _rank_levels(inside: NDArray[Any], outside: NDArray[Any]) -> Ranking:
-    """For scores so far apart that scaling rounds the small ones: the same of their places among the distinct scores."""
-    levels, places = np.unique(np.concatenate([inside, outside]).astype(np.float64), return_inverse=True)
+    """For scores so far apart that scaling rounds the small ones: the same of their places among
+    the distinct scores."""
+    levels, places = np.unique(
+        np.concatenate([inside, outside]).astype(np.float64), return_inverse=True
+    )
     found = rank(places[: len(inside)].astype(np.float64), places[len(inside) :].astype(np.float64))
     return Ranking(found.keys, found.n_in, found.n_out, found.scale, levels)
 
@@ -198,7 +237,9 @@ def _rank_levels(inside: NDArray[Any], outside: NDArray[Any]) -> Ranking:
 def _as_scores(name: str, values: ArrayLike) -> NDArray[Any]:
     scores = np.asarray(values)
     if scores.ndim != 1 or not scores.size:
-        raise ValueError(f"{name} has the shape {scores.shape}; expected (N,) with at least one score")
+        raise ValueError(
+            f"{name} has the shape {scores.shape}; expected (N,) with at least one score"
+        )
     if scores.dtype.kind not in "fiub":
         raise ValueError(f"{name} holds {scores.dtype}; expected numbers")
     return scores
@@ -209,7 +250,8 @@ def _largest(name: str, scores: NDArray[Any]) -> float:
     low, high = float(scores.min()), float(scores.max())
     if math.isnan(low) or math.isnan(high):
         raise ValueError(
-            f"{name} holds {int(np.isnan(scores).sum())} values that are not numbers (NaN); expected a score for every image"
+            f"{name} holds {int(np.isnan(scores).sum())} values that are not numbers (NaN); "
+            "expected a score for every image"
         )
     if math.isinf(low) or math.isinf(high):
         finite = scores[np.isfinite(scores)]
@@ -218,12 +260,21 @@ def _largest(name: str, scores: NDArray[Any]) -> float:
 
 
 def _keys(
-    inside: NDArray[Any], outside: NDArray[Any], dtype: np.dtype[Any], scale: float, *, infinite: bool
+    inside: NDArray[Any],
+    outside: NDArray[Any],
+    dtype: np.dtype[Any],
+    scale: float,
+    *,
+    infinite: bool,
 ) -> NDArray[np.floating[Any]] | None:
-    """Sorted keys; None where scaled scores do not fit: one is rounded, too large, NaN, or infinite where that is not expected."""
+    """Sorted keys; None where scaled scores do not fit: one is rounded, too large, NaN, or infinite
+    where that is not expected."""
     keys: NDArray[np.floating[Any]] = np.empty(len(inside) + len(outside), dtype)
     largest = INFINITE if infinite else 0.5
-    for scores, part, label in ((inside, keys[: len(inside)], 0), (outside, keys[len(inside) :], 1)):
+    for scores, part, label in (
+        (inside, keys[: len(inside)], 0),
+        (outside, keys[len(inside) :], 1),
+    ):
         for start in range(0, len(scores), BLOCK):
             here = slice(start, start + BLOCK)
             np.multiply(scores[here], dtype.type(scale), out=part[here], dtype=dtype)
@@ -235,8 +286,11 @@ def _keys(
     return keys
 
 
-def _add_label(scores: NDArray[Any], keys: NDArray[np.floating[Any]], label: int, scale: float, largest: float) -> bool:
-    """Move the bits of the scaled scores up and put the label below; False where they do not fit."""
+def _add_label(
+    scores: NDArray[Any], keys: NDArray[np.floating[Any]], label: int, scale: float, largest: float
+) -> bool:
+    """Move the bits of the scaled scores up and put the label below; False where they do not
+    fit."""
     bits = _bits(keys)
     magnitude = bits & _magnitude(bits)
     sizes = magnitude.view(keys.dtype)
@@ -260,7 +314,9 @@ def _stretch(keys: NDArray[np.floating[Any]], start: int, out_below: int) -> Dis
     if not len(change) or change.min() > 1:
         return Distinct(start - out_below, out_below, is_out)
     last = np.concatenate([np.flatnonzero(change > 1), [len(bits) - 1]])
-    outs = np.cumsum(is_out.view(np.uint8), dtype=np.int32)  # at most BLOCK; several times faster than in int64
+    outs = np.cumsum(
+        is_out.view(np.uint8), dtype=np.int32
+    )  # at most BLOCK; several times faster than in int64
     out = np.concatenate([[out_below], outs[last] + float(out_below)])
     return Grouped(np.concatenate([[start], last + (start + 1.0)]) - out, out)
 
@@ -281,5 +337,6 @@ def _twin(key: np.floating[Any]) -> np.floating[Any]:
 
 
 def inner(first: Floats, second: Floats) -> float:
-    """Sum of products.  Not by BLAS: it would start threads, which wait for each other on a busy machine."""
+    """Sum of products.  Not by BLAS: it would start threads, which wait for each other on a busy
+    machine."""
     return float(np.einsum("i,i", first, second))

@@ -1,4 +1,5 @@
-"""What a backbone is trained for: which images go together in a batch, and a scalar from their embeddings."""
+"""What a backbone is trained for: which images go together in a batch, and a scalar from their
+embeddings."""
 
 from knowbound.objectives.confidence import ConfidenceLoss as ConfidenceLoss
 from knowbound.objectives.contrastive import Contrastive as Contrastive

@@ -1,15 +1,17 @@
-"""Eq. 1 over all pairs of a batch in blocks: time of two matrix products, memory linear in the batch.
+"""Eq. 1 over all pairs of a batch in blocks: time of two matrix products, memory linear in the
+batch.
 
 The scalar's gradient with respect to the embeddings is itself a sum over pairs,
 
-    dL/dx_i = sum_j w_ij (x_i - x_j),    w_ij = 1 for the same class, -(margin - D_ij) / D_ij for others within the margin,
+    dL/dx_i = sum_j w_ij (x_i - x_j),    w_ij = 1 for the same class, -(margin - D_ij) / D_ij for
+    others within the margin,
 
-so it is summed in the same pass as the loss, block by block, and only a (B, D) tensor is kept for the backward pass.
-For the squared loss the pull term needs no pairs: the sum of D^2 over the pairs of a class of n images is n times the sum of
-squared distances to the class mean.
+so it is summed in the same pass as the loss, block by block, and only a (B, D) tensor is kept for
+the backward pass. For the squared loss the pull term needs no pairs: the sum of D^2 over the pairs
+of a class of n images is n times the sum of squared distances to the class mean.
 
-Everything inside is float64: |x|^2 + |y|^2 - 2xy cancels where two embeddings are close, and in float32 the direction of the
-pair's gradient would be lost just where Eq. 1 pushes hardest.
+Everything inside is float64: |x|^2 + |y|^2 - 2xy cancels where two embeddings are close, and in
+float32 the direction of the pair's gradient would be lost just where Eq. 1 pushes hardest.
 """
 
 from typing import Any
@@ -27,19 +29,26 @@ TINY = 1e-12
 
 
 def all_pairs_loss(
-    embeddings: Tensor, labels: Tensor, margin: float, *, squared: bool = True, same_share: float | None = None
+    embeddings: Tensor,
+    labels: Tensor,
+    margin: float,
+    *,
+    squared: bool = True,
+    same_share: float | None = None,
 ) -> Tensor:
-    """Mean of Eq. 1 over all pairs of a batch but those of two out images; a scalar, 0 if there is no pair.
+    """Mean of Eq. 1 over all pairs of a batch but those of two out images; a scalar, 0 if there is
+    no pair.
 
-    embeddings: (B, D) float32 or float64; labels: (B,) int, below 0 = out; margin: a distance; squared: Eq. 1, else the
-    linear variant; same_share: the weight of the same-class pairs together, 0..1, the others having the rest, as if so many
-    of the pairs had been drawn of the same class; None: every pair weighs the same.
-    The same number as ``contrastive_loss`` over ``all_pairs`` without it; differentiable once.
+    embeddings: (B, D) float32 or float64; labels: (B,) int, below 0 = out; margin: a distance;
+    squared: Eq. 1, else the linear variant; same_share: the weight of the same-class pairs
+    together, 0..1, the others having the rest, as if so many of the pairs had been drawn of the
+    same class; None: every pair weighs the same. The same number as ``contrastive_loss`` over
+    ``all_pairs`` without it; differentiable once.
     """
     if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
         raise ValueError(
-            f"embeddings of shape {tuple(embeddings.shape)} came with labels of shape {tuple(labels.shape)}; "
-            "expected (B, D) and (B,)"
+            f"embeddings of shape {tuple(embeddings.shape)} came with labels of shape "
+            f"{tuple(labels.shape)}; expected (B, D) and (B,)"
         )
     if not len(labels):
         return embeddings.sum() * 0.0
@@ -49,7 +58,14 @@ def all_pairs_loss(
 
 class _AllPairs(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, embeddings: Tensor, labels: Tensor, margin: float, squared: bool, same_share: float | None) -> Tensor:
+    def forward(
+        ctx: Any,
+        embeddings: Tensor,
+        labels: Tensor,
+        margin: float,
+        squared: bool,
+        same_share: float | None,
+    ) -> Tensor:
         wants_gradient = embeddings.requires_grad
         x = embeddings.detach()
         if x.device.type != "mps":  # which has no float64
@@ -84,11 +100,16 @@ def _weights(labels: Tensor, same_share: float | None) -> tuple[float, float]:
 
 
 def _pull(x: Tensor, labels: Tensor, each: float, gradient: Tensor | None) -> Tensor:
-    """``each`` times the sum of D^2 over same-class pairs, in closed form; the gradient of half of it is added to ``gradient``."""
+    """``each`` times the sum of D^2 over same-class pairs, in closed form; the gradient of half of
+    it is added to ``gradient``."""
     inside = labels >= 0
-    group = torch.where(inside, labels, labels.max().clamp(min=0) + 1)  # out images in a group of their own, left out below
+    group = torch.where(
+        inside, labels, labels.max().clamp(min=0) + 1
+    )  # out images in a group of their own, left out below
     count = torch.bincount(group).to(x.dtype)
-    sums = torch.zeros((len(count), x.shape[1]), dtype=x.dtype, device=x.device).index_add_(0, group, x)
+    sums = torch.zeros((len(count), x.shape[1]), dtype=x.dtype, device=x.device).index_add_(
+        0, group, x
+    )
     from_mean = (x - (sums / count.clamp(min=1)[:, None])[group]) * inside[:, None]
     weight = each * count[group][:, None]
     if gradient is not None:
@@ -96,15 +117,28 @@ def _pull(x: Tensor, labels: Tensor, each: float, gradient: Tensor | None) -> Te
     return (weight * from_mean.square()).sum()
 
 
-def _blocks(x: Tensor, labels: Tensor, margin: float, squared: bool, pull: float, push: float, gradient: Tensor | None) -> Tensor:
-    """Sum over the pairs that need their distance, each visited once; the gradient of half that sum is added to ``gradient``.
+def _blocks(
+    x: Tensor,
+    labels: Tensor,
+    margin: float,
+    squared: bool,
+    pull: float,
+    push: float,
+    gradient: Tensor | None,
+) -> Tensor:
+    """Sum over the pairs that need their distance, each visited once; the gradient of half that sum
+    is added to ``gradient``.
 
     pull, push: what a same-class pair and another one weigh.
     """
     norms, ones = x.square().sum(dim=1, keepdim=True), torch.ones_like(x[:, :1])
-    left = torch.cat([-2 * x, norms, ones], dim=1)  # left @ right.T = |x|^2 + |y|^2 - 2xy in one product
+    left = torch.cat(
+        [-2 * x, norms, ones], dim=1
+    )  # left @ right.T = |x|^2 + |y|^2 - 2xy in one product
     right = torch.cat([x, ones, norms], dim=1)
-    with_one = torch.cat([x, ones], dim=1)  # weights @ with_one = weighted sum of embeddings, and sum of weights
+    with_one = torch.cat(
+        [x, ones], dim=1
+    )  # weights @ with_one = weighted sum of embeddings, and sum of weights
     total = torch.zeros((), dtype=x.dtype, device=x.device)
     for top in range(0, len(x), BLOCK):
         rows = slice(top, top + BLOCK)
@@ -120,12 +154,17 @@ def _blocks(x: Tensor, labels: Tensor, margin: float, squared: bool, pull: float
             diagonal = start == top  # holds each pair twice, and each image with itself at weight 0
             total += part * (0.5 * push if diagonal else push)
             if gradient is not None:
-                _add_gradient(gradient, x, with_one, weights, push, rows, rows if diagonal else columns)
+                _add_gradient(
+                    gradient, x, with_one, weights, push, rows, rows if diagonal else columns
+                )
     return total
 
 
-def _push_squared(squared_distance: Tensor, equal: Tensor, margin: float, wants_weights: bool) -> tuple[Tensor, Tensor]:
-    """(sum of max(0, margin - D)^2, weights -(margin - D) / D) over the pairs of a block that are not equal.  In place."""
+def _push_squared(
+    squared_distance: Tensor, equal: Tensor, margin: float, wants_weights: bool
+) -> tuple[Tensor, Tensor]:
+    """(sum of max(0, margin - D)^2, weights -(margin - D) / D) over the pairs of a block that are
+    not equal.  In place."""
     distance = squared_distance.sqrt_()
     slack = torch.rsub(distance, margin).clamp_(min=0).masked_fill_(equal, 0)
     flat = slack.view(-1)
@@ -133,13 +172,19 @@ def _push_squared(squared_distance: Tensor, equal: Tensor, margin: float, wants_
     return part, slack.div_(distance).neg_() if wants_weights else slack
 
 
-def _linear(squared_distance: Tensor, equal: Tensor, same: Tensor, margin: float, times: float) -> tuple[Tensor, Tensor]:
-    """(sum of D, so many times, or max(0, margin - D), and weights times/(2D) or -1/(2D)) over the pairs of a block.
+def _linear(
+    squared_distance: Tensor, equal: Tensor, same: Tensor, margin: float, times: float
+) -> tuple[Tensor, Tensor]:
+    """(sum of D, so many times, or max(0, margin - D), and weights times/(2D) or -1/(2D)) over the
+    pairs of a block.
 
-    The weights are half as large as in ``_push_squared`` for the same sum: D^2 has a 2 in its derivative, D has not.
+    The weights are half as large as in ``_push_squared`` for the same sum: D^2 has a 2 in its
+    derivative, D has not.
     """
     distance = squared_distance.sqrt()
-    own = squared_distance <= TINY  # an image with itself, or two that coincide: no direction to move in
+    own = (
+        squared_distance <= TINY
+    )  # an image with itself, or two that coincide: no direction to move in
     slack = torch.rsub(distance, margin).clamp_(min=0).masked_fill_(equal, 0)
     pull = torch.where(same & ~own, distance, 0.0)
     part = times * pull.sum() + slack.sum()
@@ -148,9 +193,16 @@ def _linear(squared_distance: Tensor, equal: Tensor, same: Tensor, margin: float
 
 
 def _add_gradient(
-    gradient: Tensor, x: Tensor, with_one: Tensor, weights: Tensor, times: float, rows: slice, columns: slice
+    gradient: Tensor,
+    x: Tensor,
+    with_one: Tensor,
+    weights: Tensor,
+    times: float,
+    rows: slice,
+    columns: slice,
 ) -> None:
-    """gradient_i += times sum_j w_ij (x_i - x_j) for the rows, and the same for the columns if they are other images."""
+    """gradient_i += times sum_j w_ij (x_i - x_j) for the rows, and the same for the columns if they
+    are other images."""
     sums = weights @ (times * with_one[columns])
     gradient[rows] += x[rows] * sums[:, -1:] - sums[:, :-1]
     if rows != columns:

@@ -1,4 +1,5 @@
-"""Which images go together: labels -> index lists.  Two builders: balanced classes, and the authors' own."""
+"""Which images go together: labels -> index lists.  Two builders: balanced classes, and the
+authors' own."""
 
 from dataclasses import dataclass
 
@@ -12,10 +13,11 @@ Indices = NDArray[np.int64]
 
 
 def group_indices(labels: Indices) -> tuple[list[Indices], list[Indices]]:
-    """Image indices by class, and by out set: labels 0..C-1 give C groups, each distinct label below 0 one out group.
+    """Image indices by class, and by out set: labels 0..C-1 give C groups, each distinct label
+    below 0 one out group.
 
-    The out sets may be told apart by the labels -1, -2, ... so that a small set is drawn as often as a large one;
-    no loss looks at the difference.
+    The out sets may be told apart by the labels -1, -2, ... so that a small set is drawn as often
+    as a large one; no loss looks at the difference.
     """
     order = np.argsort(labels, kind="stable")
     values, starts = np.unique(labels[order], return_index=True)
@@ -29,11 +31,14 @@ def draw(group: Indices, count: int, rng: np.random.Generator) -> Indices:
     """``count`` images of a group, without repeats where it has enough."""
     if count <= len(group):
         return rng.choice(group, count, replace=False, shuffle=False)
-    return np.concatenate([np.tile(group, count // len(group)), rng.choice(group, count % len(group), replace=False)])
+    return np.concatenate(
+        [np.tile(group, count // len(group)), rng.choice(group, count % len(group), replace=False)]
+    )
 
 
 def shares(total: int, parts: int, step: int) -> list[int]:
-    """``total`` in ``parts`` nearly equal whole numbers; the larger ones rotate with the step so that none is favoured."""
+    """``total`` in ``parts`` nearly equal whole numbers; the larger ones rotate with the step so
+    that none is favoured."""
     return [total // parts + ((part - step) % parts < total % parts) for part in range(parts)]
 
 
@@ -41,8 +46,9 @@ def shares(total: int, parts: int, step: int) -> list[int]:
 class BalancedBatches:
     """P classes with the same number of images each, and out images where there are any.
 
-    images: in-distribution images in a batch; outs: out images on top, shared equally among the out sets;
-    per_class: at least so many of a class, which bounds P; with few classes every class is in every batch.
+    images: in-distribution images in a batch; outs: out images on top, shared equally among the out
+    sets; per_class: at least so many of a class, which bounds P; with few classes every class is in
+    every batch.
     """
 
     images: int = 128
@@ -53,7 +59,9 @@ class BalancedBatches:
         """The batches for these labels.  Raises UserError where there is no class to learn."""
         classes, outs = group_indices(labels)
         if not classes:
-            raise UserError("there is no labelled image to train on; expected at least two classes of images")
+            raise UserError(
+                "there is no labelled image to train on; expected at least two classes of images"
+            )
         return _Balanced(self, classes, outs, seed)
 
 
@@ -68,7 +76,10 @@ class _Balanced:
         rng = np.random.default_rng([self.seed, step])
         count = max(1, min(len(self.classes), self.rule.images // self.rule.per_class))
         chosen = rng.choice(len(self.classes), count, replace=False)
-        picked = [draw(self.classes[c], n, rng) for c, n in zip(chosen, shares(self.rule.images, count, step), strict=True)]
+        picked = [
+            draw(self.classes[c], n, rng)
+            for c, n in zip(chosen, shares(self.rule.images, count, step), strict=True)
+        ]
         if self.out_sets:
             parts = shares(self.rule.outs, len(self.out_sets), step)
             picked += [draw(group, n, rng) for group, n in zip(self.out_sets, parts, strict=True)]
@@ -77,22 +88,28 @@ class _Balanced:
 
 @dataclass(frozen=True)
 class AuthorsBatches:
-    """The batches of the authors' released Table 1 run, for partner pairs: image i goes with image i + images / 2.
+    """The batches of the authors' released Table 1 run, for partner pairs: image i goes with image
+    i + images / 2.
 
-    The left half is drawn at random.  ``same`` of the partners in the right half are of their image's class, the others
-    of another one.  In every second batch the last quarter of the whole batch, half of the partners, is replaced by out
-    images, so that a quarter of all pairs is in/out over two batches (Section 4.1).  The same-class partners stand first,
-    so it is different-class pairs that make room for the out images.
+    The left half is drawn at random.  ``same`` of the partners in the right half are of their
+    image's class, the others of another one.  In every second batch the last quarter of the whole
+    batch, half of the partners, is replaced by out images, so that a quarter of all pairs is in/out
+    over two batches (Section 4.1).  The same-class partners stand first, so it is different-class
+    pairs that make room for the out images.
     """
 
     images: int = 1024
     same: float = 0.25
 
     def plan(self, labels: Indices, seed: int) -> Batches:
-        """The batches for these labels.  Raises UserError unless there are two classes to form pairs from."""
+        """The batches for these labels.  Raises UserError unless there are two classes to form
+        pairs from."""
         classes, outs = group_indices(labels)
         if len(classes) < 2:
-            raise UserError(f"pairs of images were asked for, but there is {len(classes)} class; expected at least two classes")
+            raise UserError(
+                f"pairs of images were asked for, but there is {len(classes)} class; expected at "
+                "least two classes"
+            )
         return _Authors(self, labels, classes, outs, seed)
 
 
@@ -109,7 +126,9 @@ class _Authors:
         half = self.rule.images // 2
         inside = np.concatenate(self.classes)
         left = rng.choice(inside, half)
-        wanted = np.searchsorted([self.labels[group[0]] for group in self.classes], self.labels[left])
+        wanted = np.searchsorted(
+            [self.labels[group[0]] for group in self.classes], self.labels[left]
+        )
         same = round(self.rule.same * half)
         other = (wanted + rng.integers(1, len(self.classes), half)) % len(self.classes)
         partner = np.where(np.arange(half) < same, wanted, other)
@@ -122,7 +141,8 @@ class _Authors:
 
 @dataclass(frozen=True)
 class RandomBatches:
-    """In-distribution images drawn at random, epoch by epoch without repeats: what cross-entropy is trained on."""
+    """In-distribution images drawn at random, epoch by epoch without repeats: what cross-entropy is
+    trained on."""
 
     images: int = 128
 
@@ -133,10 +153,12 @@ class RandomBatches:
 
 @dataclass(frozen=True)
 class RandomBatchesWithOuts:
-    """The in-distribution images of ``RandomBatches`` and, behind them, out images drawn in the same way.
+    """The in-distribution images of ``RandomBatches`` and, behind them, out images drawn in the
+    same way.
 
-    images: in-distribution images in a batch; outs: out images on top, 1 or more, from all out sets together, so that a
-    large set is drawn more often than a small one.  In and out images each have epochs of their own, without repeats.
+    images: in-distribution images in a batch; outs: out images on top, 1 or more, from all out sets
+    together, so that a large set is drawn more often than a small one.  In and out images each have
+    epochs of their own, without repeats.
     """
 
     images: int = 64
@@ -144,28 +166,38 @@ class RandomBatchesWithOuts:
 
     def __post_init__(self) -> None:
         if self.images < 1 or self.outs < 1:
-            raise ValueError(f"batches of {self.images} in and {self.outs} out images were asked for; expected both above 0")
+            raise ValueError(
+                f"batches of {self.images} in and {self.outs} out images were asked for; expected "
+                "both above 0"
+            )
 
     def plan(self, labels: Indices, seed: int) -> Batches:
-        """The batches for these labels.  Raises UserError where there is no in image, or no out image, to draw."""
+        """The batches for these labels.  Raises UserError where there is no in image, or no out
+        image, to draw."""
         outside = np.flatnonzero(labels < 0)
         if not len(outside):
             raise UserError(
-                "there is no seen out image, but the objective learns from them; give a set of out images, or take cross-entropy"
+                "there is no seen out image, but the objective learns from them; give a set of "
+                "out images, or take cross-entropy"
             )
-        return _RandomWithOuts(_Random(self.images, _inside(labels), seed), _Random(self.outs, outside, seed, stream=1))
+        return _RandomWithOuts(
+            _Random(self.images, _inside(labels), seed), _Random(self.outs, outside, seed, stream=1)
+        )
 
 
 def _inside(labels: Indices) -> Indices:
     inside = np.flatnonzero(labels >= 0)
     if not len(inside):
-        raise UserError("there is no labelled image to train on; expected at least two classes of images")
+        raise UserError(
+            "there is no labelled image to train on; expected at least two classes of images"
+        )
     return inside
 
 
 @dataclass(eq=False)
 class _Random:
-    """``count`` images of a group a step; streams of one seed are independent, stream 0 is the seed's own."""
+    """``count`` images of a group a step; streams of one seed are independent, stream 0 is the
+    seed's own."""
 
     count: int
     group: Indices
@@ -176,15 +208,22 @@ class _Random:
         self._epoch, self._order = -1, self.group
 
     def _in_epoch(self, epoch: int) -> Indices:
-        if epoch != self._epoch:  # a function of (seed, epoch, stream) alone; kept because the next step asks for it again
-            self._order = np.random.default_rng([self.seed, epoch, self.stream]).permutation(self.group)
+        if (
+            epoch != self._epoch
+        ):  # a function of (seed, epoch, stream) alone; kept because the next step asks for it again
+            self._order = np.random.default_rng([self.seed, epoch, self.stream]).permutation(
+                self.group
+            )
             self._epoch = epoch
         return self._order
 
     def __getitem__(self, step: int) -> Indices:
         positions = np.arange(step * self.count, (step + 1) * self.count)
         epochs = positions // len(self.group)
-        parts = [self._in_epoch(int(e))[positions[epochs == e] % len(self.group)] for e in np.unique(epochs)]
+        parts = [
+            self._in_epoch(int(e))[positions[epochs == e] % len(self.group)]
+            for e in np.unique(epochs)
+        ]
         return np.concatenate(parts)
 
 

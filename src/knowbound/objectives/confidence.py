@@ -1,23 +1,23 @@
-"""The confidence loss of Lee et al. (ICLR 2018, Eq. 1) on seen out images: sure of the in images, undecided on the others."""
+"""The confidence loss of Lee et al. (ICLR 2018, Eq. 1) on seen out images: sure of the in images,
+undecided on the others."""
 
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from knowbound.objectives.batches import RandomBatchesWithOuts
 from knowbound.objectives.cross_entropy import at_least_float32, mean_cross_entropy
-from knowbound.objectives.objective import Batches
+from knowbound.objectives.objective import Objective
 
 
 def kl_from_uniform(logits: Tensor) -> Tensor:
-    """Mean over images of KL(uniform || softmax) in nats, a scalar of at least 0; 0, with gradients, for no images.
+    """Mean over images of KL(uniform || softmax) in nats, a scalar of at least 0; 0, with
+    gradients, for no images.
 
-    logits: (N, C).  With p the softmax of an image:  KL = sum over classes of 1/C log(1/C / p_c) = -log C - mean over c of log p_c.
+    logits: (N, C).  With p the softmax of an image:  KL = sum over classes of 1/C log(1/C / p_c) =
+    -log C - mean over c of log p_c.
     """
     if not len(logits):
         return logits.sum() * 0.0
@@ -25,15 +25,22 @@ def kl_from_uniform(logits: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ConfidenceLoss:
-    """Cross-entropy on in images + ``weight`` times KL(uniform || softmax) on out images, each a mean per image.
+class ConfidenceLoss(Objective):
+    """Cross-entropy on in images + ``weight`` times KL(uniform || softmax) on out images, each a
+    mean per image.
 
-    Lee et al. make out images with a network of their own (``knowbound.ccag``); here they are the seen out images, as in
-    the experiments of their Section 3.1.  The embeddings are the logits, D = C.
+    Lee et al. make out images with a network of their own (``knowbound.ccag``); here they are the
+    seen out images, as in the experiments of their Section 3.1.  The embeddings are the logits, D =
+    C.
 
-    weight: their beta, 0 or more (1 and 0.1 in their experiments); rule: in images and out images at random.
-    ``OutlierExposure`` of the same weight differs from it by the constant weight log C alone.
+    weight: their beta, 0 or more (1 and 0.1 in their experiments); rule: in images and out images
+    at random. ``OutlierExposure`` of the same weight differs from it by the constant weight log C
+    alone.
     """
+
+    name = "confidence"
+    heads = ("logits",)
+    needs_outs = True
 
     weight: float = 1.0
     rule: RandomBatchesWithOuts = field(default_factory=RandomBatchesWithOuts)
@@ -42,21 +49,10 @@ class ConfidenceLoss:
         if not self.weight >= 0:
             raise ValueError(f"a weight of {self.weight} was asked for; expected 0 or more")
 
-    def batches(self, labels: NDArray[np.int64], seed: int) -> Batches:
-        """In images and out images at random, epoch by epoch.  Raises UserError where there are none of either."""
-        return self.rule.plan(labels, seed)
-
-    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """A scalar from logits (B, C) and labels (B,), below 0 for out images; a part without images counts 0."""
-        logits = at_least_float32(embeddings)
-        return mean_cross_entropy(logits, labels) + self.weight * kl_from_uniform(logits[labels < 0])
-
-    __call__ = loss
-
-    def embedding_dim(self, classes: int) -> int:
-        """One logit for each class."""
-        return classes
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON values."""
-        return {"name": "confidence", **asdict(self), "rule": {"name": type(self.rule).__name__, **asdict(self.rule)}}
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """A scalar from logits (B, C) and labels (B,), below 0 for out images; a part without
+        images counts 0."""
+        logits = at_least_float32(logits)
+        return mean_cross_entropy(logits, labels) + self.weight * kl_from_uniform(
+            logits[labels < 0]
+        )

@@ -1,39 +1,42 @@
 """The contrastive loss, Eq. 1 of the paper, and the objective that joins batches, pairs and Eq. 1.
 
-ML and ODM are the same objective: ODM is what it becomes when the batches hold seen out images (labels below 0), because
-pairs of an in and an out image are different-class pairs and pairs of two out images do not exist.
+ML and ODM are the same objective: ODM is what it becomes when the batches hold seen out images
+(labels below 0), because pairs of an in and an out image are different-class pairs and pairs of two
+out images do not exist.
 """
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from knowbound.objectives.all_pairs import all_pairs_loss
 from knowbound.objectives.batches import AuthorsBatches, BalancedBatches
-from knowbound.objectives.objective import Batches
+from knowbound.objectives.objective import MetricObjective
 from knowbound.objectives.pairs import partner_pairs
 
 EPSILON = 1e-12
-"""Added to squared distances under the root in the linear variant, whose gradient at distance 0 is infinite."""
+"""Added to squared distances under the root in the linear variant, whose gradient at distance 0 is
+infinite."""
 
 
-def contrastive_loss(first: Tensor, second: Tensor, same: Tensor, margin: float, *, squared: bool = True) -> Tensor:
+def contrastive_loss(
+    first: Tensor, second: Tensor, same: Tensor, margin: float, *, squared: bool = True
+) -> Tensor:
     """Mean of Eq. 1 over pairs, a scalar; 0 for no pairs.
 
-    first, second: (P, D) embeddings; same: (P,) bool, the paper's y is ``not same``; margin: a distance.
-    With D the Euclidean distance of a pair:
+    first, second: (P, D) embeddings; same: (P,) bool, the paper's y is ``not same``; margin: a
+    distance. With D the Euclidean distance of a pair:
 
-        squared (Eq. 1):      1/2 D^2 for the same class,  1/2 max(0, margin - D)^2 for different ones
-        linear (as released): 1/2 D   for the same class,  1/2 max(0, margin - D)   for different ones
+        squared (Eq. 1):      same class 1/2 D^2,  different 1/2 max(0, margin - D)^2
+        linear (as released): same class 1/2 D,    different 1/2 max(0, margin - D)
     """
     if not len(same):
         return (first.sum() + second.sum()) * 0.0
     if squared:
-        distance = torch.linalg.vector_norm(first - second, dim=1)  # its gradient at 0 is 0, so everything stays finite
+        # its gradient at 0 is 0, so everything stays finite
+        distance = torch.linalg.vector_norm(first - second, dim=1)
         pull, push = distance.square(), (margin - distance).clamp(min=0).square()
     else:
         distance = ((first - second).square().sum(dim=1) + EPSILON).sqrt()
@@ -42,15 +45,19 @@ def contrastive_loss(first: Tensor, second: Tensor, same: Tensor, margin: float,
 
 
 @dataclass(frozen=True)
-class Contrastive:
-    """Metric learning with the contrastive loss (Section 3.1) and, with out images in the batch, ODM (Section 3.2).
+class Contrastive(MetricObjective):
+    """Metric learning with the contrastive loss (Section 3.1) and, with out images in the batch,
+    ODM (Section 3.2).
 
-    margin: a distance (10 in Table 1); squared: Eq. 1 as printed, or the linear variant of the released code;
-    rule: how batches are built; pairs: ``all`` pairs of the batch, or ``partners`` (i with i + B/2, the authors');
-    dim: length of the embedding; same_share: with ``all``, what the same-class pairs weigh together, between 0 and 1, as if so
-    many of the pairs had been drawn of the same class (the authors draw a quarter); None: every pair weighs the same, so
-    that with many classes those few pairs hardly count.
+    margin: a distance (10 in Table 1); squared: Eq. 1 as printed, or the linear variant of the
+    released code; rule: how batches are built; pairs: ``all`` pairs of the batch, or ``partners``
+    (i with i + B/2, the authors'); dim: length of the embedding; same_share: with ``all``, what the
+    same-class pairs weigh together, between 0 and 1, as if so many of the pairs had been drawn of
+    the same class (the authors draw a quarter); None: every pair weighs the same, so that with many
+    classes those few pairs hardly count.
     """
+
+    name = "contrastive"
 
     margin: float = 10.0
     squared: bool = True
@@ -61,32 +68,39 @@ class Contrastive:
 
     def __post_init__(self) -> None:
         if not self.margin > 0:
-            raise ValueError(f"a margin of {self.margin} was asked for; expected a distance above 0")
+            raise ValueError(
+                f"a margin of {self.margin} was asked for; expected a distance above 0"
+            )
         if self.pairs not in ("all", "partners"):
             raise ValueError(f"pairs {self.pairs!r} are unknown; expected 'all' or 'partners'")
         if self.same_share is not None and not 0 < self.same_share < 1:
-            raise ValueError(f"a share of same-class pairs of {self.same_share} was asked for; expected between 0 and 1, or None")
+            raise ValueError(
+                f"a share of same-class pairs of {self.same_share} was asked for; expected "
+                "between 0 and 1, or None"
+            )
         if self.same_share is not None and self.pairs != "all":
-            raise ValueError("a share of same-class pairs was given with pairs='partners', whose batches have a share of their own")
+            raise ValueError(
+                "a share of same-class pairs was given with pairs='partners', whose batches have "
+                "a share of their own"
+            )
 
-    def batches(self, labels: NDArray[np.int64], seed: int) -> Batches:
-        """Balanced batches or the authors', for labels (N,), below 0 for out images."""
-        return self.rule.plan(labels, seed)
-
-    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Mean of Eq. 1 over the pairs of the batch: embeddings (B, D), labels (B,), below 0 for out images."""
-        embeddings = embeddings.float() if embeddings.dtype in (torch.bfloat16, torch.float16) else embeddings
+    def __call__(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Mean of Eq. 1 over the pairs of the batch: embeddings (B, D), labels (B,), below 0 for
+        out images."""
+        embeddings = (
+            embeddings.float()
+            if embeddings.dtype in (torch.bfloat16, torch.float16)
+            else embeddings
+        )
         if self.pairs == "all":
-            return all_pairs_loss(embeddings, labels, self.margin, squared=self.squared, same_share=self.same_share)
+            return all_pairs_loss(
+                embeddings, labels, self.margin, squared=self.squared, same_share=self.same_share
+            )
         first, second, same = partner_pairs(labels)
-        return contrastive_loss(embeddings[first], embeddings[second], same, self.margin, squared=self.squared)
+        return contrastive_loss(
+            embeddings[first], embeddings[second], same, self.margin, squared=self.squared
+        )
 
-    __call__ = loss
-
-    def embedding_dim(self, classes: int) -> int:
-        """``dim``, whatever the number of classes."""
-        return self.dim
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON values."""
-        return {"name": "contrastive", **asdict(self), "rule": {"name": type(self.rule).__name__, **asdict(self.rule)}}
+    def called(self, outs: bool) -> str:
+        """``odm`` with seen-out images, ``ml`` without: the same objective under two names."""
+        return "odm" if outs else "ml"

@@ -1,16 +1,13 @@
 """The softmax loss on in-distribution labels: what the compared methods are trained with."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from knowbound.objectives.batches import RandomBatches
-from knowbound.objectives.objective import Batches
+from knowbound.objectives.objective import Objective
 
 
 def at_least_float32(logits: Tensor) -> Tensor:
@@ -19,7 +16,8 @@ def at_least_float32(logits: Tensor) -> Tensor:
 
 
 def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy in nats over in images, a scalar: logits (B, C), labels (B,), below 0 left out; 0 if nothing is left."""
+    """Mean cross-entropy in nats over in images, a scalar: logits (B, C), labels (B,), below 0 left
+    out; 0 if nothing is left."""
     inside = labels >= 0
     if not inside.any():
         return logits.sum() * 0.0
@@ -27,25 +25,17 @@ def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class CrossEntropy:
-    """Cross-entropy over the C classes; the embeddings are the logits, D = C.  Out images play no part."""
+class CrossEntropy(Objective):
+    """Cross-entropy over the C classes; the embeddings are the logits, D = C.  Out images play no
+    part."""
+
+    name = "cross_entropy"
+    heads = ("logits",)
+    uses_outs = False
 
     rule: RandomBatches = field(default_factory=RandomBatches)
 
-    def batches(self, labels: NDArray[np.int64], seed: int) -> Batches:
-        """In-distribution images at random, epoch by epoch."""
-        return self.rule.plan(labels, seed)
-
-    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy: logits (B, C), labels (B,); out images (below 0) are left out; 0 if nothing is left."""
-        return mean_cross_entropy(at_least_float32(embeddings), labels)
-
-    __call__ = loss
-
-    def embedding_dim(self, classes: int) -> int:
-        """One logit for each class."""
-        return classes
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON values."""
-        return {"name": "cross_entropy", "rule": {"name": type(self.rule).__name__, **asdict(self.rule)}}
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy: logits (B, C), labels (B,); out images (below 0) are left out; 0 if
+        nothing is left."""
+        return mean_cross_entropy(at_least_float32(logits), labels)

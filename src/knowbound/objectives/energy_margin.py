@@ -1,74 +1,68 @@
-"""The energy-bounded fine-tuning loss of Liu et al. (NeurIPS 2020, Section 3.3): two squared hinges on the free energy."""
+"""The energy-bounded fine-tuning loss of Liu et al. (NeurIPS 2020, Section 3.3): two squared hinges
+on the free energy."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from knowbound.objectives.batches import RandomBatchesWithOuts
 from knowbound.objectives.cross_entropy import at_least_float32, mean_cross_entropy
-from knowbound.objectives.objective import Batches
+from knowbound.objectives.objective import Objective
 
 
 def free_energy(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """E = -T logsumexp(logits / T) of each image, (N,): low for what the network knows.  logits: (N, C)."""
+    """E = -T logsumexp(logits / T) of each image, (N,): low for what the network knows.  logits:
+    (N, C)."""
     return -temperature * (logits / temperature).logsumexp(dim=1)
 
 
 @dataclass(frozen=True)
-class EnergyMargin:
-    """Cross-entropy on in images + ``weight`` (mean max(0, E - m_in)^2 over in + mean max(0, m_out - E)^2 over out images).
+class EnergyMargin(Objective):
+    """Cross-entropy on in images + ``weight`` (mean max(0, E - m_in)^2 over in + mean max(0, m_out
+    - E)^2 over out images).
 
-    It is made for **fine-tuning a network already trained** with cross-entropy (theirs: 10 epochs at rate 0.001, WRN-40-2):
-    from random weights E is near -log C, far from both margins, and the hinges outweigh the cross-entropy.
-    The embeddings are the logits, D = C.
+    It is made for **fine-tuning a network already trained** with cross-entropy (theirs: 10 epochs
+    at rate 0.001, WRN-40-2): from random weights E is near -log C, far from both margins, and the
+    hinges outweigh the cross-entropy. The embeddings are the logits, D = C.
 
-    weight: 0.1 in their code, 0 or more; in_margin: m_in, above which an in image's energy is punished (-23 with CIFAR-10,
-    -27 with CIFAR-100); out_margin: m_out, below which an out image's is (-5), above m_in; for other data take them from
-    about the mean energies of in and out images before fine-tuning; temperature: T; rule: in and out images at random.
+    weight: 0.1 in their code, 0 or more; in_margin: m_in, above which an in image's energy is
+    punished (-23 with CIFAR-10, -27 with CIFAR-100); out_margin: m_out, below which an out image's
+    is (-5), above m_in; for other data take them from about the mean energies of in and out images
+    before fine-tuning; temperature: T; rule: in and out images at random.
     """
+
+    name = "energy_margin"
+    heads = ("logits",)
+    needs_outs = True
 
     weight: float = 0.1
     in_margin: float = -23.0
     out_margin: float = -5.0
     temperature: float = 1.0
-    rule: RandomBatchesWithOuts = field(default_factory=lambda: RandomBatchesWithOuts(images=128, outs=256))
+    rule: RandomBatchesWithOuts = field(
+        default_factory=lambda: RandomBatchesWithOuts(images=128, outs=256)
+    )
 
     def __post_init__(self) -> None:
         if not self.weight >= 0 or not self.temperature > 0:
             raise ValueError(
-                f"weight {self.weight} and temperature {self.temperature} were asked for; expected a weight of 0 or more and a "
-                "temperature above 0"
+                f"weight {self.weight} and temperature {self.temperature} were asked for; "
+                "expected a weight of 0 or more and a temperature above 0"
             )
         if not self.in_margin < self.out_margin:
             raise ValueError(
-                f"in_margin {self.in_margin} and out_margin {self.out_margin} were asked for; expected the first below the second, "
-                "as in images have the lower energy"
+                f"in_margin {self.in_margin} and out_margin {self.out_margin} were asked for; "
+                "expected the first below the second, as in images have the lower energy"
             )
 
-    def batches(self, labels: NDArray[np.int64], seed: int) -> Batches:
-        """In images and out images at random, epoch by epoch.  Raises UserError where there are none of either."""
-        return self.rule.plan(labels, seed)
-
-    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """A scalar from logits (B, C) and labels (B,), below 0 for out images; a part without images counts 0."""
-        logits = at_least_float32(embeddings)
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """A scalar from logits (B, C) and labels (B,), below 0 for out images; a part without
+        images counts 0."""
+        logits = at_least_float32(logits)
         energy, inside = free_energy(logits, self.temperature), labels >= 0
         too_high = (energy[inside] - self.in_margin).clamp(min=0).square()
         too_low = (self.out_margin - energy[~inside]).clamp(min=0).square()
         return mean_cross_entropy(logits, labels) + self.weight * (_mean(too_high) + _mean(too_low))
-
-    __call__ = loss
-
-    def embedding_dim(self, classes: int) -> int:
-        """One logit for each class."""
-        return classes
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON values."""
-        return {"name": "energy_margin", **asdict(self), "rule": {"name": type(self.rule).__name__, **asdict(self.rule)}}
 
 
 def _mean(values: Tensor) -> Tensor:

@@ -1,30 +1,101 @@
-"""What the training loop asks of an objective: which images go together, and a scalar from their embeddings."""
+"""What the training loop asks of an objective: which images go together, and a scalar from what the
+network says of them."""
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import asdict
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from knowbound.outputs import Head, Outputs
+
 
 class Batches(Protocol):
-    """The batches of one training, by step.  Step k does not depend on steps before it, so a training can resume anywhere."""
+    """The batches of one training, by step.  Step k does not depend on steps before it, so a
+    training can resume anywhere."""
 
     def __getitem__(self, step: int, /) -> NDArray[np.int64]:
         """Indices (B,) into the labels, for this step."""
 
 
-class Objective(Protocol):
-    """A frozen dataclass of settings with two functions."""
+class Rule(Protocol):
+    """How batches are built: a frozen dataclass of settings."""
+
+    def plan(self, labels: NDArray[np.int64], seed: int) -> Batches:
+        """The batches for labels (N,), in 0..C-1 or below 0 for out-of-distribution images."""
+
+
+class Objective(ABC):
+    """The base of every objective: a frozen dataclass that declares what it is.
+
+    A subclass declares ``name``, ``heads``, ``uses_outs`` and ``needs_outs``, has a field ``rule``,
+    and says its loss in ``__call__``.  ``CrossEntropy`` and ``Contrastive`` are the models to
+    follow.
+    """
+
+    name: ClassVar[str]
+    """What it is filed under, in models and checkpoints."""
+    heads: ClassVar[tuple[Head, ...]] = ("embedding",)
+    """What it reads; the first one is what ``__call__`` takes."""
+    uses_outs: ClassVar[bool] = True
+    """Whether seen-out images in a batch play a part."""
+    needs_outs: ClassVar[bool] = False
+    """Whether it cannot be trained without them."""
+    rule: Any
+    """How batches are built, a ``Rule``."""
+
+    @abstractmethod
+    def __call__(self, values: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a batch, a scalar; 0, with gradients, where nothing counts.
+
+        Args:
+            values: (B, D) embeddings, or (B, C) logits: the first of ``heads``.
+            labels: (B,) in 0..C-1, or below 0 for out-of-distribution images.
+        """
+
+    def loss(self, outputs: Outputs, labels: Tensor) -> Tensor:
+        """The loss of a batch, a scalar.
+
+        Args:
+            outputs: of the network for the B images.
+            labels: (B,) in 0..C-1, or below 0 for out-of-distribution images.
+
+        Raises:
+            ValueError: the network has no such head.
+        """
+        return self(outputs.get(self.heads[0]), labels)
 
     def batches(self, labels: NDArray[np.int64], seed: int) -> Batches:
-        """The batches for labels (N,), in 0..C-1 or below 0 for out images.  Raises UserError if none can be drawn."""
+        """The batches for labels (N,), in 0..C-1 or below 0 for out-of-distribution images.
 
-    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """A scalar from embeddings (B, D) and labels (B,), below 0 for out images; zero, with gradients, if nothing counts."""
+        Raises:
+            UserError: none can be drawn.
+        """
+        batches: Batches = self.rule.plan(labels, seed)
+        return batches
 
-    def embedding_dim(self, classes: int) -> int:
-        """D, the length of the embeddings it wants for so many classes."""
+    def head_sizes(self, classes: int) -> dict[str, int]:
+        """The heads that the network must have, with the length of each, for so many classes."""
+        return {"logits": classes}
+
+    def called(self, outs: bool) -> str:
+        """What a network trained with it is called; outs: whether it saw out images."""
+        del outs
+        return self.name
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values."""
+        rule = {"name": type(self.rule).__name__, **asdict(self.rule)}
+        return {"name": self.name, **asdict(self), "rule": rule}  # type: ignore[call-overload]
+
+
+class MetricObjective(Objective):
+    """The base of objectives on embeddings, which have a field ``dim``, their length."""
+
+    dim: int
+
+    def head_sizes(self, classes: int) -> dict[str, int]:
+        """An embedding of length ``dim``, whatever the number of classes."""
+        return {"embedding": self.dim}

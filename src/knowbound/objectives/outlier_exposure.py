@@ -1,20 +1,19 @@
-"""Outlier exposure (Hendrycks et al., ICLR 2019): cross-entropy to the uniform distribution on seen out images."""
+"""Outlier exposure (Hendrycks et al., ICLR 2019): cross-entropy to the uniform distribution on seen
+out images."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from knowbound.objectives.batches import RandomBatchesWithOuts
 from knowbound.objectives.cross_entropy import at_least_float32, mean_cross_entropy
-from knowbound.objectives.objective import Batches
+from knowbound.objectives.objective import Objective
 
 
 def cross_entropy_to_uniform(logits: Tensor) -> Tensor:
-    """Mean over images of -1/C sum over classes of log softmax, in nats, at least log C; 0, with gradients, for no images.
+    """Mean over images of -1/C sum over classes of log softmax, in nats, at least log C; 0, with
+    gradients, for no images.
 
     logits: (N, C).
     """
@@ -24,39 +23,35 @@ def cross_entropy_to_uniform(logits: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class OutlierExposure:
-    """Cross-entropy on in images + ``weight`` times cross-entropy to uniform on out images, each a mean per image.
+class OutlierExposure(Objective):
+    """Cross-entropy on in images + ``weight`` times cross-entropy to uniform on out images, each a
+    mean per image.
 
-    Cross-entropy to uniform is KL(uniform || softmax) + log C, so this is ``ConfidenceLoss`` of the same weight plus the
-    constant weight log C: the same gradients.  What sets the two papers apart is the weight, the out images and their
-    number: Hendrycks et al. take weight 0.5 and twice as many out images as in images, of a large and varied set.
-    The embeddings are the logits, D = C.
+    Cross-entropy to uniform is KL(uniform || softmax) + log C, so this is ``ConfidenceLoss`` of the
+    same weight plus the constant weight log C: the same gradients.  What sets the two papers apart
+    is the weight, the out images and their number: Hendrycks et al. take weight 0.5 and twice as
+    many out images as in images, of a large and varied set. The embeddings are the logits, D = C.
 
     weight: their lambda, 0 or more; rule: in images and out images at random.
     """
 
+    name = "outlier_exposure"
+    heads = ("logits",)
+    needs_outs = True
+
     weight: float = 0.5
-    rule: RandomBatchesWithOuts = field(default_factory=lambda: RandomBatchesWithOuts(images=128, outs=256))
+    rule: RandomBatchesWithOuts = field(
+        default_factory=lambda: RandomBatchesWithOuts(images=128, outs=256)
+    )
 
     def __post_init__(self) -> None:
         if not self.weight >= 0:
             raise ValueError(f"a weight of {self.weight} was asked for; expected 0 or more")
 
-    def batches(self, labels: NDArray[np.int64], seed: int) -> Batches:
-        """In images and out images at random, epoch by epoch.  Raises UserError where there are none of either."""
-        return self.rule.plan(labels, seed)
-
-    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """A scalar from logits (B, C) and labels (B,), below 0 for out images; a part without images counts 0."""
-        logits = at_least_float32(embeddings)
-        return mean_cross_entropy(logits, labels) + self.weight * cross_entropy_to_uniform(logits[labels < 0])
-
-    __call__ = loss
-
-    def embedding_dim(self, classes: int) -> int:
-        """One logit for each class."""
-        return classes
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON values."""
-        return {"name": "outlier_exposure", **asdict(self), "rule": {"name": type(self.rule).__name__, **asdict(self.rule)}}
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """A scalar from logits (B, C) and labels (B,), below 0 for out images; a part without
+        images counts 0."""
+        logits = at_least_float32(logits)
+        return mean_cross_entropy(logits, labels) + self.weight * cross_entropy_to_uniform(
+            logits[labels < 0]
+        )

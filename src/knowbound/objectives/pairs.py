@@ -1,4 +1,5 @@
-"""A labelled batch -> pairs.  Two out images are never a pair: they are not one class and must not be grouped (Section 3.2)."""
+"""A labelled batch -> pairs.  Two out images are never a pair: they are not one class and must not
+be grouped (Section 3.2)."""
 
 import torch
 from torch import Tensor
@@ -15,14 +16,16 @@ def keep_pairs(first_labels: Tensor, second_labels: Tensor) -> tuple[Tensor, Ten
 
 
 def all_pairs(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(first, second, same) for every pair of the batch that counts: indices (P,), (P,) and bool (P,).  labels: (B,)."""
+    """(first, second, same) for every pair of the batch that counts: indices (P,), (P,) and bool
+    (P,).  labels: (B,)."""
     first, second = torch.triu_indices(len(labels), len(labels), 1, device=labels.device)
     same, counts = keep_pairs(labels[first], labels[second])
     return first[counts], second[counts], same[counts]
 
 
 def partner_pairs(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(first, second, same) for image i with image i + B/2, where the pair counts: the authors' pairs.  labels: (B,)."""
+    """(first, second, same) for image i with image i + B/2, where the pair counts: the authors'
+    pairs.  labels: (B,)."""
     half = len(labels) // 2
     first = torch.arange(half, device=labels.device)
     same, counts = keep_pairs(labels[:half], labels[half : 2 * half])

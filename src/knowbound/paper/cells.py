@@ -1,4 +1,5 @@
-"""A table cell by cell: train what is missing, append its rows, and write the Markdown from the rows alone."""
+"""A table cell by cell: train what is missing, append its rows, and write the Markdown from the
+rows alone."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,24 +10,31 @@ from knowbound.files import replace_file
 from knowbound.paper.published import published
 from knowbound.report import markdown_table
 from knowbound.result import Result, append_rows, read_rows
-from knowbound.training import Progress
+from knowbound.training.loop import Progress
 
 OnStep = Callable[[Experiment, Progress], None]
 MoreRows = Callable[[Experiment, Outcome], Sequence[Result]]
 
 
 def run_missing(
-    experiment: Experiment, path: Path, on_step: OnStep | None, *, models: Path | None = None, more_rows: MoreRows | None = None
+    experiment: Experiment,
+    path: Path,
+    on_step: OnStep | None,
+    *,
+    models: Path | None = None,
+    more_rows: MoreRows | None = None,
 ) -> None:
     """Run an experiment unless its rows are already in the file; append them when it is done.
 
-    models: a folder in which the trained boundary is kept, as ``models/<experiment>-<cell>``; more_rows: further rows
-    from the same trained network, appended together with the others.
+    models: a folder in which the trained boundary is kept, as ``models/<experiment>-<cell>``;
+    more_rows: further rows from the same trained network, appended together with the others.
     """
     if has_rows(path, *cell_of(experiment)):
         return
     checkpoint = path.parent / ".running" / f"{cell_name(experiment)}.safetensors"
-    outcome = run(experiment, checkpoint=checkpoint, on_step=partial(on_step, experiment) if on_step else None)
+    outcome = run(
+        experiment, checkpoint=checkpoint, on_step=partial(on_step, experiment) if on_step else None
+    )
     rows = [*outcome.evidence.results, *(more_rows(experiment, outcome) if more_rows else ())]
     if models:
         outcome.boundary.save(models / cell_name(experiment))
@@ -36,27 +44,44 @@ def run_missing(
 
 def has_rows(path: Path, scale: str, method: str, variant: str, split: str, seed: int) -> bool:
     """Whether the cell's rows are in the file."""
-    return any((scale, method, variant, split, seed) == (r.scale, r.method, r.variant, r.split, r.seed) for r in read_rows(path))
+    return any(
+        (scale, method, variant, split, seed) == (r.scale, r.method, r.variant, r.split, r.seed)
+        for r in read_rows(path)
+    )
 
 
 def cell_of(experiment: Experiment) -> tuple[str, str, str, str, int]:
     """What tells one cell of a table from another: scale, method, variant, split and seed."""
-    return experiment.scale, experiment.method, experiment.variant, experiment.split.name, experiment.training.seed
+    return (
+        experiment.scale,
+        experiment.method,
+        experiment.variant,
+        experiment.split.name,
+        experiment.training.seed,
+    )
 
 
 def cell_name(experiment: Experiment) -> str:
-    """The table and the cell as a file name, such as ``table2-cpu-ODM-novelty_seen-Tsinghua_restricted-0``."""
-    name = "-".join(str(part) for part in cell_of(experiment) if part != "").replace(" ", "_").replace(",", "")
+    """The table and the cell as a file name, such as
+    ``table2-cpu-ODM-novelty_seen-Tsinghua_restricted-0``."""
+    name = (
+        "-".join(str(part) for part in cell_of(experiment) if part != "")
+        .replace(" ", "_")
+        .replace(",", "")
+    )
     return f"{experiment.experiment}-{name}"
 
 
 def write_table(results: Path, table: str, title: str, introduction: str, aupr_note: str) -> Path:
-    """``results/<table>.md`` from ``results/<table>.jsonl`` and nothing else, in the conventions exact and seed."""
+    """``results/<table>.md`` from ``results/<table>.jsonl`` and nothing else, in the conventions
+    exact and seed."""
     rows = list(read_rows(results / f"{table}.jsonl"))
     parts = [f"# {title}\n", introduction]
     for convention in ("exact", "seed"):
         parts.append(f"\n## Convention `{convention}`\n")
-        parts.append(markdown_table(rows, published(table), convention=convention, aupr_note=aupr_note))
+        parts.append(
+            markdown_table(rows, published(table), convention=convention, aupr_note=aupr_note)
+        )
     path = results / f"{table}.md"
     replace_file(path, "\n".join(parts).encode())
     return path

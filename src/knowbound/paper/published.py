@@ -1,13 +1,14 @@
 """The numbers the paper printed in Tables 1-4, to stand beside ours.
 
-The blocks below hold percent as printed.  Table 4's standard deviations over its 10 random splits are left out.
+The blocks below hold percent as printed.  Table 4's standard deviations over its 10 random splits
+are left out.
 """
 
 from knowbound.errors import UserError
 from knowbound.result import Published
 
-# In-dist with its accuracies, out-dist (* seen in training), then TNR, detection accuracy, AUROC, AUPR-in, AUPR-out,
-# each as ODIN/CC-AG/ODM.
+# In-dist with its accuracies, out-dist (* seen in training), then TNR, detection accuracy, AUROC,
+# AUPR-in, AUPR-out, each as ODIN/CC-AG/ODM.
 TABLE_1 = """
 SVHN 93.8/94.2/68.7
   CIFAR-10*      |  47.4/99.9/99.8   |  78.6/99.9/99.8   |  62.6/99.9/99.5   |  71.6/99.9/99.7   |  91.2/99.4/99.9
@@ -21,7 +22,8 @@ CIFAR-10 80.1/80.6/54.0
   Gaussian noise |  2.8/3.5/3.0      |  50.0/50.0/64.2   |  10.2/14.1/49.8   |  48.1/49.4/64.1   |  39.9/47.0/46.7
 """
 
-# Method (variant) and in-dist accuracy, then out-dist, FPR at 95% TPR, detection error, AUROC, AUPR-in, AUPR-out.
+# Method (variant) and in-dist accuracy, then out-dist, FPR at 95% TPR, detection error, AUROC,
+# AUPR-in, AUPR-out.
 TABLE_2 = """
 ODIN 98.29
   Tsinghua       |  8.74 |  6.87 |  97.82 | 96.19 | 98.92
@@ -45,7 +47,8 @@ ODM (noise seen) 99.00
   Gaussian noise*|  0.00 |  2.50 | 100.00 | 99.93 | 99.99
 """
 
-# ODM saw other digits (0, 3, 4, 8), so the kind "novelty" is seen for it although the classes 5, 9, 1 are not.
+# ODM saw other digits (0, 3, 4, 8), so the kind "novelty" is seen for it although the classes 5, 9,
+# 1 are not.
 TABLE_3 = """
 CE 99.70
   Novelty        | 33.76 | 19.38 |  92.33 | 92.73 | 92.29
@@ -87,19 +90,27 @@ ODM (noise seen) 99.02
   Gaussian noise*|  0.00 |  2.50 | 100.00 | 99.98 | 99.99
 """
 
-BLOCKS = {"table2": (TABLE_2, "Tsinghua"), "table3": (TABLE_3, "MNIST 2, 6, 7"), "table4": (TABLE_4, "Tsinghua")}
+BLOCKS = {
+    "table2": (TABLE_2, "Tsinghua"),
+    "table3": (TABLE_3, "MNIST 2, 6, 7"),
+    "table4": (TABLE_4, "Tsinghua"),
+}
 
 
 def published(table: str) -> tuple[Published, ...]:
-    """The rows of ``table1`` .. ``table4`` as printed, in printed order (Table 1: ODIN, CC-AG, ODM per out set), as fractions.
+    """The rows of ``table1`` .. ``table4`` as printed, in printed order (Table 1: ODIN, CC-AG, ODM
+    per out set), as fractions.
 
-    Table 1 prints TNR and detection accuracy; the rows hold FPR95 = 1 - TNR and detection error = 1 - accuracy.
-    Raises UserError for any other table.
+    Table 1 prints TNR and detection accuracy; the rows hold FPR95 = 1 - TNR and detection error = 1
+    - accuracy. Raises UserError for any other table.
     """
     if table == "table1":
         return _parse_table1()
     if table not in BLOCKS:
-        raise UserError(f"the table {table!r} was asked for; the paper printed table1, table2, table3 and table4")
+        raise UserError(
+            f"the table {table!r} was asked for; the paper printed table1, table2, table3 and "
+            "table4"
+        )
     return _parse(table, *BLOCKS[table])
 
 
@@ -112,7 +123,9 @@ def _parse(table: str, block: str, in_dist: str) -> tuple[Published, ...]:
             continue
         out_dist, *numbers = (cell.strip() for cell in line.split("|"))
         fractions = [_fraction(number) for number in numbers]
-        rows.append(_row(table, in_dist, method, variant, out_dist, "seed", _fraction(accuracy), fractions))
+        rows.append(
+            _row(table, in_dist, method, variant, out_dist, "seed", _fraction(accuracy), fractions)
+        )
     return tuple(rows)
 
 
@@ -126,17 +139,48 @@ def _parse_table1() -> tuple[Published, ...]:
         for i, method in enumerate(("ODIN", "CC-AG", "ODM")):
             tnr, accuracy, *areas = (_fraction(cell.split("/")[i]) for cell in cells)
             numbers = [round(1 - tnr, 4), round(1 - accuracy, 4), *areas]
-            seen_name = out_dist if method != "ODIN" else out_dist.rstrip("*")  # ODIN trains on no out images
-            rows.append(_row("table1", in_dist, method, "", seen_name, "ccag", _fraction(accuracies.split("/")[i]), numbers))
+            seen_name = (
+                out_dist if method != "ODIN" else out_dist.rstrip("*")
+            )  # ODIN trains on no out images
+            rows.append(
+                _row(
+                    "table1",
+                    in_dist,
+                    method,
+                    "",
+                    seen_name,
+                    "ccag",
+                    _fraction(accuracies.split("/")[i]),
+                    numbers,
+                )
+            )
     return tuple(rows)
 
 
 def _row(
-    table: str, in_dist: str, method: str, variant: str, out_dist: str, convention: str, accuracy: float, numbers: list[float]
+    table: str,
+    in_dist: str,
+    method: str,
+    variant: str,
+    out_dist: str,
+    convention: str,
+    accuracy: float,
+    numbers: list[float],
 ) -> Published:
     name = out_dist.rstrip("*")
     kind = "novelty" if name in ("Novelty", "Tsinghua") else "anomaly"
-    return Published(table, in_dist, method, variant, name, kind, out_dist.endswith("*"), convention, accuracy, *numbers)
+    return Published(
+        table,
+        in_dist,
+        method,
+        variant,
+        name,
+        kind,
+        out_dist.endswith("*"),
+        convention,
+        accuracy,
+        *numbers,
+    )
 
 
 def _fraction(percent: str) -> float:

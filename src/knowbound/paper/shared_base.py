@@ -1,7 +1,8 @@
-"""One network trained once on a split's in images, from which several rows of a table go on: many trainings cost less.
+"""One network trained once on a split's in images, from which several rows of a table go on: many
+trainings cost less.
 
-The rows stay comparable: each goes on from the same weights for the same number of steps, and cross-entropy, whose network
-shares nothing, gets all the steps in one training.
+The rows stay comparable: each goes on from the same weights for the same number of steps, and
+cross-entropy, whose network shares nothing, gets all the steps in one training.
 """
 
 import json
@@ -20,28 +21,43 @@ from knowbound.files import replace_file
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.objectives.objective import Objective
 from knowbound.paper.cells import OnStep, cell_name
-from knowbound.training import Training, train
+from knowbound.training.loop import Training, train
 
 
 def start_from_base(
-    rows: Sequence[Experiment], objective: Objective, base: Training, folder: Path, on_step: OnStep | None = None
+    rows: Sequence[Experiment],
+    objective: Objective,
+    base: Training,
+    folder: Path,
+    on_step: OnStep | None = None,
 ) -> list[Experiment]:
     """The rows, each with the base's weights to start from and in its note how they came about.
 
-    rows: experiments on one split of the images, with one backbone; objective: what the base is trained with, on
-    the in images alone; base: for how long; folder: keeps the trained base, and the state of one that is cut off.
+    rows: experiments on one split of the images, with one backbone; objective: what the base is
+    trained with, on the in images alone; base: for how long; folder: keeps the trained base, and
+    the state of one that is cut off.
     """
     commit()  # the rows' own, noted before the base is trained
     experiment = replace(
-        rows[0], method="base", variant="", objective=objective, training=base, split=rows[0].split.without_seen_out()
+        rows[0],
+        method="base",
+        variant="",
+        objective=objective,
+        training=base,
+        split=rows[0].split.without_seen_out(),
     )
     path = folder / f"{cell_name(experiment)}.safetensors"
     torch.manual_seed(base.seed)
     backbone = experiment.backbone(objective.embedding_dim(len(experiment.split.train.class_names)))
     settings = {"training": asdict(base), "objective": objective.to_dict()}
     note = _load(path, backbone, settings) or _train(experiment, backbone, settings, path, on_step)
-    started_from = {"started_from": {"network": "the split's base, trained on in images alone", **note}}
-    return [replace(row, backbone=partial(_copy, backbone), note={**row.note, **started_from}) for row in rows]
+    started_from = {
+        "started_from": {"network": "the split's base, trained on in images alone", **note}
+    }
+    return [
+        replace(row, backbone=partial(_copy, backbone), note={**row.note, **started_from})
+        for row in rows
+    ]
 
 
 def without_outs(rule: BalancedBatches) -> BalancedBatches:
@@ -63,15 +79,25 @@ def _load(path: Path, backbone: nn.Module, settings: Mapping[str, Any]) -> dict[
 
 
 def _train(
-    experiment: Experiment, backbone: nn.Module, settings: Mapping[str, Any], path: Path, on_step: OnStep | None
+    experiment: Experiment,
+    backbone: nn.Module,
+    settings: Mapping[str, Any],
+    path: Path,
+    on_step: OnStep | None,
 ) -> dict[str, Any]:
     from safetensors.torch import save
 
     running = path.with_suffix(".running.safetensors")
     trained = train(
-        backbone, experiment.split.train, [], experiment.objective, experiment.training,
-        checkpoint=running, resume=True, on_step=partial(on_step, experiment) if on_step else None,
-    )  # fmt: skip
+        backbone,
+        experiment.split.train,
+        [],
+        experiment.objective,
+        experiment.training,
+        checkpoint=running,
+        resume=True,
+        on_step=partial(on_step, experiment) if on_step else None,
+    )
     note = {**settings, "seconds": round(trained.seconds, 2), "pace": trained.pace.to_dict()}
     tensors = {name: value.contiguous() for name, value in backbone.state_dict().items()}
     replace_file(path, save(tensors, {"note": json.dumps(note)}))

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from knowbound.evidence import Evidence, JudgedSet
 from knowbound.labels import Decision
-from knowbound.report.evidence import Evidence, JudgedSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +32,20 @@ def decision_rows(evidence: Evidence) -> tuple[DecisionRow, ...]:
 
 
 def class_accuracy(evidence: Evidence) -> tuple[float | None, float | None]:
-    """Share of labelled test images given their class, nothing rejected; and the same among those said to be known."""
+    """Share of labelled test images given their class, nothing rejected; and the same among those
+    said to be known."""
     judged = evidence.in_set
     labelled = judged.labels >= 0
     right = judged.nearest == judged.labels
     known = labelled & (judged.decisions == str(Decision.KNOWN))
-    overall, among_known = (float(right[mask].mean()) if mask.any() else None for mask in (labelled, known))
+    overall, among_known = (
+        float(right[mask].mean()) if mask.any() else None for mask in (labelled, known)
+    )
     return overall, among_known
 
 
 def _row(judged: JudgedSet) -> DecisionRow:
     counts = tuple(int(np.sum(judged.decisions == str(decision))) for decision in Decision)
-    return DecisionRow(judged.name, str(judged.kind or Decision.KNOWN), len(judged.decisions), counts)
+    return DecisionRow(
+        judged.name, str(judged.kind or Decision.KNOWN), len(judged.decisions), counts
+    )

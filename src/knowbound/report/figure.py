@@ -1,4 +1,5 @@
-"""Figure 1 of the paper: what each method does with known classes, novelties and anomalies, as 3-D embeddings."""
+"""Figure 1 of the paper: what each method does with known classes, novelties and anomalies, as 3-D
+embeddings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knowbound.errors import UserError
+from knowbound.evidence import Evidence, JudgedSet
 from knowbound.files import replace_file
 from knowbound.labels import Kind
-from knowbound.report.evidence import Evidence, JudgedSet
 from knowbound.report.page import script_json, write_template
 from knowbound.report.plots import Figure, coordinates, plain
 from knowbound.report.projection import Array, Projection, sample, softmax
@@ -22,8 +23,17 @@ if TYPE_CHECKING:
 THREE_CLASSES = ("#d62728", "#1f5fd0", "#8e44ad")
 """Red, blue and purple, as in the paper."""
 MORE_CLASSES = (
-    "#1f5fd0", "#d62728", "#8e44ad", "#17becf", "#8c564b", "#e377c2", "#4b5cc4", "#a33b5c", "#2b8a8a", "#6b4fa0",
-)  # fmt: skip
+    "#1f5fd0",
+    "#d62728",
+    "#8e44ad",
+    "#17becf",
+    "#8c564b",
+    "#e377c2",
+    "#4b5cc4",
+    "#a33b5c",
+    "#2b8a8a",
+    "#6b4fa0",
+)
 OUT_COLOURS = {"SVHN": "#e3c400", "CIFAR-10": "#ff7f0e"}
 OTHER_OUTS = ("#b8860b", "#2e8b57", "#cc6677", "#555555", "#44aa99")
 NOVELTY, NOISE = "#2ca02c", "#8a8a8a"
@@ -55,28 +65,44 @@ def embedding_grid(
 ) -> tuple[tuple[GridCell, ...], ...]:
     """One row per model, in the columns the in-distribution test set alone and then every out set.
 
-    Embeddings longer than 3 are projected on principal components.  CE with 3 classes is drawn after the softmax, on the triangle
-    of probabilities as in the paper: that is what its detector sees, and why it has no place for what it does not know.
-    colours: one for everything in, one for everything out, as in Figure 3; by default each class and each out set has its own.
+    Embeddings longer than 3 are projected on principal components.  CE with 3 classes is drawn
+    after the softmax, on the triangle of probabilities as in the paper: that is what its detector
+    sees, and why it has no place for what it does not know. colours: one for everything in, one for
+    everything out, as in Figure 3; by default each class and each out set has its own.
     """
     return tuple(_row(_drawable(one), max_points, colours) for one in evidence)
 
 
-def embedding_figure(path: Path, evidence: Sequence[Evidence], *, title: str = "", colours: tuple[str, str] | None = None) -> None:
+def embedding_figure(
+    path: Path,
+    evidence: Sequence[Evidence],
+    *,
+    title: str = "",
+    colours: tuple[str, str] | None = None,
+) -> None:
     """Write the grid as a picture; the ending of ``path`` (.png, .pdf, .svg) says which kind.
 
-    Raises UserError where matplotlib is not installed or the picture cannot be written, ValueError without any evidence.
+    Raises UserError where matplotlib is not installed or the picture cannot be written, ValueError
+    without any evidence.
     """
     try:
-        from matplotlib.figure import Figure as NewDrawing  # no pyplot: the caller's windows stay as they are
+        from matplotlib.figure import (
+            Figure as NewDrawing,  # no pyplot: the caller's windows stay as they are
+        )
     except ImportError as error:
-        raise UserError("pictures need matplotlib, which is not installed; run: pip install 'knowbound[figures]'") from error
+        raise UserError(
+            "pictures need matplotlib, which is not installed; run: pip install "
+            "'knowbound[figures]'"
+        ) from error
     import io
 
     kinds = NewDrawing().canvas.get_supported_filetypes()
     kind = path.suffix.lstrip(".").lower()
     if kind not in kinds:
-        raise UserError(f"the picture {path} ends in {path.suffix!r}; expected one of {', '.join('.' + k for k in sorted(kinds))}")
+        raise UserError(
+            f"the picture {path} ends in {path.suffix!r}; expected one of "
+            f"{', '.join('.' + k for k in sorted(kinds))}"
+        )
     rows = _checked(embedding_grid(evidence, colours=colours))
     width = max(len(row) for row in rows)
     drawing = NewDrawing(figsize=(2.7 * width + 0.3, 2.75 * len(rows) + 0.5), dpi=150)
@@ -87,17 +113,26 @@ def embedding_figure(path: Path, evidence: Sequence[Evidence], *, title: str = "
 
 
 def figure_page(
-    path: Path, evidence: Sequence[Evidence], title: str, *, max_points: int = 300, colours: tuple[str, str] | None = None
+    path: Path,
+    evidence: Sequence[Evidence],
+    title: str,
+    *,
+    max_points: int = 300,
+    colours: tuple[str, str] | None = None,
 ) -> None:
-    """Write the grid as one HTML file whose views can be turned.  Raises as embedding_figure does, but needs no matplotlib."""
+    """Write the grid as one HTML file whose views can be turned.  Raises as embedding_figure does,
+    but needs no matplotlib."""
     rows = _checked(embedding_grid(evidence, max_points, colours))
-    cells = [[_view(cell, f"view-{i}-{j}") for j, cell in enumerate(row)] for i, row in enumerate(rows)]
+    cells = [
+        [_view(cell, f"view-{i}-{j}") for j, cell in enumerate(row)] for i, row in enumerate(rows)
+    ]
     methods = [(row[0].method, views) for row, views in zip(rows, cells, strict=True)]
     write_template(path, "figure.html.jinja", {"title": title, "methods": methods})
 
 
 def out_colour(out: JudgedSet, others: "cycle[str]") -> str:
-    """Novelty green, SVHN yellow, CIFAR-10 orange, noise grey as in the paper; any other set the next of ``others``."""
+    """Novelty green, SVHN yellow, CIFAR-10 orange, noise grey as in the paper; any other set the
+    next of ``others``."""
     if out.name in OUT_COLOURS:
         return OUT_COLOURS[out.name]
     if "noise" in out.name.lower():
@@ -107,7 +142,9 @@ def out_colour(out: JudgedSet, others: "cycle[str]") -> str:
 
 def _checked(rows: tuple[tuple[GridCell, ...], ...]) -> tuple[tuple[GridCell, ...], ...]:
     if not rows:
-        raise ValueError("a figure of embeddings needs the evidence of at least one model, got none")
+        raise ValueError(
+            "a figure of embeddings needs the evidence of at least one model, got none"
+        )
     return rows
 
 
@@ -121,12 +158,21 @@ def _drawable(evidence: Evidence) -> Evidence:
     return replace(evidence, in_set=in_set, out_sets=tuple(outs), centres=None)
 
 
-def _row(evidence: Evidence, max_points: int, colours: tuple[str, str] | None) -> tuple[GridCell, ...]:
+def _row(
+    evidence: Evidence, max_points: int, colours: tuple[str, str] | None
+) -> tuple[GridCell, ...]:
     rng = np.random.default_rng(0)
     project = Projection.fit(evidence.in_set.embeddings)
     inside = _in_clouds(evidence, project, sample(len(evidence.in_set.labels), max_points, rng))
     if colours:
-        inside = (Cloud("in-distribution", np.concatenate([cloud.points for cloud in inside]), colours[0], faded=False),)
+        inside = (
+            Cloud(
+                "in-distribution",
+                np.concatenate([cloud.points for cloud in inside]),
+                colours[0],
+                faded=False,
+            ),
+        )
     cells = [GridCell(evidence.method, "in-distribution", inside)]
     behind = tuple(replace(cloud, faded=True) for cloud in inside)
     others = cycle(OTHER_OUTS)
@@ -138,36 +184,68 @@ def _row(evidence: Evidence, max_points: int, colours: tuple[str, str] | None) -
     return tuple(cells)
 
 
-def _in_clouds(evidence: Evidence, project: Projection, chosen: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Cloud, ...]:
+def _in_clouds(
+    evidence: Evidence, project: Projection, chosen: np.ndarray[Any, np.dtype[np.int64]]
+) -> tuple[Cloud, ...]:
     inside, names = evidence.in_set, evidence.class_names
     colours = THREE_CLASSES if len(names) <= 3 else MORE_CLASSES
     points, labels = project(inside.embeddings[chosen]), inside.labels[chosen]
     return tuple(
-        Cloud(names[label] if label >= 0 else "in", points[labels == label], colours[label % len(colours)], faded=False)
+        Cloud(
+            names[label] if label >= 0 else "in",
+            points[labels == label],
+            colours[label % len(colours)],
+            faded=False,
+        )
         for label in sorted(set(labels.tolist()))
     )
 
 
-def _draw_grid(drawing: "Drawing", rows: tuple[tuple[GridCell, ...], ...], width: int, title: str) -> None:
+def _draw_grid(
+    drawing: "Drawing", rows: tuple[tuple[GridCell, ...], ...], width: int, title: str
+) -> None:
     for i, row in enumerate(rows):
         for j, cell in enumerate(row):
             axes: Any = drawing.add_subplot(len(rows), width, i * width + j + 1, projection="3d")
             for cloud in cell.clouds:
                 axes.scatter(
-                    *cloud.points.T, s=2 if cloud.faded else 4, c=cloud.colour, alpha=0.15 if cloud.faded else 0.7,
-                    linewidths=0, depthshade=False, rasterized=True,
-                )  # fmt: skip
+                    *cloud.points.T,
+                    s=2 if cloud.faded else 4,
+                    c=cloud.colour,
+                    alpha=0.15 if cloud.faded else 0.7,
+                    linewidths=0,
+                    depthshade=False,
+                    rasterized=True,
+                )
             axes.view_init(elev=25, azim=40)  # the triangle of CE is seen from its face
             axes.tick_params(labelsize=5, pad=-4)
             axes.set_box_aspect((1, 1, 1), zoom=0.95)
             axes.set_title(
-                cell.title if i == 0 or cell.title != rows[0][min(j, len(rows[0]) - 1)].title else "", fontsize=10, y=1.0
+                cell.title
+                if i == 0 or cell.title != rows[0][min(j, len(rows[0]) - 1)].title
+                else "",
+                fontsize=10,
+                y=1.0,
             )
             if j == 0:
-                axes.text2D(-0.12, 0.5, cell.method, transform=axes.transAxes, rotation=90, fontsize=12, weight="bold", va="center")
+                axes.text2D(
+                    -0.12,
+                    0.5,
+                    cell.method,
+                    transform=axes.transAxes,
+                    rotation=90,
+                    fontsize=12,
+                    weight="bold",
+                    va="center",
+                )
     height = drawing.get_figheight()
     drawing.subplots_adjust(
-        left=0.03, right=0.985, bottom=0.4 / height, top=1 - (0.75 if title else 0.35) / height, wspace=0.06, hspace=0.1
+        left=0.03,
+        right=0.985,
+        bottom=0.4 / height,
+        top=1 - (0.75 if title else 0.35) / height,
+        wspace=0.06,
+        hspace=0.1,
     )
     _draw_key(drawing, rows[0][0])
     if title:
@@ -179,24 +257,43 @@ def _draw_key(drawing: "Drawing", cell: GridCell) -> None:
     from matplotlib.lines import Line2D
 
     if len(cell.clouds) <= len(MORE_CLASSES):
-        marks = [Line2D([], [], color=cloud.colour, marker="o", linestyle="", label=cloud.name) for cloud in cell.clouds]
-        drawing.legend(handles=marks, loc="lower center", ncols=len(marks), frameon=False, fontsize=10, handletextpad=0.1)
+        marks = [
+            Line2D([], [], color=cloud.colour, marker="o", linestyle="", label=cloud.name)
+            for cloud in cell.clouds
+        ]
+        drawing.legend(
+            handles=marks,
+            loc="lower center",
+            ncols=len(marks),
+            frameon=False,
+            fontsize=10,
+            handletextpad=0.1,
+        )
 
 
 def _view(cell: GridCell, element_id: str) -> dict[str, Any]:
     traces: list[Figure] = [
         {
-            "type": "scatter3d", "mode": "markers", "name": cloud.name, "meta": plain(cloud.name), **coordinates(cloud.points),
+            "type": "scatter3d",
+            "mode": "markers",
+            "name": cloud.name,
+            "meta": plain(cloud.name),
+            **coordinates(cloud.points),
             "hovertemplate": "%{meta}<extra></extra>",
             "marker": {
-                "size": 2 if cloud.faded else 3, "color": cloud.colour, "opacity": 0.25 if cloud.faded else 0.8,
+                "size": 2 if cloud.faded else 3,
+                "color": cloud.colour,
+                "opacity": 0.25 if cloud.faded else 0.8,
                 "symbol": "circle" if cloud.faded or cell.title == "in-distribution" else "diamond",
             },
         }
         for cloud in cell.clouds
-    ]  # fmt: skip
+    ]
     scene: Figure = {f"{axis}axis": {"title": {"text": ""}} for axis in "xyz"}
-    layout = {"showlegend": False, "scene": {**scene, "aspectmode": "cube", "camera": {"eye": {"x": 1.4, "y": 1.4, "z": 1.0}}}}
+    layout = {
+        "showlegend": False,
+        "scene": {**scene, "aspectmode": "cube", "camera": {"eye": {"x": 1.4, "y": 1.4, "z": 1.0}}},
+    }
     names = ", ".join(cloud.name for cloud in cell.clouds)
     return {
         "id": element_id,

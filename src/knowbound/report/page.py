@@ -1,4 +1,5 @@
-"""Evidence -> one HTML file that needs nothing else: tables, decisions, scores, embeddings, surprising images, provenance."""
+"""Evidence -> one HTML file that needs nothing else: tables, decisions, scores, embeddings,
+surprising images, provenance."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from knowbound.evidence import Evidence
 from knowbound.files import replace_file
 from knowbound.labels import Decision
 from knowbound.report.decisions import class_accuracy, decision_rows
-from knowbound.report.evidence import Evidence
 from knowbound.report.pictures import accepted_outs, rejected_ins
 from knowbound.report.plots import Figure, embedding_scene, histogram_figure, roc_figure
 from knowbound.report.projection import Projection
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 HOW_TO_READ = (
-    "Each image gets a score: higher means further from everything the model learned. A score up to the threshold means known; "
-    "the threshold was set on held-out images of the known classes, never on the test images below. Out images are novelties "
-    "(related to the known classes) or anomalies (unrelated to them)."
+    "Each image gets a score: higher means further from everything the model learned. A score up "
+    "to the threshold means known; the threshold was set on held-out images of the known classes, "
+    "never on the test images below. Out images are novelties (related to the known classes) or "
+    "anomalies (unrelated to them)."
 )
 
 
@@ -38,10 +40,12 @@ def write_page(
     notes: Sequence[str] = (),
     max_points: int = 400,
 ) -> None:
-    """Write the report on all models to ``path``, one HTML file of about 5 MB without any reference to the network.
+    """Write the report on all models to ``path``, one HTML file of about 5 MB without any reference
+    to the network.
 
-    published: printed numbers to stand beside ours; intro: what was trained, worked out from the evidence if empty; notes: more
-    sentences for the header; max_points: most images of a set in a 3-D view.  Raises UserError where it cannot be written.
+    published: printed numbers to stand beside ours; intro: what was trained, worked out from the
+    evidence if empty; notes: more sentences for the header; max_points: most images of a set in a
+    3-D view.  Raises UserError where it cannot be written.
     """
     names = _names(evidence)
     page = {
@@ -51,13 +55,17 @@ def write_page(
         "notes": notes,
         "headings": HEADINGS,
         "tables": _tables(evidence, published),
-        "models": [_model(e, name, f"model-{i}", max_points) for i, (e, name) in enumerate(zip(evidence, names, strict=True), 1)],
+        "models": [
+            _model(e, name, f"model-{i}", max_points)
+            for i, (e, name) in enumerate(zip(evidence, names, strict=True), 1)
+        ],
     }
     write_template(path, "page.html.jinja", page)
 
 
 def write_template(path: Path, template: str, values: Mapping[str, Any]) -> None:
-    """Fill a template of this folder, everything escaped, with plotly.js put in once, and write it to ``path``."""
+    """Fill a template of this folder, everything escaped, with plotly.js put in once, and write it
+    to ``path``."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -68,13 +76,18 @@ def write_template(path: Path, template: str, values: Mapping[str, Any]) -> None
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    plotly = Markup(get_plotlyjs().replace("</script", "<\\/script"))  # plotly closes no script, but the next version might
-    text = environment.get_template(template).render(**values, plotly=plotly, percent=percent, number=number)
+    plotly = Markup(
+        get_plotlyjs().replace("</script", "<\\/script")
+    )  # plotly closes no script, but the next version might
+    text = environment.get_template(template).render(
+        **values, plotly=plotly, percent=percent, number=number
+    )
     replace_file(path, text.encode())
 
 
 def script_json(figure: Figure) -> "Markup":
-    """A figure as JSON that no browser takes for the end of a script, whatever the names in it are."""
+    """A figure as JSON that no browser takes for the end of a script, whatever the names in it
+    are."""
     from markupsafe import Markup
 
     text = json.dumps(figure, allow_nan=False, separators=(",", ":"))
@@ -96,11 +109,13 @@ def number(value: float) -> str:
 def embedding_caption(project: Projection, max_points: int) -> str:
     """How the 3 coordinates came about and how many images are drawn."""
     dim = len(project.mean)
-    how = "The embedding's own coordinates" + (f" (it has {dim}; the rest are zero)." if dim < 3 else ".")
+    how = "The embedding's own coordinates" + (
+        f" (it has {dim}; the rest are zero)." if dim < 3 else "."
+    )
     if dim > 3:
         how = (
-            f"The first three of {dim} principal components, fitted on the in-distribution test images; they keep "
-            f"{percent(project.explained)} of their variance."
+            f"The first three of {dim} principal components, fitted on the in-distribution test "
+            f"images; they keep {percent(project.explained)} of their variance."
         )
     return f"{how} At most {max_points:,} images of each set are drawn, chosen at random."
 
@@ -110,7 +125,10 @@ def _model(evidence: Evidence, name: str, element_id: str, max_points: int) -> d
     counted = histogram([judged.scores for judged in sets], evidence.threshold)
     project = Projection.fit(evidence.in_set.embeddings)
     outs = ", ".join(out.name for out in evidence.out_sets) or "no out sets"
-    figures = {"scores": histogram_figure(evidence, counted), "embedding": embedding_scene(evidence, project, max_points)}
+    figures = {
+        "scores": histogram_figure(evidence, counted),
+        "embedding": embedding_scene(evidence, project, max_points),
+    }
     if evidence.out_sets:
         figures["roc"] = roc_figure(evidence)
     return {
@@ -127,35 +145,58 @@ def _model(evidence: Evidence, name: str, element_id: str, max_points: int) -> d
             for row in decision_rows(evidence)
         ],
         "roc": bool(evidence.out_sets),
-        "scores_alt": f"Histograms of the scores of {evidence.in_set.name} and of {outs}; the table of decisions has the counts.",
+        "scores_alt": f"Histograms of the scores of {evidence.in_set.name} and of {outs}; the "
+        "table of decisions has the counts.",
         "scores_caption": _scores_caption(counted),
-        "roc_alt": f"ROC curves of {name} against {outs}; their areas are the AUROC in the table of results.",
+        "roc_alt": f"ROC curves of {name} against {outs}; their areas are the AUROC in the table "
+        "of results.",
         "embedding_alt": f"3-D view of the embeddings of {evidence.in_set.name} and of {outs}.",
         "embedding_caption": embedding_caption(project, max_points),
         "surprises": (
             ("Accepted, but from outside", accepted_outs(evidence), _none_accepted(evidence)),
-            ("Rejected, but of a known class", rejected_ins(evidence), "No test image of a known class was rejected."),
+            (
+                "Rejected, but of a known class",
+                rejected_ins(evidence),
+                "No test image of a known class was rejected.",
+            ),
         ),
-        "figures": [(f"{element_id}-{key}-data", script_json(figure)) for key, figure in figures.items()],
+        "figures": [
+            (f"{element_id}-{key}-data", script_json(figure)) for key, figure in figures.items()
+        ],
         "provenance": _provenance(evidence),
     }
 
 
 def _tables(evidence: Sequence[Evidence], published: Sequence[Published]) -> list[dict[str, Any]]:
     rows = [row for one in evidence for row in one.results]
-    conventions = sorted(dict.fromkeys(row.convention for row in rows), key=lambda c: c != "exact")  # exact first
+    conventions = sorted(
+        dict.fromkeys(row.convention for row in rows), key=lambda c: c != "exact"
+    )  # exact first
     tables = []
     for convention in conventions:
         lines = table_lines(rows, published, convention=convention)
-        tables.append({"convention": convention, "lines": lines, "caption": caption(lines, published, convention)})
+        tables.append(
+            {
+                "convention": convention,
+                "lines": lines,
+                "caption": caption(lines, published, convention),
+            }
+        )
     return tables
 
 
 def _names(evidence: Sequence[Evidence]) -> list[str]:
-    """Headings, all different: the method with its variant, then its seed, then its place where needed."""
-    plain = [f"{e.method} ({e.results[0].variant})" if e.results and e.results[0].variant else e.method for e in evidence]
+    """Headings, all different: the method with its variant, then its seed, then its place where
+    needed."""
+    plain = [
+        f"{e.method} ({e.results[0].variant})" if e.results and e.results[0].variant else e.method
+        for e in evidence
+    ]
     if len(set(plain)) < len(plain):
-        plain = [f"{name}, seed {e.results[0].seed}" if e.results else name for name, e in zip(plain, evidence, strict=True)]
+        plain = [
+            f"{name}, seed {e.results[0].seed}" if e.results else name
+            for name, e in zip(plain, evidence, strict=True)
+        ]
     if len(set(plain)) < len(plain):
         plain = [f"{name}, model {i}" for i, name in enumerate(plain, 1)]
     return plain
@@ -176,32 +217,61 @@ def _summary(evidence: Evidence) -> str:
     threshold = f"{number(evidence.threshold)}, set to accept {evidence.acceptance:.0%} of held-out images of the known classes"
     if overall is None:
         return f"Threshold {threshold}."
-    accepted = "" if among_known is None else f" ({percent(among_known)} of those it said are known)"
-    return f"{percent(overall)} of the test images get their class{accepted}. Threshold {threshold}."
+    accepted = (
+        "" if among_known is None else f" ({percent(among_known)} of those it said are known)"
+    )
+    return (
+        f"{percent(overall)} of the test images get their class{accepted}. Threshold {threshold}."
+    )
 
 
 def _scores_caption(counted: Histogram) -> str:
     clipped = []
     if counted.above:
-        clipped.append(f"{counted.above:,} scores above {number(counted.edges[-1])} are counted in the last bar")
+        clipped.append(
+            f"{counted.above:,} scores above {number(counted.edges[-1])} are counted in the last "
+            "bar"
+        )
     if counted.below:
-        clipped.append(f"{counted.below:,} scores below {number(counted.edges[0])} are counted in the first bar")
-    note = " The range is cut so that far scores do not hide the rest: " + " and ".join(clipped) + "." if clipped else ""
+        clipped.append(
+            f"{counted.below:,} scores below {number(counted.edges[0])} are counted in the first "
+            "bar"
+        )
+    note = (
+        " The range is cut so that far scores do not hide the rest: " + " and ".join(clipped) + "."
+        if clipped
+        else ""
+    )
     scale = " The score axis is logarithmic." if counted.logarithmic else ""
     return f"Number of images per score, all sets in the same bars. The dashed vertical line is the threshold.{scale}{note}"
 
 
 def _none_accepted(evidence: Evidence) -> str:
-    return "No out image was accepted as known." if evidence.out_sets else "There are no out images."
+    return (
+        "No out image was accepted as known." if evidence.out_sets else "There are no out images."
+    )
 
 
 def _provenance(evidence: Evidence) -> str:
     if not evidence.results:
         return ""
     row = evidence.results[0]
-    words = ("experiment", "scale", "method", "variant", "backbone", "detector", "in_dist", "split", "seed", "seen_out")
+    words = (
+        "experiment",
+        "scale",
+        "method",
+        "variant",
+        "backbone",
+        "detector",
+        "in_dist",
+        "split",
+        "seed",
+        "seen_out",
+    )
     about = {word: getattr(row, word) for word in (*words, "train_seconds", "train_images")}
-    told = {key: value for key, value in row.provenance.items() if key != "tie_share"}  # of one out set only
+    told = {
+        key: value for key, value in row.provenance.items() if key != "tie_share"
+    }  # of one out set only
     return json.dumps({**about, **told}, indent=2, ensure_ascii=False, default=_plain_value)
 
 

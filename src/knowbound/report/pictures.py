@@ -1,4 +1,5 @@
-"""The most surprising images of one model: what it accepted and should not have, and what it rejected."""
+"""The most surprising images of one model: what it accepted and should not have, and what it
+rejected."""
 
 import base64
 import io
@@ -9,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from knowbound.evidence import Evidence, JudgedSet
 from knowbound.labels import Decision
-from knowbound.report.evidence import Evidence, JudgedSet
 
 LONGEST_SIDE = 64
 
@@ -32,7 +33,11 @@ class Picture:
 
 def accepted_outs(evidence: Evidence, at_most: int = 16) -> tuple[Picture, ...]:
     """The out images said to be known, the lowest scores (the surest mistakes) first."""
-    found = [(float(out.scores[i]), out, int(i)) for out in evidence.out_sets for i in np.flatnonzero(_known(out))]
+    found = [
+        (float(out.scores[i]), out, int(i))
+        for out in evidence.out_sets
+        for i in np.flatnonzero(_known(out))
+    ]
     return _pictures(evidence, sorted(found, key=lambda item: item[0])[:at_most])
 
 
@@ -44,7 +49,8 @@ def rejected_ins(evidence: Evidence, at_most: int = 16) -> tuple[Picture, ...]:
 
 
 def png_address(image: NDArray[np.uint8]) -> str:
-    """A (C, H, W) image, C = 1 or 3, as a ``data:image/png`` address; larger images are reduced to a thumbnail."""
+    """A (C, H, W) image, C = 1 or 3, as a ``data:image/png`` address; larger images are reduced to
+    a thumbnail."""
     pixels = image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
@@ -62,11 +68,15 @@ def _known(judged: JudgedSet) -> NDArray[np.bool_]:
     return np.asarray(judged.decisions == str(Decision.KNOWN), dtype=np.bool_)
 
 
-def _pictures(evidence: Evidence, found: Iterable[tuple[float, JudgedSet, int]]) -> tuple[Picture, ...]:
+def _pictures(
+    evidence: Evidence, found: Iterable[tuple[float, JudgedSet, int]]
+) -> tuple[Picture, ...]:
     return tuple(
         Picture(
             source=png_address(judged.images[i]),
-            truth=f"{judged.name} ({judged.kind})" if judged.kind else class_name(evidence, int(judged.labels[i])),
+            truth=f"{judged.name} ({judged.kind})"
+            if judged.kind
+            else class_name(evidence, int(judged.labels[i])),
             nearest=class_name(evidence, int(judged.nearest[i])),
             decision=str(judged.decisions[i]),
             score=score,

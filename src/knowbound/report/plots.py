@@ -1,4 +1,5 @@
-"""Evidence -> plotly figures as plain dictionaries; the page gives them its colours for text and lines."""
+"""Evidence -> plotly figures as plain dictionaries; the page gives them its colours for text and
+lines."""
 
 from collections.abc import Sequence
 from itertools import cycle, islice
@@ -6,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from knowbound.report.evidence import Evidence, JudgedSet
+from knowbound.evidence import Evidence, JudgedSet
 from knowbound.report.pictures import class_name
 from knowbound.report.projection import Array, Projection, sample
 from knowbound.report.scores import Histogram, roc_curve, thin
@@ -17,11 +18,28 @@ Figure = dict[str, Any]
 IN_COLOUR = "#3987c9"
 OUT_COLOURS = ("#d98200", "#1f9e77", "#c65a9b", "#d1553a", "#8d6bd0", "#8a8f98", "#a8891a")
 CLASS_COLOURS = (
-    "#3987c9", "#8d6bd0", "#2fb0c7", "#c65a9b", "#5c6bc0", "#1f9e77", "#b0703c", "#7d9c2f", "#d1553a", "#8a8f98",
-    "#a8891a", "#4aa3a2",
-)  # fmt: skip
+    "#3987c9",
+    "#8d6bd0",
+    "#2fb0c7",
+    "#c65a9b",
+    "#5c6bc0",
+    "#1f9e77",
+    "#b0703c",
+    "#7d9c2f",
+    "#d1553a",
+    "#8a8f98",
+    "#a8891a",
+    "#4aa3a2",
+)
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-OUT_SYMBOLS = {"diamond": 2.5, "cross": 4, "square-open": 3.5, "x": 3.5, "diamond-open": 3.5, "circle-open": 3.5}
+OUT_SYMBOLS = {
+    "diamond": 2.5,
+    "cross": 4,
+    "square-open": 3.5,
+    "x": 3.5,
+    "diamond-open": 3.5,
+    "circle-open": 3.5,
+}
 """With the sizes at which they look equally large."""
 INK = "ink"
 """Stands for the page's text colour, which the page puts in."""
@@ -29,29 +47,57 @@ MOST_CLASSES_NAMED = len(CLASS_COLOURS)
 
 
 def histogram_figure(evidence: Evidence, counted: Histogram) -> Figure:
-    """The score histograms of all sets, with the threshold as a line; sets differ by colour and by dash."""
+    """The score histograms of all sets, with the threshold as a line; sets differ by colour and by
+    dash."""
     sets = (evidence.in_set, *evidence.out_sets)
     traces = []
-    for judged, counts, colour, dash in zip(sets, counted.counts, _colours(len(sets)), cycle(DASHES)):
+    for judged, counts, colour, dash in zip(
+        sets, counted.counts, _colours(len(sets)), cycle(DASHES)
+    ):
         traces.append(
             {
-                "type": "scatter", "mode": "lines", "name": _set_name(judged), "fill": "tozeroy",
-                "fillcolor": f"{colour}26", "line": {"shape": "hv", "width": 2, "color": colour, "dash": dash},
-                "x": _rounded(counted.edges), "y": [*counts.tolist(), int(counts[-1])],
+                "type": "scatter",
+                "mode": "lines",
+                "name": _set_name(judged),
+                "fill": "tozeroy",
+                "fillcolor": f"{colour}26",
+                "line": {"shape": "hv", "width": 2, "color": colour, "dash": dash},
+                "x": _rounded(counted.edges),
+                "y": [*counts.tolist(), int(counts[-1])],
                 "hovertemplate": "from score %{x}: %{y} images<extra>%{fullData.name}</extra>",
             }
-        )  # fmt: skip
+        )
     layout: Figure = {
-        "xaxis": {"title": {"text": "score (higher = further out)"}, "range": _rounded(counted.edges[[0, -1]])},
+        "xaxis": {
+            "title": {"text": "score (higher = further out)"},
+            "range": _rounded(counted.edges[[0, -1]]),
+        },
         "yaxis": {"title": {"text": "images"}, "rangemode": "tozero"},
     }
-    at = evidence.threshold  # plotly wants a line on a logarithmic axis where it is, its range and its labels in powers of ten
+    # plotly wants a line on a logarithmic axis where it is, its range and its labels in powers of
+    # ten
+    at = evidence.threshold
     if counted.logarithmic:
-        layout["xaxis"] |= {"type": "log", "range": np.log10(counted.edges[[0, -1]]).tolist(), "exponentformat": "power"}
+        layout["xaxis"] |= {
+            "type": "log",
+            "range": np.log10(counted.edges[[0, -1]]).tolist(),
+            "exponentformat": "power",
+        }
         at = float(np.log10(at))
     if np.isfinite(evidence.threshold):
-        layout["shapes"] = [{"type": "line", "x0": evidence.threshold, "x1": evidence.threshold, "yref": "paper", "y0": 0, "y1": 1}]
-        layout["annotations"] = [{"text": "known ← threshold", "x": at, "yref": "paper", "y": 1, "yanchor": "bottom"}]
+        layout["shapes"] = [
+            {
+                "type": "line",
+                "x0": evidence.threshold,
+                "x1": evidence.threshold,
+                "yref": "paper",
+                "y0": 0,
+                "y1": 1,
+            }
+        ]
+        layout["annotations"] = [
+            {"text": "known ← threshold", "x": at, "yref": "paper", "y": 1, "yanchor": "bottom"}
+        ]
     return {"data": traces, "layout": layout}
 
 
@@ -59,21 +105,33 @@ def roc_figure(evidence: Evidence, at_most: int = 400) -> Figure:
     """One ROC curve per out set, in-distribution as the positive."""
     colours = _colours(len(evidence.out_sets) + 1)[1:]
     diagonal = {
-        "type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "showlegend": False, "hoverinfo": "skip",
+        "type": "scatter",
+        "mode": "lines",
+        "x": [0, 1],
+        "y": [0, 1],
+        "showlegend": False,
+        "hoverinfo": "skip",
         "line": {"width": 1, "color": "#8a8f98", "dash": "dot"},
-    }  # fmt: skip
+    }
     traces: list[Figure] = [diagonal]
-    for out, colour, dash in zip(evidence.out_sets, colours, islice(cycle(DASHES), 1, None), strict=False):
+    for out, colour, dash in zip(
+        evidence.out_sets, colours, islice(cycle(DASHES), 1, None), strict=False
+    ):
         if not len(out.scores) or not len(evidence.in_set.scores):
             continue
         x, y = thin(*roc_curve(evidence.in_set.scores, out.scores), at_most)
         traces.append(
             {
-                "type": "scatter", "mode": "lines", "name": _set_name(out), "x": _rounded(x), "y": _rounded(y),
+                "type": "scatter",
+                "mode": "lines",
+                "name": _set_name(out),
+                "x": _rounded(x),
+                "y": _rounded(y),
                 "line": {"width": 2, "color": colour, "dash": dash},
-                "hovertemplate": "accepts %{y:.2%} of in, %{x:.2%} of out<extra>%{fullData.name}</extra>",
+                "hovertemplate": "accepts %{y:.2%} of in, %{x:.2%} of "
+                "out<extra>%{fullData.name}</extra>",
             }
-        )  # fmt: skip
+        )
     axis = {"range": [-0.01, 1.01], "tickformat": ".0%"}
     return {
         "data": traces,
@@ -85,24 +143,34 @@ def roc_figure(evidence: Evidence, at_most: int = 400) -> Figure:
 
 
 def embedding_scene(evidence: Evidence, project: Projection, max_points: int) -> Figure:
-    """The embeddings in 3 coordinates: a filled circle per in image, other symbols per out set, centres marked."""
+    """The embeddings in 3 coordinates: a filled circle per in image, other symbols per out set,
+    centres marked."""
     rng = np.random.default_rng(0)
     traces = _in_traces(evidence, project, sample(len(evidence.in_set.scores), max_points, rng))
     colours, symbols = cycle(OUT_COLOURS), cycle(OUT_SYMBOLS)
     for out, colour, symbol in zip(evidence.out_sets, colours, symbols, strict=False):
         chosen = sample(len(out.scores), max_points, rng)
-        traces.append(_points(evidence, out, project, chosen, f"{out.name} ({out.kind})", colour, symbol))
+        traces.append(
+            _points(evidence, out, project, chosen, f"{out.name} ({out.kind})", colour, symbol)
+        )
     if evidence.centres is not None and len(evidence.centres):
         traces.append(_centres(evidence, project))
-    titles = ("component 1", "component 2", "component 3") if len(project.mean) > 3 else ("x", "y", "z")
-    scene = {f"{axis}axis": {"title": {"text": title}} for axis, title in zip("xyz", titles, strict=True)}
+    titles = (
+        ("component 1", "component 2", "component 3") if len(project.mean) > 3 else ("x", "y", "z")
+    )
+    scene = {
+        f"{axis}axis": {"title": {"text": title}} for axis, title in zip("xyz", titles, strict=True)
+    }
     return {
         "data": traces,
         "layout": {
             "scene": {
                 **scene,
                 "aspectmode": "cube",
-                "camera": {"eye": {"x": 1.3, "y": 1.3, "z": 0.75}, "center": {"x": 0, "y": 0, "z": -0.1}},
+                "camera": {
+                    "eye": {"x": 1.3, "y": 1.3, "z": 0.75},
+                    "center": {"x": 0, "y": 0, "z": -0.1},
+                },
             }
         },
     }
@@ -113,21 +181,31 @@ def coordinates(points: Array) -> Figure:
     return {axis: _rounded(points[:, i]) for i, axis in enumerate("xyz")}
 
 
-def _in_traces(evidence: Evidence, project: Projection, chosen: np.ndarray[Any, np.dtype[np.int64]]) -> list[Figure]:
+def _in_traces(
+    evidence: Evidence, project: Projection, chosen: np.ndarray[Any, np.dtype[np.int64]]
+) -> list[Figure]:
     inside = evidence.in_set
     labels = inside.labels[chosen]
     if len(evidence.class_names) > MOST_CLASSES_NAMED:
         name = f"{inside.name}, {len(evidence.class_names)} classes"
-        colours = [CLASS_COLOURS[label % len(CLASS_COLOURS)] if label >= 0 else IN_COLOUR for label in labels]
+        colours = [
+            CLASS_COLOURS[label % len(CLASS_COLOURS)] if label >= 0 else IN_COLOUR
+            for label in labels
+        ]
         return [_points(evidence, inside, project, chosen, name, colours, "circle")]
     present = sorted(set(labels.tolist()))
     return [
         _points(
-            evidence, inside, project, chosen[labels == label], f"in: {class_name(evidence, label)}",
-            CLASS_COLOURS[label] if label >= 0 else IN_COLOUR, "circle",
+            evidence,
+            inside,
+            project,
+            chosen[labels == label],
+            f"in: {class_name(evidence, label)}",
+            CLASS_COLOURS[label] if label >= 0 else IN_COLOUR,
+            "circle",
         )
         for label in present
-    ]  # fmt: skip
+    ]
 
 
 def _points(
@@ -141,32 +219,58 @@ def _points(
 ) -> Figure:
     texts = [
         f"{judged.decisions[i]}, score {judged.scores[i]:.4g}<br>"
-        + (f"class {plain(class_name(evidence, int(judged.labels[i])))}, " if judged.labels[i] >= 0 else "")
+        + (
+            f"class {plain(class_name(evidence, int(judged.labels[i])))}, "
+            if judged.labels[i] >= 0
+            else ""
+        )
         + f"nearest {plain(class_name(evidence, int(judged.nearest[i])))}"
         for i in chosen
     ]
     size = OUT_SYMBOLS.get(symbol, 3)
     return {
-        "type": "scatter3d", "mode": "markers", "name": plain(name), **coordinates(project(judged.embeddings[chosen])),
-        "text": texts, "meta": _set_name(judged), "hovertemplate": "<b>%{meta}</b><br>%{text}<extra></extra>",
-        "marker": {"size": size, "color": colour, "symbol": symbol, "opacity": 0.8, "line": {"width": 0}},
-    }  # fmt: skip
+        "type": "scatter3d",
+        "mode": "markers",
+        "name": plain(name),
+        **coordinates(project(judged.embeddings[chosen])),
+        "text": texts,
+        "meta": _set_name(judged),
+        "hovertemplate": "<b>%{meta}</b><br>%{text}<extra></extra>",
+        "marker": {
+            "size": size,
+            "color": colour,
+            "symbol": symbol,
+            "opacity": 0.8,
+            "line": {"width": 0},
+        },
+    }
 
 
 def _centres(evidence: Evidence, project: Projection) -> Figure:
     assert evidence.centres is not None
     # Text inside a 3-D view knows tags but no entities, so angle brackets take another shape there.
-    names = [class_name(evidence, i).replace("<", "‹").replace(">", "›") for i in range(len(evidence.centres))]
+    names = [
+        class_name(evidence, i).replace("<", "‹").replace(">", "›")
+        for i in range(len(evidence.centres))
+    ]
     return {
-        "type": "scatter3d", "name": "class centres", **coordinates(project(evidence.centres)), "text": names,
+        "type": "scatter3d",
+        "name": "class centres",
+        **coordinates(project(evidence.centres)),
+        "text": names,
         "mode": "markers+text" if len(names) <= MOST_CLASSES_NAMED else "markers",
-        "hovertemplate": "centre of %{text}<extra></extra>", "textposition": "top center",
+        "hovertemplate": "centre of %{text}<extra></extra>",
+        "textposition": "top center",
         "marker": {"size": 9, "symbol": "cross", "color": INK, "line": {"width": 0}},
-    }  # fmt: skip
+    }
 
 
 def _set_name(judged: JudgedSet) -> str:
-    return f"{plain(judged.name)} ({judged.kind})" if judged.kind else f"{plain(judged.name)} (in, test)"
+    return (
+        f"{plain(judged.name)} ({judged.kind})"
+        if judged.kind
+        else f"{plain(judged.name)} (in, test)"
+    )
 
 
 def plain(text: str) -> str:

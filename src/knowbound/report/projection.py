@@ -10,7 +10,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """(N, D) -> (N, 3): principal components of the in set if D > 3, else the coordinates themselves with zeros added."""
+    """(N, D) -> (N, 3): principal components of the in set if D > 3, else the coordinates
+    themselves with zeros added."""
 
     mean: Array
     """(D,)."""
@@ -21,7 +22,8 @@ class Projection:
 
     @classmethod
     def fit(cls, embeddings: NDArray[np.floating]) -> "Projection":
-        """The projection fitted on the in set, (N, D).  Out sets follow it and do not influence it."""
+        """The projection fitted on the in set, (N, D).  Out sets follow it and do not influence
+        it."""
         values = _finite(embeddings)
         dim = values.shape[1]
         if dim <= 3:
@@ -31,7 +33,9 @@ class Projection:
         variances, vectors = np.linalg.eigh(centred.T @ centred)
         axes = vectors[:, ::-1][:, :3]
         largest = axes[np.abs(axes).argmax(axis=0), np.arange(3)]
-        axes = axes * np.where(largest < 0, -1.0, 1.0)  # eigenvectors come with any sign; the same picture every time
+        axes = axes * np.where(
+            largest < 0, -1.0, 1.0
+        )  # eigenvectors come with any sign; the same picture every time
         total = float(variances.sum())
         return cls(mean, axes, float(variances[::-1][:3].sum()) / total if total > 0 else 1.0)
 

@@ -9,15 +9,18 @@ from numpy.typing import NDArray
 Scores = NDArray[np.float64]
 HIGH_QUANTILE = 0.995
 FURTHEST = 12.0
-"""No range reaches further than this many times the distance from the lowest score to the threshold."""
+"""No range reaches further than this many times the distance from the lowest score to the
+threshold."""
 MOST_OUTSIDE = 0.1
-"""With a larger share of the scores outside of that range (as under the max-softmax, which spans decades) bins are logarithmic."""
+"""With a larger share of the scores outside of that range (as under the max-softmax, which spans
+decades) bins are logarithmic."""
 DECADES = 9.0
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Counts of several sets in the same bins.  Every score is counted: what lies outside falls into the first or last bin."""
+    """Counts of several sets in the same bins.  Every score is counted: what lies outside falls
+    into the first or last bin."""
 
     edges: Scores
     """(B + 1,)."""
@@ -34,11 +37,14 @@ class Histogram:
 def histogram(sets: Sequence[Scores], threshold: float, bins: int = 80) -> Histogram:
     """Counts in bins shared by all sets; the first set is the in-distribution one.
 
-    The range ends at a high quantile of all scores, and before that where it would squeeze the threshold against the left edge:
-    a few huge scores must not hide everything else.  Where that would leave out more than a tenth of all scores, the bins are
-    logarithmic instead and the range covers all but the smallest scores.
+    The range ends at a high quantile of all scores, and before that where it would squeeze the
+    threshold against the left edge: a few huge scores must not hide everything else.  Where that
+    would leave out more than a tenth of all scores, the bins are logarithmic instead and the range
+    covers all but the smallest scores.
     """
-    pooled = np.concatenate([np.asarray(s, dtype=np.float64) for s in sets]) if sets else np.empty(0)
+    pooled = (
+        np.concatenate([np.asarray(s, dtype=np.float64) for s in sets]) if sets else np.empty(0)
+    )
     low, high = _range(pooled, np.asarray(sets[0]) if sets else pooled, threshold)
     logarithmic = bool(np.mean(pooled > high) > MOST_OUTSIDE) if len(pooled) else False
     if logarithmic:
@@ -51,17 +57,23 @@ def histogram(sets: Sequence[Scores], threshold: float, bins: int = 80) -> Histo
     for scores in sets:
         inside = np.clip(np.nan_to_num(scores, nan=low, posinf=high, neginf=low), low, high)
         counts.append(np.histogram(inside, bins=edges)[0].astype(np.int64))
-    return Histogram(edges, tuple(counts), int(np.sum(~(pooled >= low))), int(np.sum(pooled > high)), logarithmic)
+    return Histogram(
+        edges, tuple(counts), int(np.sum(~(pooled >= low))), int(np.sum(pooled > high)), logarithmic
+    )
 
 
 def roc_curve(in_scores: Scores, out_scores: Scores) -> tuple[Scores, Scores]:
-    """(share of out images accepted, share of in images accepted) at every threshold; in is the positive.
+    """(share of out images accepted, share of in images accepted) at every threshold; in is the
+    positive.
 
-    Both start at 0 and end at 1.  Points on a straight piece are left out, so the trapezoids below are exactly the AUROC.
-    Raises ValueError for an empty set.
+    Both start at 0 and end at 1.  Points on a straight piece are left out, so the trapezoids below
+    are exactly the AUROC. Raises ValueError for an empty set.
     """
     if not len(in_scores) or not len(out_scores):
-        raise ValueError(f"a ROC curve needs scores of both sides, got {len(in_scores)} in and {len(out_scores)} out")
+        raise ValueError(
+            f"a ROC curve needs scores of both sides, got {len(in_scores)} in and "
+            f"{len(out_scores)} out"
+        )
     thresholds = np.unique(np.concatenate([in_scores, out_scores]))
     tp = np.searchsorted(np.sort(in_scores), thresholds, side="right")
     fp = np.searchsorted(np.sort(out_scores), thresholds, side="right")
@@ -98,7 +110,10 @@ def _range(pooled: Scores, in_scores: Scores, threshold: float) -> tuple[float, 
     if not len(finite):
         middle = threshold if np.isfinite(threshold) else 0.0
         return middle - 0.5, middle + 0.5
-    low, high = float(np.quantile(finite, 1 - HIGH_QUANTILE)), float(np.quantile(finite, HIGH_QUANTILE))
+    low, high = (
+        float(np.quantile(finite, 1 - HIGH_QUANTILE)),
+        float(np.quantile(finite, HIGH_QUANTILE)),
+    )
     near = in_scores[np.isfinite(in_scores)]
     if np.isfinite(threshold):
         low = min(low, threshold)
@@ -106,7 +121,13 @@ def _range(pooled: Scores, in_scores: Scores, threshold: float) -> tuple[float, 
     lowest, highest = float(finite.min()), float(finite.max())
     low = lowest if high - lowest <= 1.5 * (high - low) else low
     high = highest if highest - low <= 1.5 * (high - low) else high
-    landmark = threshold if np.isfinite(threshold) else float(np.quantile(near, 0.95)) if len(near) else high
+    landmark = (
+        threshold
+        if np.isfinite(threshold)
+        else float(np.quantile(near, 0.95))
+        if len(near)
+        else high
+    )
     if landmark > low:
         high = min(high, low + FURTHEST * (landmark - low))
         high = max(high, landmark + 0.05 * (landmark - low))

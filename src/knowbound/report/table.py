@@ -1,4 +1,5 @@
-"""Result rows -> a table: one line per method and out set, mean ± standard deviation over seeds, the paper's number beside."""
+"""Result rows -> a table: one line per method and out set, mean ± standard deviation over seeds,
+the paper's number beside."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,10 +54,14 @@ class Line:
         return (self.method, str(self.accuracy), what, self.counts, *map(str, self.metrics))
 
 
-def table_lines(results: Sequence[Result], published: Sequence[Published] = (), *, convention: str = "exact") -> tuple[Line, ...]:
-    """One line per (in-dist, method, variant, backbone, scale, out-dist, ...) in order of appearance, over its runs.
+def table_lines(
+    results: Sequence[Result], published: Sequence[Published] = (), *, convention: str = "exact"
+) -> tuple[Line, ...]:
+    """One line per (in-dist, method, variant, backbone, scale, out-dist, ...) in order of
+    appearance, over its runs.
 
-    Only rows of the convention are shown.  A published number stands beside ours if ``Published.matches`` every run.
+    Only rows of the convention are shown.  A published number stands beside ours if
+    ``Published.matches`` every run.
     """
     groups: dict[tuple[object, ...], list[Result]] = {}
     for row in results:
@@ -68,27 +73,46 @@ def table_lines(results: Sequence[Result], published: Sequence[Published] = (), 
 
 
 def markdown_table(
-    results: Sequence[Result], published: Sequence[Published] = (), *, convention: str = "exact", aupr_note: str = ""
+    results: Sequence[Result],
+    published: Sequence[Published] = (),
+    *,
+    convention: str = "exact",
+    aupr_note: str = "",
 ) -> str:
     """The table as GitHub Markdown, with a sentence on its units below.
 
-    aupr_note: what to say below of the areas under the precision-recall curves, which depend on the sizes of the sets.
+    aupr_note: what to say below of the areas under the precision-recall curves, which depend on the
+    sizes of the sets.
     """
     lines = table_lines(results, published, convention=convention)
-    rows = [HEADINGS, ("---", "---:", "---", *["---:"] * (len(HEADINGS) - 3)), *(line.cells() for line in lines)]
+    rows = [
+        HEADINGS,
+        ("---", "---:", "---", *["---:"] * (len(HEADINGS) - 3)),
+        *(line.cells() for line in lines),
+    ]
     text = "\n".join("| " + " | ".join(_markdown_cell(cell) for cell in row) + " |" for row in rows)
-    return f"{text}\n\n{caption(lines, published, convention)}" + (f" {aupr_note}" if aupr_note else "") + "\n"
+    return (
+        f"{text}\n\n{caption(lines, published, convention)}"
+        + (f" {aupr_note}" if aupr_note else "")
+        + "\n"
+    )
 
 
 def terminal_table(
-    results: Sequence[Result], published: Sequence[Published] = (), *, convention: str = "exact", title: str = ""
+    results: Sequence[Result],
+    published: Sequence[Published] = (),
+    *,
+    convention: str = "exact",
+    title: str = "",
 ) -> "Table":
     """The table for the terminal; print it with a rich console."""
     from rich.table import Table
     from rich.text import Text
 
     lines = table_lines(results, published, convention=convention)
-    table = Table(title=title or None, caption=caption(lines, published, convention), caption_justify="left")
+    table = Table(
+        title=title or None, caption=caption(lines, published, convention), caption_justify="left"
+    )
     for i, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="left" if i in (0, 2) else "right")
     for line in lines:
@@ -97,11 +121,16 @@ def terminal_table(
 
 
 def caption(lines: Sequence[Line], published: Sequence[Published], convention: str) -> str:
-    """What every table says of its numbers: the unit, the number of runs, the conventions, and what "seen" means."""
+    """What every table says of its numbers: the unit, the number of runs, the conventions, and what
+    "seen" means."""
     if not lines:
         return f"No rows of the convention {convention}."
     runs = sorted({line.runs for line in lines})
-    spread = f"; mean ± sample standard deviation over {'/'.join(map(str, runs))} runs" if runs[-1] > 1 else ""
+    spread = (
+        f"; mean ± sample standard deviation over {'/'.join(map(str, runs))} runs"
+        if runs[-1] > 1
+        else ""
+    )
     sentences = [f"Percent, convention {convention}{spread}."]
     if any(line.seen for line in lines):
         sentences.append("Seen: images of that kind, but others, were shown in training.")
@@ -112,14 +141,26 @@ def caption(lines: Sequence[Line], published: Sequence[Published], convention: s
 
 
 def _same_line(row: Result) -> tuple[object, ...]:
-    # Everything but the seed and the split (the paper averages over random splits too) separates lines.
+    # Everything but the seed and the split (the paper averages over random splits too) separates
+    # lines.
     return (
-        row.experiment, row.scale, row.in_dist, row.method, row.variant, row.backbone, row.detector, row.seen_out,
-        row.out_dist, row.kind, row.seen,
-    )  # fmt: skip
+        row.experiment,
+        row.scale,
+        row.in_dist,
+        row.method,
+        row.variant,
+        row.backbone,
+        row.detector,
+        row.seen_out,
+        row.out_dist,
+        row.kind,
+        row.seen,
+    )
 
 
-def _line(rows: Sequence[Result], published: Sequence[Published], name_in_dist: bool, name_scale: bool) -> Line:
+def _line(
+    rows: Sequence[Result], published: Sequence[Published], name_in_dist: bool, name_scale: bool
+) -> Line:
     first = rows[0]
     paper = _counterpart(rows, published)
     where = [first.in_dist] if name_in_dist else []
@@ -131,7 +172,10 @@ def _line(rows: Sequence[Result], published: Sequence[Published], name_in_dist: 
         kind=first.kind,
         seen=first.seen,
         counts=f"{_range([row.n_in for row in rows])} / {_range([row.n_out for row in rows])}",
-        metrics=tuple(_cell([getattr(row, m) for row in rows], getattr(paper, m) if paper else None) for m in METRICS),
+        metrics=tuple(
+            _cell([getattr(row, m) for row in rows], getattr(paper, m) if paper else None)
+            for m in METRICS
+        ),
         runs=len(rows),
     )
 
@@ -144,7 +188,9 @@ def _counterpart(rows: Sequence[Result], published: Sequence[Published]) -> Publ
 
 
 def _cell(values: Sequence[float | None], paper: float | None) -> Cell:
-    measured = [100 * value for value in values if value is not None and not isnan(value)]  # odin has no FPR without a fitting step
+    measured = [
+        100 * value for value in values if value is not None and not isnan(value)
+    ]  # odin has no FPR without a fitting step
     printed = "" if paper is None else f"{100 * paper:.2f}"
     if not measured:
         return Cell("–", printed)
@@ -158,5 +204,7 @@ def _range(counts: Sequence[int]) -> str:
 
 
 def _markdown_cell(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = (
+        text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
+    )
     return " ".join(escaped.split())

@@ -1,0 +1,346 @@
+"""The commands of a practitioner: each reads its arguments, calls one public function and prints
+what it returned."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from knowbound.cli.console import (
+    Compile,
+    console,
+    print_predictions,
+    print_problems,
+    reading_bar,
+    training_bar,
+)
+from knowbound.errors import UserError
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Where the models and the report go.")
+    ] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
+) -> None:
+    """Train CE, ML and ODM on bundled handwritten digits and write a report. About a minute,
+    nothing to download.
+
+    **Example**
+
+        knowbound demo
+    """
+    from knowbound.report import terminal_table
+    from knowbound.workflows.demo import run_demo
+
+    with training_bar() as bar:
+        evidence = run_demo(
+            output, seed=seed, on_step=lambda method, progress: bar(method, progress)
+        )
+    console().print(terminal_table([row for one in evidence for row in one.results]))
+    console().print(
+        f"Report: [bold]{output / 'report.html'}[/bold]. Models: "
+        f"{', '.join(str(output / m) for m in ('ce', 'ml', 'odm'))}"
+    )
+
+
+def fit(
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Labelled images: DIR/class/... (any depth below), or a list: path,class per line.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="MODEL", help="Folder the model is written to."),
+    ],
+    outliers: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Images of none of the classes, unlabelled. May be given several times.",
+        ),
+    ] = None,
+    objective: Annotated[
+        Literal["odm", "ml", "ce", "confidence", "oe"] | None,
+        typer.Option(
+            help="With outliers: odm, confidence (confidence loss) or oe (outlier exposure). "
+            "Without: ml or ce (cross-entropy).",
+            show_default="odm with --outliers, else ml",
+        ),
+    ] = None,
+    backbone: Annotated[
+        Literal["auto", "lenet", "wrn-16-2", "wrn-28-10"],
+        typer.Option(help="The network; auto: lenet for grey images, wrn-16-2 for colour."),
+    ] = "auto",
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side in pixels of the images the network sees.", show_default="28 or 32", min=16
+        ),
+    ] = None,
+    dim: Annotated[
+        int | None, typer.Option(help="Length of the embedding.", show_default="32", min=1)
+    ] = None,
+    margin: Annotated[
+        float, typer.Option(help="Distance that different classes are pushed apart to.")
+    ] = 10.0,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Training steps.", show_default="1500 for lenet, 1400 for wrn", min=1),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Largest learning rate.", show_default="0.002 for lenet, 0.004 for wrn"),
+    ] = None,
+    acceptance: Annotated[
+        float, typer.Option(help="Share of known images the threshold accepts.")
+    ] = 0.95,
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the images kept from training to set the threshold.",
+            show_default="0.1, more of small sets",
+        ),
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "float32", "bf16"],
+        typer.Option(help="Of the arithmetic; auto: whichever the machine is fast with."),
+    ] = "auto",
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            help="How images are scored.", show_default="nearest_centre; max_softmax under ce"
+        ),
+    ] = None,
+    compile: Compile = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a killed training stopped.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model that is already there.")
+    ] = False,
+) -> None:
+    """Train a model on a folder of labelled images.
+
+    **Examples**
+
+        knowbound fit signs/ -o model
+
+        knowbound fit signs/ --outliers background/ --outliers other_signs/ -o model
+
+        knowbound fit signs/ --outliers background/ -o model --resume
+
+        torchrun --nproc-per-node 2 -m knowbound fit signs/ -o model
+    """
+    from knowbound.workflows.fit import CHECKPOINT, carry_out, plan_fit
+
+    unfinished = (output / CHECKPOINT).exists()
+    if unfinished and not resume and not overwrite:
+        raise UserError(
+            f"there is a training that was cut off in {output}; go on with --resume, or start "
+            "anew with --overwrite"
+        )
+    if (output / "model.json").exists() and not overwrite and not unfinished:
+        if resume:
+            console().print(f"{output} is finished already; nothing to resume.")
+            return
+        raise UserError(
+            f"there is a model in {output} already; choose another place, or replace it with "
+            "--overwrite"
+        )
+    with reading_bar() as reading:
+        plan = plan_fit(
+            directory,
+            outliers or (),
+            objective=objective,
+            detector=detector,
+            backbone=backbone,
+            size=size,
+            dim=dim,
+            margin=margin,
+            steps=steps,
+            learning_rate=learning_rate,
+            acceptance=acceptance,
+            held_out=held_out,
+            precision=precision,
+            compile=compile,
+            seed=seed,
+            progress=reading,
+        )
+    print_problems(plan.problems)
+    shown = console()
+    source = plan.known.source
+    outliers_read = sum(len(read.source) for read in plan.outliers)
+    shown.print(
+        f"{len(source)} images of {len(source.class_names)} classes, {outliers_read} outliers."
+    )
+    shown.print(f"Chosen: {'; '.join(plan.chosen)}.")
+    with training_bar() as bar:
+        fitted = carry_out(
+            plan, output=output, resume=resume, on_step=lambda progress: bar("training", progress)
+        )
+    threshold = float(fitted.boundary.threshold)
+    shown.print(
+        f"Known means a score of at most {threshold:.4g}: {acceptance:.0%} of "
+        f"{len(fitted.held_out)} held-out images. Trained in {fitted.trained.seconds:.0f} s. "
+        f"Model: [bold]{output}[/bold]"
+    )
+
+
+def predict(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Folder that `knowbound fit` wrote.")
+    ],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Pictures, or folders of pictures.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Table to write: .csv, .jsonl or .parquet.",
+            show_default="a table on the terminal",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Processes that share the work; worth it for thousands of pictures.", min=1
+        ),
+    ] = 1,
+) -> None:
+    """Say known, novelty or anomaly of every picture. A picture that cannot be read says why in its
+    row and stops nothing.
+
+    **Examples**
+
+        knowbound predict model new.jpg
+
+        knowbound predict model incoming/ -o verdicts.csv --workers 8
+    """
+    from knowbound.boundary.boundary import Boundary
+    from knowbound.product.sharding import predict_sharded
+    from knowbound.workflows.predict import (
+        count_verdicts,
+        find_inputs,
+        predict_files,
+        prediction_writer,
+    )
+
+    paths = find_inputs(inputs)
+    judged = (
+        predict_files(Boundary.load(model), paths)
+        if workers == 1
+        else predict_sharded(model, paths, workers)
+    )
+    rows = []
+    if output is None:
+        rows = list(judged)
+        print_predictions(rows)
+    else:
+        with prediction_writer(output) as write, reading_bar("Judging") as bar:
+            for done, row in enumerate(judged, 1):
+                write(row)
+                rows.append(row)
+                bar(done, len(paths))
+    counts = count_verdicts(rows)
+    summary = (
+        f"{counts['known']} known, {counts['novelty']} novelties, {counts['anomaly']} anomalies"
+    )
+    unreadable = f", {counts['error']} that could not be read" if counts["error"] else ""
+    console(err=output is None).print(
+        f"{len(rows)} files: {summary}{unreadable}." + (f" Table: {output}" if output else "")
+    )
+
+
+def evaluate(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Folder that `knowbound fit` wrote.")
+    ],
+    known: Annotated[
+        Path, typer.Option(metavar="DIR", help="Test images of the known classes: DIR/class/...")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="Where rows.jsonl and report.html go."),
+    ],
+    novelty: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=DIR", help="Images of related classes nobody taught. May be repeated."
+        ),
+    ] = None,
+    anomaly: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=DIR", help="Images of nothing like the classes. May be repeated."
+        ),
+    ] = None,
+    detector: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Compare this detector on the same network; may be repeated; 'all': each it can "
+            "have.",
+        ),
+    ] = None,
+    fit_on: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The images the model was trained on, to fit the --detector on."
+        ),
+    ] = None,
+) -> None:
+    """Measure a model on images whose truth you know, and write a report.
+
+    **Examples**
+
+        knowbound evaluate model --known test/ --novelty signs=new_signs/ --anomaly road=background/
+        -o report
+
+        knowbound evaluate model --known test/ --novelty signs=new_signs/ --detector all --fit-on
+        signs/ -o report
+    """
+    from knowbound.boundary.boundary import Boundary
+    from knowbound.report import terminal_table
+    from knowbound.workflows.evaluate import evaluate as evaluate_folders
+
+    with reading_bar() as reading:
+        evaluation = evaluate_folders(
+            Boundary.load(model),
+            known,
+            novelty=_named(novelty, "--novelty"),
+            anomaly=_named(anomaly, "--anomaly"),
+            detectors=detector or (),
+            fit_on=fit_on,
+            output=output,
+            progress=reading,
+        )
+    print_problems(evaluation.problems)
+    console().print(
+        terminal_table(
+            [row for one in (evaluation.evidence, *evaluation.others) for row in one.results]
+        )
+    )
+    console().print(f"Report: [bold]{output / 'report.html'}[/bold]")
+
+
+def _named(pairs: list[str] | None, option: str) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for pair in pairs or ():
+        name, equals, folder = pair.partition("=")
+        if not equals or not name or not folder:
+            raise UserError(
+                f"{option} {pair} was given; expected NAME=DIR, such as {option} signs=new_signs/"
+            )
+        if name in named:
+            raise UserError(
+                f"{option} gives the name {name!r} twice; give every folder a name of its own"
+            )
+        named[name] = Path(folder)
+    return named

@@ -1,0 +1,2 @@
+"""Out-of-distribution images that need no folder: noise, patches of photographs, composed
+images."""

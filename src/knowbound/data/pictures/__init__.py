@@ -1,0 +1,1 @@
+"""Pictures in files, folders, lists and archives -> Sources."""

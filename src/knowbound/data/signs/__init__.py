@@ -1,0 +1,1 @@
+"""Traffic signs (Tsinghua-Tencent 100K) and road backgrounds -> Sources and splits."""

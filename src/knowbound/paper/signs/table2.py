@@ -1,0 +1,309 @@
+"""Table 2 of the paper: ODIN, ML and ODM on traffic signs, cell by cell into
+``results/table2.jsonl``.
+
+ODM has three rows: with novelty (other signs), background patches, or Gaussian noise as seen out
+images.
+"""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from knowbound.backbones import WideResNet
+from knowbound.boundary.model_file import DESCRIPTION
+from knowbound.data.outs.composed import composed_images
+from knowbound.data.outs.noise import gaussian_noise
+from knowbound.data.source import Source
+from knowbound.data.split import OutSet, Split
+from knowbound.detectors import MaxSoftmax, NearestCentre, Odin
+from knowbound.experiment import Experiment, Outcome, judge_sets
+from knowbound.labels import Kind
+from knowbound.objectives import Contrastive, CrossEntropy
+from knowbound.objectives.batches import BalancedBatches, RandomBatches
+from knowbound.paper.cells import OnStep, cell_name, cell_of, has_rows, run_missing, write_table
+from knowbound.paper.shared_base import start_from_base, without_outs
+from knowbound.paper.signs.class_splits import ClassSplit, class_split
+from knowbound.paper.signs.scale import CPU, Scale, about_scales
+from knowbound.paper.signs.split import (
+    BACKGROUND,
+    NOISE,
+    NOVELTY,
+    TsinghuaImages,
+    read_tsinghua,
+    tsinghua_split,
+)
+from knowbound.report.accepted import write_accepted
+from knowbound.result import Result, read_rows
+from knowbound.training.loop import Training
+from knowbound.tuning import OdinTuning, Tried, tune_odin
+
+IN_DIST = "Tsinghua"
+SEEN = {"novelty seen": NOVELTY, "background seen": BACKGROUND, "noise seen": NOISE}
+"""Each row of ODM with the kind it sees."""
+COMPOSED = "novelty and composed seen"
+"""A row of our own: beside other signs it sees images composed of the known ones
+(``data/composed.py``)."""
+COMPOSED_IMAGES = 6_000
+PER_OUT_SET = "per out set"
+DIM, MARGIN = 32, 10.0  # Section 4.2; its margin is that of Table 1
+TUNING_IMAGES = (
+    500  # of each set, half of what ODIN's authors took: the grid costs 33 forward passes an image
+)
+
+
+def tsinghua_experiments(
+    images: TsinghuaImages,
+    classes: ClassSplit,
+    scale: Scale,
+    seed: int = 0,
+    *,
+    experiment: str = "table2",
+) -> tuple[Experiment, ...]:
+    """ODIN, ML, and ODM with novelty, background and noise seen, on one split of the classes and
+    one budget of steps.
+
+    Last a row of our own: ODM that also sees images composed of the known ones.
+    """
+    odms = [_odm(images, classes, scale, seed, experiment, variant) for variant in SEEN]
+    odms.append(_with_composed(odms[0]))
+    ml = replace(odms[0], method="ML", variant="", split=odms[0].split.without_seen_out())
+    validation_outs = odin_validation_outs(images, classes, seed)
+    odin = replace(
+        ml,
+        method="ODIN",
+        objective=CrossEntropy(RandomBatches(scale.batches.images + scale.batches.outs)),
+        detector=MaxSoftmax,
+        backbone=partial(WideResNet, depth=scale.depth, widen=scale.widen),
+        tune=partial(_tune, outs=validation_outs),
+    )
+    return odin, ml, *odms
+
+
+def odin_validation_outs(
+    images: TsinghuaImages, classes: ClassSplit, seed: int
+) -> tuple[Source, ...]:
+    """What ODIN's values are chosen against: seen classes, background and noise, all of training
+    data or drawn anew.
+
+    500 images of each where there are as many, none of a test set or an unseen class.  The network
+    has seen none of them: it is trained on in classes only.
+    """
+    rng = np.random.default_rng([seed, 4])
+    sources = (
+        images.train.signs.source.take_classes(classes.seen).without_labels(NOVELTY),
+        images.train.background.source.without_labels(BACKGROUND),
+        gaussian_noise(TUNING_IMAGES, images.train.signs.source.image_shape, rng).without_labels(
+            NOISE
+        ),
+    )
+    return tuple(source.sample(TUNING_IMAGES, rng) for source in sources)
+
+
+def reproduce(
+    data: Path,
+    results: Path,
+    *,
+    scale: Scale = CPU,
+    seeds: Sequence[int] = (0,),
+    keep_models: bool = False,
+    on_step: OnStep | None = None,
+) -> list[Result]:
+    """All rows of Table 2.  Cells already in ``results/table2.jsonl`` are kept; a cell that was cut
+    off continues.
+
+    data: the folder that holds tt100k/ and background/; keep_models: keep every trained boundary in
+    ``results/models``, from which Figure 3 is then drawn and ``table2_classes.md`` written: which
+    unseen classes each takes for known ones. Raises UserError for missing files.
+    """
+    images = read_tsinghua(data, scale.size)
+    for seed in seeds:
+        experiments = tsinghua_experiments(images, class_split(restricted=True), scale, seed)
+        run_experiments(
+            experiments, results, base=scale.base, keep_models=keep_models, on_step=on_step
+        )
+    kept = [results / "models" / cell_name(experiment) for experiment in experiments]
+    present = [model for model in kept if (model / DESCRIPTION).exists()]
+    if present:
+        write_accepted(images, present, results / "table2_classes.md")
+    return list(read_rows(results / "table2.jsonl"))
+
+
+def run_experiments(
+    experiments: Sequence[Experiment],
+    results: Path,
+    *,
+    base: Training | None = None,
+    keep_models: bool = False,
+    on_step: OnStep | None = None,
+) -> None:
+    """Run those whose rows are not yet in ``results/<table>.jsonl``; ODIN's network gives the rows
+    of both its tunings.
+
+    base: as in ``Scale``.
+    """
+    missing = [
+        e for e in experiments if not has_rows(results / f"{e.experiment}.jsonl", *cell_of(e))
+    ]
+    for experiment in with_base(missing, base, results, on_step) if base else missing:
+        run_missing(
+            experiment,
+            results / f"{experiment.experiment}.jsonl",
+            on_step,
+            models=results / "models" if keep_models else None,
+            more_rows=rows_per_out_set if experiment.method == "ODIN" else None,
+        )
+
+
+def with_base(
+    experiments: Sequence[Experiment], base: Training, results: Path, on_step: OnStep | None = None
+) -> list[Experiment]:
+    """The experiments of one split: ML and ODM go on from one base, and ODIN gets the steps of both
+    in one training."""
+    odin = [e for e in experiments if e.method == "ODIN"]
+    embeddings = [e for e in experiments if e.method != "ODIN"]
+    longer = [
+        replace(
+            e, training=replace(base, steps=base.steps + e.training.steps, seed=e.training.seed)
+        )
+        for e in odin
+    ]
+    if not embeddings:
+        return longer
+    objective = embeddings[0].objective
+    assert isinstance(objective, Contrastive)
+    assert isinstance(objective.rule, BalancedBatches)
+    alone = replace(objective, rule=without_outs(objective.rule))
+    seeded = replace(base, seed=embeddings[0].training.seed)
+    return [*longer, *start_from_base(embeddings, alone, seeded, results / ".running", on_step)]
+
+
+def rows_per_out_set(experiment: Experiment, outcome: Outcome) -> list[Result]:
+    """ODIN the way it was published: its values chosen anew for every out set, on validation images
+    of the same kind."""
+    template = replace(outcome.evidence.results[0], variant=PER_OUT_SET)
+    settings = template.provenance["settings"]
+    tuning = _from_note(settings["odin"])
+    rows: list[Result] = []
+    for out in experiment.split.unseen_out:
+        own = tuning.for_out_source(out.name)
+        provenance = {
+            **template.provenance,
+            "settings": {**settings, "odin": _note(own, settings["odin"]["images"])},
+        }
+        if own.detector.settings == tuning.detector.settings:  # then its rows are there
+            rows += [
+                replace(
+                    row,
+                    variant=PER_OUT_SET,
+                    provenance={**provenance, "tie_share": row.provenance["tie_share"]},
+                )
+                for row in outcome.evidence.results
+                if row.out_dist == out.name
+            ]
+            continue
+        boundary = deepcopy(
+            outcome.boundary
+        )  # ODIN learns nothing from the training images: all but the threshold stays
+        boundary.detector = own.detector
+        boundary.detector.load_state_dict(outcome.boundary.detector.state_dict())
+        boundary.calibrate(experiment.split.validation)
+        own_template = replace(template, provenance=provenance)
+        rows += judge_sets(
+            boundary, experiment.split.test, [out], own_template, experiment.conventions
+        ).results
+    return rows
+
+
+def write_table2(results: Path) -> Path:
+    """``results/table2.md`` from ``results/table2.jsonl`` and nothing else: our numbers beside the
+    paper's."""
+    return write_table(
+        results, "table2", "Table 2: traffic signs, restricted split", INTRO, AUPR_NOTE
+    )
+
+
+ABOUT_ODIN = (
+    "ODIN (per out set) has its temperature and step chosen for each out set on validation images "
+    "of the very same kind, as it was published; ODIN has one pair of values for all out sets. "
+    "Both were chosen on training data that their network was not trained on (seen classes, "
+    "background, noise) and on none of a test set.\n"
+)
+INTRO = (
+    "Generated from `table2.jsonl` by `knowbound reproduce table2`. The split of the classes is "
+    "ours (`paper/signs/class_splits.json`): the paper's was not released, so the paper's numbers "
+    f"are of another split. The last method, which also sees images composed of the known signs, "
+    f"is ours too.\n\n{about_scales(CPU)} {ABOUT_ODIN}"
+)
+AUPR_NOTE = (
+    "AUPR depends on the sizes of the sets, which the paper does not print; ours are in the "
+    "table, so the AUPR columns are not comparable."
+)
+
+
+def _odm(
+    images: TsinghuaImages,
+    classes: ClassSplit,
+    scale: Scale,
+    seed: int,
+    experiment: str,
+    variant: str,
+) -> Experiment:
+    split = tsinghua_split(images, classes, (SEEN[variant],), seed)
+    return Experiment(
+        experiment=experiment,
+        scale=scale.name,
+        method="ODM",
+        variant=variant,
+        split=replace(split, train=replace(split.train, name=IN_DIST)),
+        backbone=partial(WideResNet, depth=scale.depth, widen=scale.widen, gain=scale.gain),
+        backbone_name=scale.backbone_name,
+        objective=Contrastive(
+            margin=MARGIN, dim=DIM, rule=scale.batches, same_share=scale.same_share
+        ),
+        detector=NearestCentre,
+        training=replace(scale.training, seed=seed),
+    )
+
+
+def _with_composed(odm: Experiment) -> Experiment:
+    """ODM that also sees images composed of its own training images."""
+    outs = composed_images(
+        odm.split.train, COMPOSED_IMAGES, np.random.default_rng([odm.training.seed, 5])
+    )
+    seen = (*odm.split.seen_out, OutSet(outs, Kind.NOVELTY))
+    return replace(odm, variant=COMPOSED, split=replace(odm.split, seen_out=seen))
+
+
+def _tune(
+    backbone: nn.Module, split: Split, *, outs: Sequence[Source]
+) -> tuple[Odin, dict[str, Any]]:
+    inside = split.validation.sample(TUNING_IMAGES, np.random.default_rng(0))
+    tuning = tune_odin(backbone, inside, outs)
+    images = {"in": len(inside), **{source.name: len(source) for source in outs}}
+    return tuning.detector, {"odin": _note(tuning, images)}
+
+
+def _note(tuning: OdinTuning, images: Mapping[str, int]) -> dict[str, Any]:
+    """What a row says of its tuning: enough to see and to repeat the choice."""
+    return {
+        "temperature": tuning.chosen.temperature,
+        "epsilon": tuning.chosen.epsilon,
+        "chosen_by": "smallest mean FPR95 over the out sets of the grid, then the largest mean "
+        "AUROC",
+        "images": dict(images),
+        "grid": [asdict(tried) for tried in tuning.grid],
+    }
+
+
+def _from_note(note: Mapping[str, Any]) -> OdinTuning:
+    grid = tuple(Tried(**tried) for tried in note["grid"])
+    chosen = next(
+        t for t in grid if (t.temperature, t.epsilon) == (note["temperature"], note["epsilon"])
+    )
+    return OdinTuning(grid, chosen)

@@ -1,0 +1,368 @@
+"""The loop: images, backbone and objective -> a trained backbone.
+
+Everything random is a function of (seed, step) alone, so a training that was killed continues bit
+for bit from its last checkpoint, and several processes draw the same batches.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from knowbound.data.augmentation import Augmentation
+from knowbound.data.source import Source, to_unit_interval
+from knowbound.errors import UserError
+from knowbound.objectives.objective import Objective
+from knowbound.training.checkpoint import read_checkpoint, save_checkpoint
+from knowbound.training.pace import Pace, Precision, choose_pace
+from knowbound.training.processes import (
+    check_same_start,
+    from_main,
+    gather_embeddings,
+    join_processes,
+)
+
+T = TypeVar("T")
+CHECK_EVERY = 50
+LEAST_SPREAD = 1e-3
+"""Root mean square distance of a batch's embeddings from their mean under which they count as
+collapsed."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a backbone is trained.
+
+    steps: batches; learning_rate: Adam's largest; schedule: ``one-cycle`` (rises over ``rise``, a
+    share of the steps, then falls to 0 along a cosine) or ``constant``, then divided by 10 at each
+    of ``drops``, shares of the steps; weight_decay: decoupled (AdamW); l2: instead of it, a penalty
+    of l2 / 2 times the sum of squares in the loss, whose gradient Adam rescales; augmentation: of
+    every training image; clip: largest norm of the whole gradient, 0 = no limit; precision:
+    ``bf16`` (autocast), ``float32``, or ``auto``; channels_last: the memory order of the images;
+    compile: torch.compile; resolution: (from which share of the steps on, to which share of their
+    side images are shrunk): small images first cost a fraction and leave little to learn for the
+    large ones, for networks that take any size; seed: of everything random; checkpoint_every:
+    steps.
+
+    Under ``auto`` and None a few timed steps choose (``pace.choose_pace``), where the training is
+    long enough to gain from it.
+    """
+
+    steps: int = 1500
+    learning_rate: float = 2e-3
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    rise: float = 0.3
+    drops: tuple[float, ...] = ()
+    weight_decay: float = 0.0
+    l2: float = 0.0
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(shift=2))
+    clip: float = 0.0
+    precision: Precision = "auto"
+    channels_last: bool | None = None
+    compile: bool | None = None
+    resolution: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
+    seed: int = 0
+    checkpoint_every: int = 250
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not self.learning_rate > 0:
+            raise ValueError(
+                f"{self.steps} steps at rate {self.learning_rate} were asked for; expected both "
+                "above 0"
+            )
+        if self.weight_decay and self.l2:
+            raise ValueError(
+                f"weight_decay={self.weight_decay} and l2={self.l2} were asked for; expected only "
+                "one of them above 0"
+            )
+        if not 0 <= self.rise < 1:
+            raise ValueError(
+                f"a rise over {self.rise} of the steps was asked for; expected a share from 0 up "
+                "to, not including, 1"
+            )
+        starts = [start for start, _ in self.resolution]
+        if (
+            starts[:1] != [0.0]
+            or starts != sorted(starts)
+            or not all(0 < scale <= 1 for _, scale in self.resolution)
+        ):
+            raise ValueError(
+                f"the resolution {self.resolution} was asked for; expected shares of the steps "
+                "that rise from 0, each with a share of the image's side above 0 and at most 1"
+            )
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step, 0..steps-1."""
+        if self.schedule == "constant":
+            return float(
+                self.learning_rate * 0.1 ** sum(step >= drop * self.steps for drop in self.drops)
+            )
+        rise = self.rise * self.steps
+        if step < rise:
+            return self.learning_rate * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / rise)))
+        return (
+            self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / (self.steps - rise)))
+        )
+
+    def scale_at(self, step: int) -> float:
+        """The share of their side to which images are shrunk at a step, 0..steps-1."""
+        return next(
+            scale for start, scale in reversed(self.resolution) if step >= start * self.steps
+        )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the loop reports after a step: steps done, the loss, and images per second since the
+    start or resume."""
+
+    step: int
+    steps: int
+    loss: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training was: seconds and images (through the backbone) of this run, its last losses,
+    and what it ran on."""
+
+    seconds: float
+    images: int
+    loss: float
+    pace: Pace
+    hardware: str
+    is_main_process: bool = True
+    """Of several processes one is the main one: it alone writes files."""
+
+
+class TrainingStoppedError(RuntimeError):
+    """The training cannot go on: the loss is not a number, or all embeddings are one point.  The
+    message says what to do."""
+
+
+class Pool:
+    """The images of several sources under one index: in-distribution with their labels, the k-th
+    out set with label -1 - k."""
+
+    def __init__(self, source: Source, outs: Sequence[Source]) -> None:
+        self.sources = [source, *outs]
+        self.starts = np.cumsum([0, *(len(s) for s in self.sources)])
+        self.labels = np.concatenate(
+            [source.labels, *(np.full(len(o), -1 - k) for k, o in enumerate(outs))]
+        )
+
+    def images(self, indices: NDArray[np.int64]) -> Tensor:
+        """(B, C, H, W) float32 in [0, 1], in the order of ``indices``."""
+        owner = np.searchsorted(self.starts, indices, side="right") - 1
+        out = np.empty((len(indices), *self.sources[0].image_shape), dtype=np.float32)
+        for which in np.unique(owner):
+            mine = owner == which
+            out[mine] = to_unit_interval(
+                self.sources[which].images(indices[mine] - self.starts[which])
+            )
+        return torch.from_numpy(out)
+
+
+def train(
+    backbone: nn.Module,
+    source: Source,
+    outs: Sequence[Source],
+    objective: Objective,
+    training: Training,
+    *,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    identity: dict[str, Any] | None = None,
+    on_step: Callable[[Progress], None] | None = None,
+) -> Trained:
+    """Train the backbone in place, on the device accelerate finds (CPU, a GPU, or one of several
+    processes of torchrun).
+
+    source: in-distribution images with labels 0..C-1; outs: seen out sets, unlabelled; checkpoint:
+    where the state goes every ``training.checkpoint_every`` steps, and where ``resume`` takes it
+    from; identity: what a checkpoint must agree with. Raises UserError for classes that cannot be
+    trained on or a checkpoint of another training, TrainingStoppedError for a loss that is not a
+    number and for collapsed embeddings.
+    """
+    check_classes(source)
+    accelerator = join_processes()
+    device = accelerator.device
+    pool = Pool(source, outs)
+    batches = objective.batches(pool.labels, training.seed)
+    identity = {**(identity or {}), "training": asdict(training), "objective": objective.to_dict()}
+    saved = read_checkpoint(checkpoint, identity) if checkpoint and resume else None
+    check_same_start(saved.step if saved else 0, checkpoint)
+    backbone.to(device).train()
+    pace = (
+        Pace(**saved.pace)
+        if saved
+        else _choose_pace(backbone, pool.images(batches[0]), training, accelerator)
+    )
+    backbone.to(memory_format=pace.memory_format)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(
+        backbone.parameters(),
+        training.learning_rate,
+        weight_decay=training.l2 or training.weight_decay,
+        decoupled_weight_decay=not training.l2,
+        fused=device.type != "mps",
+    )
+    first = saved.restore(backbone, optimizer) if saved else 0
+    model = pace.model(
+        accelerator.prepare_model(backbone, evaluation_mode=accelerator.num_processes == 1)
+    )
+
+    def batch_at(step: int) -> tuple[Tensor, NDArray[np.int64]]:
+        indices, mine = (
+            batches[step],
+            slice(accelerator.process_index, None, accelerator.num_processes),
+        )
+        inputs = _inputs(pool, indices, training, step)[mine]
+        return inputs.to(device, memory_format=pace.memory_format, non_blocking=True), pool.labels[
+            indices
+        ]
+
+    started, images, loss = time.perf_counter(), 0, float("nan")
+    steps = range(first, training.steps)
+    with torch.random.fork_rng(devices=[]):
+        for step, (inputs, batch_labels) in zip(
+            steps, ahead(batch_at, steps, in_thread=device.type != "cpu"), strict=True
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = training.rate_at(step)
+            torch.manual_seed(_mix(training.seed, step, 1))  # dropout
+            with torch.autocast(device.type, torch.bfloat16, enabled=pace.precision == "bf16"):
+                embeddings = model(inputs)
+            everyones = torch.from_numpy(np.maximum(batch_labels, -1)).to(device)
+            embeddings, labels = gather_embeddings(
+                embeddings, everyones, accelerator.process_index, accelerator.num_processes
+            )
+            value = objective.loss(embeddings, labels)
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            if training.clip:
+                nn.utils.clip_grad_norm_(backbone.parameters(), training.clip)
+            optimizer.step()
+            images += len(batch_labels)
+            loss = value.item()
+            _check_health(step, loss, embeddings, training)
+            done = step + 1
+            if on_step and accelerator.is_main_process:
+                on_step(
+                    Progress(done, training.steps, loss, images / (time.perf_counter() - started))
+                )
+            if (
+                checkpoint
+                and accelerator.is_main_process
+                and done % training.checkpoint_every == 0
+                and done < training.steps
+            ):
+                save_checkpoint(checkpoint, done, backbone, optimizer, identity, pace.to_dict())
+    accelerator.wait_for_everyone()  # none leaves while another still sends or receives
+    backbone.eval()
+    return Trained(
+        time.perf_counter() - started,
+        images,
+        loss,
+        pace,
+        describe_hardware(device),
+        accelerator.is_main_process,
+    )
+
+
+def check_classes(source: Source) -> None:
+    """Raises UserError unless there are at least two classes with at least two images each."""
+    counts = np.bincount(source.labels[source.labels >= 0], minlength=len(source.class_names))
+    if len(counts) < 2:
+        raise UserError(
+            f"{source.name!r} has {len(counts)} class; expected at least two: what sets classes "
+            "apart is learned from the difference between them"
+        )
+    small = [name for name, count in zip(source.class_names, counts, strict=True) if count < 2]
+    if small:
+        raise UserError(
+            f"the classes {small} of {source.name!r} have fewer than 2 training images; expected "
+            "at least 2 of each: add images or remove the class"
+        )
+
+
+def ahead(make: Callable[[int], T], steps: Iterable[int], *, in_thread: bool) -> Iterator[T]:
+    """``make(step)`` of each step in order; in a thread one step ahead, so that an accelerator need
+    not wait for its images.
+
+    On a CPU the thread would only take the cores from the network.
+    """
+    if not in_thread:
+        yield from map(make, steps)
+        return
+    with ThreadPoolExecutor(1) as thread:
+        waiting: deque[Future[T]] = deque()
+        for step in steps:
+            waiting.append(thread.submit(make, step))
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _choose_pace(backbone: nn.Module, images: Tensor, training: Training, accelerator: Any) -> Pace:
+    """The pace of this training, the same in every process: the main one's."""
+    mine = images[:: accelerator.num_processes].to(accelerator.device)
+    pace = choose_pace(
+        backbone,
+        mine,
+        training.steps,
+        precision=training.precision,
+        channels_last=training.channels_last,
+        compile=training.compile,
+    )
+    return Pace(**from_main(pace.to_dict()))
+
+
+def describe_hardware(device: torch.device) -> str:
+    """The processor or accelerator in words, with the number of threads."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{device.type}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _mix(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _inputs(pool: Pool, indices: NDArray[np.int64], training: Training, step: int) -> Tensor:
+    generator = torch.Generator().manual_seed(_mix(training.seed, step, 0))
+    images = training.augmentation(pool.images(indices), generator)
+    scale = training.scale_at(step)
+    if scale == 1:
+        return images
+    size = [max(1, round(side * scale)) for side in images.shape[-2:]]
+    return interpolate(images, size, mode="bilinear", antialias=True)
+
+
+def _check_health(step: int, loss: float, embeddings: Tensor, training: Training) -> None:
+    if not math.isfinite(loss):
+        raise TrainingStoppedError(
+            f"the loss became {loss} at step {step + 1}; lower the learning rate (now "
+            f"{training.learning_rate:g}) or train in float32"
+        )
+    if (step + 1) % CHECK_EVERY or len(embeddings) < 2:
+        return
+    detached = embeddings.detach().float()
+    spread = (detached - detached.mean(dim=0)).square().sum(dim=1).mean().sqrt().item()
+    if spread < LEAST_SPREAD:
+        raise TrainingStoppedError(
+            f"after {step + 1} steps every image is mapped to the same point (spread "
+            f"{spread:.1e}); lower the learning rate (now {training.learning_rate:g}), or check "
+            "that the images of different classes do differ"
+        )

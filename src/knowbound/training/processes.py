@@ -1,0 +1,102 @@
+"""Several processes over one batch, started by torchrun or ``accelerate launch``: how they find
+together and share embeddings."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from knowbound.errors import UserError
+
+
+def join_processes() -> Any:
+    """The ``Accelerator`` of this process: alone, or one of as many as were started.
+
+    Raises UserError where the processes did not find together: each would train, and write, a model
+    of its own.
+    """
+    from accelerate import Accelerator
+
+    if "LOCAL_RANK" not in os.environ:
+        return Accelerator()
+    found = torch.accelerator.current_accelerator(check_available=True)
+    # without being told of the CPU, accelerate leaves processes without a GPU each on its own;
+    # Apple's GPU cannot join them
+    accelerator = Accelerator(cpu=found is None or found.type == "mps")
+    expected = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes != expected:
+        raise UserError(
+            f"{expected} processes were started, but {accelerator.num_processes} found together; "
+            "start them with `torchrun --nproc-per-node N -m knowbound ...`, or start one"
+        )
+    return accelerator
+
+
+def leave_processes() -> None:
+    """End the processes' connection, if there is one; without it some backends warn at exit."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def from_main(value: Any) -> Any:
+    """The main process's value, in every process."""
+    from accelerate.utils import broadcast_object_list
+
+    shared: list[Any] = broadcast_object_list([value])
+    return shared[0]
+
+
+def check_same_start(step: int, checkpoint: Path | None) -> None:
+    """Raises UserError where the processes would go on from different steps, as machines without a
+    common disk do."""
+    from accelerate.utils import gather_object
+
+    steps = gather_object([step])
+    if len(set(steps)) > 1:
+        raise UserError(
+            f"the processes go on from different steps {steps}, as {checkpoint} is not the same "
+            "file for all; name an output folder on a disk that all machines share, or copy the "
+            "checkpoint to each"
+        )
+
+
+def gather_embeddings(
+    embeddings: Tensor, labels: Tensor, index: int, count: int
+) -> tuple[Tensor, Tensor]:
+    """The embeddings and labels of a whole batch, in the same order in every process: pairs are
+    formed across processes.
+
+    embeddings: (b, D) of this process's images, every ``count``-th of the batch from ``index`` on;
+    labels: (B,) of all. The gradient that comes back is the sum over the processes, each of which
+    computes the whole loss; DDP then averages.
+    """
+    if count == 1:
+        return embeddings, labels
+    longest = -(-len(labels) // count)
+    rows: Any = _Everyone.apply(pad(embeddings, (0, 0, 0, longest - len(embeddings))), index, count)  # type: ignore[no-untyped-call]
+    labels_of = [labels[rank::count] for rank in range(count)]
+    return torch.cat(
+        [part[: len(own)] for part, own in zip(rows, labels_of, strict=True)]
+    ), torch.cat(labels_of)
+
+
+class _Everyone(torch.autograd.Function):
+    """(b, D) of each process -> (count, b, D) in all of them."""
+
+    @staticmethod
+    def forward(context: Any, own: Tensor, index: int, count: int) -> Tensor:
+        context.index = index
+        everyone = [
+            torch.empty_like(own, memory_format=torch.contiguous_format) for _ in range(count)
+        ]
+        torch.distributed.all_gather(everyone, own.contiguous())
+        return torch.stack(everyone)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        summed = gradients[0].clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(summed)
+        return summed[context.index], None, None

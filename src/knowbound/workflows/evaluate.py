@@ -1,0 +1,234 @@
+"""Evaluation of a saved boundary on folders: known classes, novelties and anomalies -> rows and a
+report."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from knowbound.boundary.boundary import Boundary, least_to_calibrate
+from knowbound.boundary.together import detectors_for, make_detector, with_detectors
+from knowbound.data.pictures.folder import FolderRead, Problem, read_folder
+from knowbound.data.source import Source
+from knowbound.data.split import OutSet
+from knowbound.detectors.detector import Detector
+from knowbound.errors import UserError
+from knowbound.evidence import Evidence
+from knowbound.experiment import judge_sets_together, provenance
+from knowbound.files import check_writable, replace_file
+from knowbound.labels import Kind
+from knowbound.metrics import CONVENTIONS
+from knowbound.report import write_page
+from knowbound.result import Result
+from knowbound.workflows.fit import LEARN_FROM_OUTLIERS, LOGIT_OBJECTIVES, hold_out
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What the boundary said of all folders, and every file that could not be used.
+
+    evidence: of the boundary as it is saved; others: of the further detectors that were asked for,
+    on the same network.
+    """
+
+    evidence: Evidence
+    others: tuple[Evidence, ...]
+    problems: tuple[Problem, ...]
+
+
+def evaluate(
+    boundary: Boundary,
+    known: Path,
+    *,
+    novelty: Mapping[str, Path] | None = None,
+    anomaly: Mapping[str, Path] | None = None,
+    detectors: Sequence[str] = (),
+    fit_on: Path | None = None,
+    output: Path | None = None,
+    memory_limit: int = 2 * 1024**3,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Measure the boundary on ``known/class/...`` against named folders of novelties and anomalies.
+
+    detectors: names of further detectors to compare on the same network and the same pass over the
+    images, or ``all`` that the network can have (those that read class scores need one trained with
+    cross-entropy); fit_on: the folder of training images they are fitted on (and calibrated: the
+    same images are held out as in ``fit``). With ``output`` it writes ``rows.jsonl`` (every metric
+    in every convention) and ``report.html`` there.  Raises UserError for folders that cannot be
+    used, a class the boundary does not know, no out folder at all, and a detector that the network
+    cannot have.
+    """
+    logits = boundary.about.get("objective") in LOGIT_OBJECTIVES
+    known, fit_on, output = (
+        Path(known),
+        Path(fit_on) if fit_on else None,
+        Path(output) if output else None,
+    )
+    detectors = [detectors] if isinstance(detectors, str) else detectors
+    if fit_on is not None and not detectors:
+        raise UserError(
+            "images to fit detectors on were given, but no detector; name one with --detector, or "
+            "leave --fit-on out"
+        )
+    if detectors and fit_on is None:
+        raise UserError(
+            "detectors were named without the images to fit them on; give the folder the model "
+            "was trained on with --fit-on"
+        )
+    names = detectors_for(logits=logits) if "all" in detectors else tuple(dict.fromkeys(detectors))
+    made = [make_detector(name, logits=logits) for name in names]
+    if output:
+        check_writable(output)
+    folders = [(name, Path(path), Kind.NOVELTY) for name, path in (novelty or {}).items()]
+    folders += [(name, Path(path), Kind.ANOMALY) for name, path in (anomaly or {}).items()]
+    if not folders:
+        raise UserError(
+            "no folder of novelties or anomalies was given; name at least one with --novelty "
+            "NAME=DIR or --anomaly NAME=DIR"
+        )
+    if len({name for name, *_ in folders}) < len(folders):
+        raise UserError(
+            f"the out folders are named {[n for n, *_ in folders]}; expected a name of its own "
+            "for each"
+        )
+
+    for name, *_ in folders:
+        if name in (known.name, "known", "fitted on"):
+            raise UserError(
+                f"an out folder is named {name!r}, which stands for known images here; give it "
+                "another name, NAME=DIR"
+            )
+
+    def read(path: Path, classes: bool) -> FolderRead:
+        return read_folder(
+            path,
+            boundary.preprocessing,
+            classes=classes,
+            memory_limit=memory_limit,
+            progress=progress,
+        )
+
+    inside = read(known, True)
+    in_source = match_classes(inside.source, boundary, known)
+    reads = [read(path, False) for _, path, _ in folders]
+    outs = [
+        OutSet(r.source.without_labels(name), kind)
+        for r, (name, _, kind) in zip(reads, folders, strict=True)
+    ]
+    paths = {
+        in_source.name: inside.paths,
+        **{o.name: r.paths for o, r in zip(outs, reads, strict=True)},
+    }
+    hashes = {
+        "known": inside.sha256,
+        **{o.name: r.sha256 for o, r in zip(outs, reads, strict=True)},
+    }
+    learned_from: dict[str, str] = boundary.about.get("data_sha256", {})
+    shown = {digest for name, digest in learned_from.items() if name != "known"}
+    seen = [o for o, r in zip(outs, reads, strict=True) if r.sha256 in shown]
+    problems = [*inside.problems, *(problem for r in reads for problem in r.problems)]
+    if inside.sha256 == learned_from.get("known"):
+        problems.append(
+            Problem(
+                known,
+                "the model was trained on these images; the numbers say nothing of new ones",
+                used=True,
+            )
+        )
+    template = _template(boundary, in_source.name, hashes, seen)
+    boundaries, templates = [boundary], [template]
+    if fit_on and made:
+        training = read(fit_on, True)
+        problems += training.problems
+        if training.sha256 != learned_from.get("known", training.sha256):
+            problems.append(
+                Problem(
+                    fit_on,
+                    "not the images the model was trained on: other ones are held out here",
+                    used=True,
+                )
+            )
+        others = _fitted(boundary, made, match_classes(training.source, boundary, fit_on))
+        hashes = {**hashes, "fitted on": training.sha256}
+        templates += [
+            replace(_template(other, in_source.name, hashes, seen), variant=name)
+            for other, name in zip(others, names, strict=True)
+        ]
+        boundaries += others
+    evidence, *more = judge_sets_together(
+        boundaries, in_source, outs, templates, CONVENTIONS, paths=paths
+    )
+    if output:
+        text = "".join(row.to_json() + "\n" for one in (evidence, *more) for row in one.results)
+        replace_file(output / "rows.jsonl", text.encode())
+        write_page(output / "report.html", f"Evaluation on {known.name}", [evidence, *more])
+    return Evaluation(evidence, tuple(more), tuple(problems))
+
+
+def _fitted(boundary: Boundary, detectors: Sequence[Detector], source: Source) -> list[Boundary]:
+    """Boundaries on the same network, fitted and calibrated on the images that ``fit`` learned from
+    and held out."""
+    settings = boundary.about.get("settings", {})
+    seed = int(settings.get("training", {}).get("seed", 0))
+    share, least = float(settings.get("held_out", 0.1)), least_to_calibrate(boundary.acceptance)
+    learned, held = hold_out(source, share, np.random.default_rng(seed), least)
+    return with_detectors(boundary, detectors, learned, held)
+
+
+def match_classes(source: Source, boundary: Boundary, folder: Path) -> Source:
+    """The source with the boundary's class indices.  Raises UserError for a class the boundary does
+    not know."""
+    unknown = [name for name in source.class_names if name not in boundary.class_names]
+    if unknown:
+        raise UserError(
+            f"{folder} has the classes {unknown}, which the model does not know (it knows "
+            f"{list(boundary.class_names)}); move them to a folder of their own and give it with "
+            "--novelty"
+        )
+    new_label = np.array(
+        [boundary.class_names.index(name) for name in source.class_names], dtype=np.int64
+    )
+    return Source(source.name, source.pixels, new_label[source.labels], boundary.class_names)
+
+
+def _template(
+    boundary: Boundary, in_dist: str, hashes: Mapping[str, str], seen: Sequence[OutSet]
+) -> Result:
+    """seen: the out sets whose very images were shown in training."""
+    about = boundary.about
+    objective = str(about.get("objective", ""))
+    training = {
+        "model": about,
+        "acceptance": boundary.acceptance,
+        "threshold": float(boundary.threshold),
+    }
+    return Result(
+        experiment="evaluate",
+        scale="",
+        method=objective.upper() or "model",
+        variant="",
+        backbone=type(boundary.backbone).__name__,
+        in_dist=in_dist,
+        split="folders",
+        seen_out=tuple(out.name for out in seen)
+        or (("outliers",) if objective in LEARN_FROM_OUTLIERS else ()),
+        seed=int(about.get("settings", {}).get("training", {}).get("seed", 0)),
+        out_dist="",
+        kind="",
+        seen=False,
+        detector=type(boundary.detector).__name__,
+        convention="",
+        n_in=0,
+        n_out=0,
+        in_accuracy=None,
+        fpr95=1.0,
+        detection_error=0.5,
+        auroc=0.0,
+        aupr_in=0.0,
+        aupr_out=0.0,
+        train_seconds=float(about.get("train_seconds", 0.0)),
+        train_images=int(about.get("train_images", 0)),
+        provenance=provenance(training, hashes)
+        | {"seen_kinds": sorted({str(out.kind) for out in seen})},
+    )

@@ -1,0 +1,237 @@
+"""Calibration, judging, and what saving and loading refuse."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from knowbound.backbones import LeNet
+from knowbound.boundary.boundary import Boundary
+from knowbound.boundary.model_file import DESCRIPTION, WEIGHTS
+from knowbound.data.preprocessing import Preprocessing
+from knowbound.data.source import Source
+from knowbound.detectors import MaxSoftmax, NearestCentre
+from knowbound.errors import UserError
+from knowbound.labels import Decision
+from tests.samples import blobs
+
+SHAPE = Preprocessing(16, 16, 1)
+
+
+def boundary(acceptance: float = 0.9, detector: nn.Module | None = None) -> Boundary:
+    """Untrained: judging, saving and loading do not need a good embedding."""
+    torch.manual_seed(0)
+    network = LeNet(3, height=16, width=16, hidden=16)
+    source = blobs()
+    return (
+        Boundary(
+            network,
+            detector or NearestCentre(),
+            SHAPE,
+            source.class_names,
+            acceptance=acceptance,
+            about={"a": [1]},
+        )  # type: ignore[arg-type]
+        .learn(source)
+        .calibrate(blobs(seed=1))
+    )
+
+
+@pytest.mark.parametrize("acceptance", [0.5, 0.9, 0.95])
+def test_threshold_is_the_smallest_score_that_accepts_the_share_of_held_out_images(
+    acceptance: float,
+) -> None:
+    found = boundary(acceptance)
+    scores = sorted(found.judge_source(blobs(seed=1)).scores)
+    accepted = [sum(s <= t for s in scores) / len(scores) for t in scores]
+    expected = next(
+        t for t, share in zip(scores, accepted, strict=True) if share >= acceptance - 1e-12
+    )
+    assert float(found.threshold) == expected
+
+
+def test_known_is_score_at_most_threshold_and_the_rest_is_split_by_likeness() -> None:
+    found = boundary()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 1, 16, 16), dtype=np.uint8)
+    images = np.concatenate([blobs(seed=2).pixels[:], noise])
+    judgement = found.judge(images)
+    likeness = found.likeness.score(torch.from_numpy(images).float() / 255).numpy()
+    for score, decision, sort in zip(judgement.scores, judgement.decisions, likeness, strict=True):
+        if score <= float(found.threshold):
+            assert decision == 0
+        else:
+            assert decision == (1 if sort <= float(found.likeness.threshold) else 2)
+    assert (judgement.decisions[-40:] != 1).all()  # noise is never of the same sort
+
+
+def test_centres_are_the_means_over_all_training_images() -> None:
+    found = boundary()
+    source = blobs()
+    embeddings = found.judge_source(source).embeddings
+    for label in range(3):
+        expected = embeddings[source.labels == label].mean(axis=0)
+        np.testing.assert_allclose(found.detector.centres[label].numpy(), expected, rtol=1e-4)
+
+
+def test_verdicts_name_the_class_of_known_images_only() -> None:
+    found = boundary()
+    pictures = [Image.fromarray(image[0]).resize((40, 40)) for image in blobs(seed=3).pixels[:10]]
+    verdicts = found.predict([*pictures, Image.fromarray(np.zeros((9, 9, 3), np.uint8))])
+    assert len(verdicts) == 11
+    for verdict in verdicts:
+        assert verdict.nearest_class in found.class_names
+        assert (verdict.decision is Decision.KNOWN) == (verdict.score <= verdict.threshold)
+        assert verdict.class_name == (
+            verdict.nearest_class if verdict.decision is Decision.KNOWN else None
+        )
+    assert found.predict([]) == []
+
+
+def test_predict_takes_arrays_and_paths_alike(tmp_path: Path) -> None:
+    found = boundary()
+    array = blobs(seed=4).pixels[0][0]
+    Image.fromarray(array).save(tmp_path / "a.png")
+    first, *others = found.predict([array, tmp_path / "a.png", str(tmp_path / "a.png")])
+    for other in others:
+        assert other.score == pytest.approx(
+            first.score, rel=1e-4
+        )  # an image's place in the batch moves its last digits
+        assert replace(other, score=first.score) == first
+    with pytest.raises(UserError, match="missing.png cannot be used"):
+        found.predict([tmp_path / "missing.png"])
+
+
+@pytest.mark.parametrize("detector", [NearestCentre, MaxSoftmax])
+def test_a_saved_boundary_judges_the_same(detector: type[nn.Module], tmp_path: Path) -> None:
+    found = boundary(detector=detector())
+    found.save(tmp_path / "model")
+    again = Boundary.load(tmp_path / "model")
+    source = blobs(seed=5)
+    first, second = found.judge_source(source), again.judge_source(source)
+    np.testing.assert_array_equal(first.scores, second.scores)
+    np.testing.assert_array_equal(first.decisions, second.decisions)
+    assert (again.class_names, again.preprocessing, again.acceptance) == (
+        found.class_names,
+        SHAPE,
+        0.9,
+    )
+    assert again.about == {"a": [1]}
+    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == [DESCRIPTION, WEIGHTS]
+
+
+def edit(folder: Path, **changes: object) -> None:
+    """Change the description and renew its checksum, as a later version of the program would."""
+    from knowbound.boundary.model_file import _hash
+
+    description = json.loads((folder / DESCRIPTION).read_text())
+    description.pop("description_sha256")
+    description |= changes
+    description["description_sha256"] = _hash(description)
+    (folder / DESCRIPTION).write_text(json.dumps(description))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"format_version": 2}, "knowbound-model 2.*install the version that wrote it"),
+        ({"format": "other"}, "has the format other"),
+        ({"backbone": {"name": "os.system", "settings": {}}}, "backbone 'os.system' is unknown"),
+        ({"detector": {"name": "new", "settings": {}}}, "detector 'new' is unknown"),
+        (
+            {"backbone": {"name": "lenet", "settings": {"dimension": 3}}},
+            "no model this version can build",
+        ),
+        ({"preprocessing": {"resampling": "lanczos"}}, "resampling 'lanczos' is unknown"),
+    ],
+)
+def test_loading_refuses_what_it_does_not_know(
+    changes: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    boundary().save(tmp_path)
+    edit(tmp_path, **changes)
+    with pytest.raises(UserError, match=words):
+        Boundary.load(tmp_path)
+
+
+def test_loading_refuses_damaged_and_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no model in"):
+        Boundary.load(tmp_path / "nowhere")
+    boundary().save(tmp_path)
+    whole = (tmp_path / WEIGHTS).read_bytes()
+    (tmp_path / WEIGHTS).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(UserError, match="checksum"):
+        Boundary.load(tmp_path)
+    (tmp_path / WEIGHTS).unlink()
+    with pytest.raises(UserError, match="cannot be read"):
+        Boundary.load(tmp_path)
+    text = (tmp_path / DESCRIPTION).read_text()
+    (tmp_path / DESCRIPTION).write_text(text.replace('"place 0"', '"place 9"'))
+    with pytest.raises(UserError, match="was changed or damaged"):
+        Boundary.load(tmp_path)
+    (tmp_path / DESCRIPTION).write_text("{")
+    with pytest.raises(UserError, match="is not the description of a model"):
+        Boundary.load(tmp_path)
+
+
+def test_a_network_of_ones_own_works_and_says_it_cannot_be_saved(tmp_path: Path) -> None:
+    own = nn.Sequential(nn.Flatten(), nn.Linear(256, 3))
+    found = (
+        Boundary(own, NearestCentre(), SHAPE, ("a", "b", "c"))
+        .learn(blobs())
+        .calibrate(blobs(seed=1))
+    )
+    assert len(found.judge(blobs(seed=2).pixels[:5]).scores) == 5
+    with pytest.raises(UserError, match="Sequential cannot be saved"):
+        found.save(tmp_path)
+
+
+def test_too_few_held_out_images_for_the_acceptance() -> None:
+    few = blobs().take(np.arange(19))
+    with pytest.raises(UserError, match="19 held-out images.*at least 20"):
+        Boundary(LeNet(3, height=16, width=16), NearestCentre(), SHAPE, blobs().class_names).learn(
+            blobs()
+        ).calibrate(few)
+
+
+def test_judging_before_calibration_or_in_another_shape_is_an_error() -> None:
+    fresh = Boundary(LeNet(3, height=16, width=16), NearestCentre(), SHAPE, ("a", "b", "c")).learn(
+        blobs()
+    )
+    with pytest.raises(ValueError, match="no threshold yet"):
+        fresh.judge_source(blobs())
+    wide = Source("w", np.zeros((2, 1, 16, 20), np.uint8), np.array([-1, -1]))
+    with pytest.raises(ValueError, match=r"expected \(1, 16, 16\)"):
+        boundary().judge_source(wide)
+
+
+@pytest.mark.parametrize("acceptance", [0.0, 1.0, 95.0])
+def test_acceptance_is_a_share(acceptance: float) -> None:
+    with pytest.raises(UserError, match="between 0 and 1"):
+        Boundary(LeNet(3), NearestCentre(), SHAPE, ("a",), acceptance=acceptance)
+
+
+def test_arrays_mean_the_same_in_every_type_or_are_refused() -> None:
+    found = boundary()
+    pixels = blobs(seed=2).images(slice(0, 1))[0, 0]
+    expected = found.predict([pixels])[0].score
+    for same in (
+        pixels[:, :, None],
+        pixels.astype(np.float64) / 255,
+        (pixels / 255).astype(np.float32),
+    ):
+        assert found.predict([same])[0].score == pytest.approx(expected, abs=1e-5)
+    for wrong in (
+        pixels.astype(np.int64),
+        pixels.astype(np.float64),
+        pixels[None, None],
+        np.stack([pixels] * 3),
+        None,
+        b"png",
+    ):
+        with pytest.raises(UserError, match="cannot be used"):
+            found.predict([wrong])  # type: ignore[list-item]

@@ -1,0 +1,373 @@
+"""Table 1 end to end on toy pictures: every method's rows in both conventions, resumable, beside
+the paper's cells."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from knowbound.boundary.boundary import Boundary
+from knowbound.ccag import CcagTraining
+from knowbound.data.augmentation import Augmentation
+from knowbound.data.source import Source
+from knowbound.errors import UserError
+from knowbound.metrics import auroc
+from knowbound.objectives import EnergyMargin
+from knowbound.paper.objects import table1
+from knowbound.paper.objects.page import unseen_mean, write_table1
+from knowbound.paper.objects.split import (
+    SHAPE,
+    Pictures,
+    seen_validation,
+    table1_split,
+    validation_split,
+)
+from knowbound.paper.objects.table1 import AUTHORS, CE_DETECTORS, OURS, Scale, run_in_dist
+from knowbound.paper.published import published
+from knowbound.result import Result, append_rows, read_rows
+from knowbound.training.loop import Training
+from tests.samples import blob_images
+
+METHODS = {
+    ("Max softmax", ""),
+    *((name, "") for name in CE_DETECTORS.values()),
+    ("ODM", AUTHORS),
+    ("ODM", OURS),
+    ("Confidence loss", ""),
+    ("Outlier exposure", ""),
+    ("Energy fine-tuning", ""),
+    ("CC-AG", ""),
+}
+
+
+class Small(nn.Module):
+    """A network with features and embeddings that trains in a moment."""
+
+    def __init__(self, dim: int, variant: str = "ccag", dropout: float = 0.0) -> None:
+        super().__init__()
+        self.settings = {"dim": dim, "variant": variant, "dropout": dropout}
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 8, 5, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(392, 16), nn.ReLU()
+        )
+        self.embed = nn.Linear(16, dim)
+
+    def features(self, images: Tensor) -> Tensor:
+        found: Tensor = self.body(images)
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        found: Tensor = self.embed(self.features(images))
+        return found
+
+
+SHORT = Training(steps=4, learning_rate=1e-3, augmentation=Augmentation())
+TOY = Scale(
+    "quick",
+    "Small",
+    Small,
+    ce=table1._both(SHORT),
+    odm=SHORT,
+    authors=SHORT,
+    fine_tuning=SHORT,
+    ccag={
+        name: CcagTraining(steps=2, images=8, noise=4, width=2, sheets=2)
+        for name in ("SVHN", "CIFAR-10")
+    },
+    images=table1._both(16),
+    authors_images=16,
+)
+
+
+def pictures_of(name: str, per_class: int, seed: int, classes: int = 3, first: int = 0) -> Source:
+    labels = np.repeat(np.arange(classes, dtype=np.int64), per_class)
+    images = blob_images(labels + first, np.random.default_rng(seed), 32, 3)
+    return Source(name, images, labels, tuple(str(c) for c in range(classes)))
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    return Pictures(
+        train={
+            "SVHN": pictures_of("SVHN", 70, 1),
+            "CIFAR-10": pictures_of("CIFAR-10", 70, 2, first=2),
+        },
+        test={
+            "SVHN": pictures_of("SVHN", 10, 3),
+            "CIFAR-10": pictures_of("CIFAR-10", 10, 4, first=2),
+        },
+        unseen=(
+            pictures_of("Tiny ImageNet (validation sample)", 8, 5, 2).without_labels(),
+            pictures_of("LSUN (scenes stand-in)", 8, 6, 2).without_labels(),
+        ),
+    )
+
+
+CHOSEN_ON: dict[str, list[Source]] = {"tune_odin": [], "with_detectors": [], "_mean_energy": []}
+"""What the functions that choose anything were given while ``results`` was made."""
+
+
+def spy_on(patch: pytest.MonkeyPatch, name: str) -> None:
+    real = getattr(table1, name)
+
+    def spying(*given: object, **more: object) -> object:
+        every = [
+            one
+            for argument in given
+            for one in (argument if isinstance(argument, list) else [argument])
+        ]
+        CHOSEN_ON[name] += [one for one in every if isinstance(one, Source)]
+        return real(*given, **more)
+
+    patch.setattr(table1, name, spying)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory, pictures: Pictures) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in CHOSEN_ON:
+            spy_on(patch, name)
+        patch.setattr(
+            "knowbound.boundary.model_file.save_boundary", lambda *_: None
+        )  # a network of the test's own has no name
+        run_in_dist(pictures, "SVHN", TOY, folder, 0, None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(results: Path) -> list[Result]:
+    return list(read_rows(results / "table1.jsonl"))
+
+
+def test_every_method_is_measured_on_every_set_in_both_conventions(rows: list[Result]) -> None:
+    outs = [
+        "CIFAR-10",
+        "Tiny ImageNet (validation sample)",
+        "LSUN (scenes stand-in)",
+        "Gaussian noise",
+    ]
+    assert {(row.method, row.variant) for row in rows} == METHODS
+    assert sorted((r.method, r.variant, r.out_dist, r.convention) for r in rows) == sorted(
+        (*method, out, convention)
+        for method in METHODS
+        for out in outs
+        for convention in ("exact", "ccag")
+    )
+    saw = {(row.method, row.variant) for row in rows if row.seen}
+    assert saw == {
+        ("ODM", AUTHORS),
+        ("ODM", OURS),
+        ("Confidence loss", ""),
+        ("Outlier exposure", ""),
+        ("Energy fine-tuning", ""),
+    }
+    assert {row.out_dist for row in rows if row.seen} == {"CIFAR-10"}
+    assert all(row.in_accuracy is not None for row in rows)
+
+
+def test_the_network_of_cross_entropy_is_trained_once(rows: list[Result]) -> None:
+    ce = [row for row in rows if row.method in {"Max softmax", *CE_DETECTORS.values()}]
+    assert len({row.train_seconds for row in ce}) == 1
+    assert {row.detector for row in ce if row.method == "ODIN"} == {"Odin"}
+    fitted = next(row for row in ce if row.method == "Mahalanobis").provenance["settings"]
+    assert fitted["fit_images"] == 60  # all training images: fewer than the limit
+
+
+def test_nothing_is_chosen_on_a_test_image(pictures: Pictures, rows: list[Result]) -> None:
+    split, kept_back = table1_split(pictures, "SVHN"), seen_validation(pictures, "SVHN")
+    train, validation, seen = (
+        images_of(source) for source in (split.train, split.validation, split.seen_out[0].source)
+    )
+    expected = {
+        "tune_odin": [validation, images_of(kept_back)],
+        "with_detectors": [train, validation],
+        "_mean_energy": [train, seen],
+    }
+    assert {name: len(sources) for name, sources in CHOSEN_ON.items()} == dict.fromkeys(
+        CHOSEN_ON, 2
+    )
+    for name, sources in CHOSEN_ON.items():
+        assert all(
+            images_of(given) <= allowed
+            for given, allowed in zip(sources, expected[name], strict=True)
+        ), name
+    odin = next(row for row in rows if row.method == "ODIN").provenance["settings"]["odin"]
+    assert odin["sha256"] == kept_back.sha256()
+
+
+def test_seeds_stay_apart_on_the_page(tmp_path: Path, rows: list[Result]) -> None:
+    others = [
+        replace(row, seed=1, auroc=row.auroc / 2, in_accuracy=0.5 * (row.in_accuracy or 0))
+        for row in rows
+    ]
+    append_rows(tmp_path / "table1.jsonl", [*rows, *others])
+    text = write_table1(tmp_path).read_text()
+    shown = [
+        line
+        for line in text.splitlines()
+        if line.startswith("| ViM |") and "Gaussian noise" in line
+    ]
+    exact, legacy = (
+        next(
+            r.auroc
+            for r in rows
+            if (r.method, r.out_dist, r.convention) == ("ViM", "Gaussian noise", c)
+        )
+        for c in ("exact", "ccag")
+    )
+    for half, line in zip((1, 2), shown, strict=True):
+        assert f"{100 * legacy / half:.1f} / {100 * exact / half:.1f}" in line
+    mean = next(line for line in text.splitlines() if line.startswith("| ViM |"))
+    accuracy = next(r.in_accuracy for r in rows if r.method == "ViM")
+    assert accuracy is not None
+    assert mean.split("|")[2].strip() == f"{75 * accuracy:.1f}"
+    assert "Means over 2 seeds" in text
+
+
+def test_a_second_call_trains_nothing(
+    pictures: Pictures, results: Path, rows: list[Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("knowbound.paper.cells.run", fail)
+    monkeypatch.setattr("knowbound.paper.objects.table1.run", fail)
+    run_in_dist(pictures, "SVHN", TOY, results, 0, None)
+    assert list(read_rows(results / "table1.jsonl")) == rows
+
+
+def test_legacy_rows_step_through_probabilities_in_float32(rows: list[Result]) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.exponential(1e-9, 50)  # -log p so small that p is 1 in float32
+    stepped = table1._as_stepped("Max softmax", scores)
+    assert (stepped == -1).all()
+    assert (table1._as_stepped("ODM", scores) == scores).all()
+    far = rng.exponential(1, 50)
+    assert np.allclose(-table1._as_stepped("CC-AG", far), np.exp(-far), rtol=1e-6)
+    other = rng.exponential(2, 60)
+    assert auroc(far, other) == pytest.approx(
+        auroc(*(table1._as_stepped("CC-AG", s) for s in (far, other)))
+    )
+
+
+def test_odm_of_ours_sees_composed_images_and_the_authors_draw_a_quarter_of_pairs(
+    pictures: Pictures,
+) -> None:
+    split = table1_split(pictures, "CIFAR-10")
+    authors, ours = table1.odm_experiments(split, TOY)
+    assert [out.name for out in authors.split.seen_out] == ["SVHN"]
+    assert [out.name for out in ours.split.seen_out] == ["SVHN", "Composed"]
+    assert authors.objective.to_dict()["rule"] == {
+        "name": "AuthorsBatches",
+        "images": 16,
+        "same": 0.25,
+    }
+    assert (authors.objective.to_dict()["squared"], authors.objective.to_dict()["dim"]) == (
+        False,
+        10,
+    )
+    assert ours.split.test.sha256() == authors.split.test.sha256()
+
+
+def test_energy_margins_lie_outside_the_mean_energies_before_fine_tuning(
+    pictures: Pictures,
+) -> None:
+    split = table1_split(pictures, "SVHN")
+    network = Small(3)
+    boundary = Boundary(network, table1.MaxSoftmax(), SHAPE, split.train.class_names)
+    experiment = table1.energy_experiment(split, TOY, boundary)
+    assert isinstance(experiment.objective, EnergyMargin)
+    before = experiment.note["mean_energy_before"]
+    with torch.no_grad():
+        logits = network(torch.from_numpy(split.train.images(slice(None)).astype(np.float32) / 255))
+    assert before["in"] == pytest.approx(-float(logits.logsumexp(1).mean()), abs=1e-4)
+    assert experiment.objective.in_margin < before["in"]
+    assert experiment.objective.out_margin > before["seen out"]
+    copied = experiment.backbone(3)
+    assert copied is not network
+    assert all(map(torch.equal, copied.state_dict().values(), network.state_dict().values()))
+
+
+def test_splits_share_no_image_and_validation_sees_no_test(pictures: Pictures) -> None:
+    split = table1_split(pictures, "SVHN")
+    kept_back = seen_validation(pictures, "SVHN")
+    assert (len(split.train), len(split.validation), len(kept_back)) == (60, 150, 150)
+    hashes = [images_of(part) for part in (split.train, split.validation, split.test)]
+    assert not hashes[0] & (hashes[1] | hashes[2])
+    assert not hashes[1] & hashes[2]
+    assert not images_of(split.seen_out[0].source) & (
+        images_of(kept_back) | images_of(split.unseen_out[0].source)
+    )
+    chosen = validation_split(split, split.unseen_out[1:2])
+    assert (len(chosen.train), len(chosen.test)) == (54, 6)
+    assert images_of(chosen.test) < hashes[0]
+    with pytest.raises(UserError, match="expected one of SVHN, CIFAR-10"):
+        table1_split(pictures, "MNIST")
+    few = pictures.subset(20, 5)
+    assert (len(few.train["SVHN"]), len(few.test["CIFAR-10"]), len(few.unseen[0])) == (20, 5, 5)
+
+
+def test_the_page_has_three_numbers_in_a_cell(results: Path, rows: list[Result]) -> None:
+    text = write_table1(results).read_text()
+    row = next(
+        r
+        for r in rows
+        if (r.method, r.variant, r.out_dist, r.convention)
+        == ("ODM", AUTHORS, "Gaussian noise", "exact")
+    )
+    legacy = next(
+        r
+        for r in rows
+        if (r.method, r.variant, r.out_dist, r.convention)
+        == ("ODM", AUTHORS, "Gaussian noise", "ccag")
+    )
+    paper = next(
+        p
+        for p in published("table1")
+        if (p.in_dist, p.method, p.out_dist) == ("SVHN", "ODM", "Gaussian noise")
+    )
+    line = next(
+        x for x in text.splitlines() if x.startswith(f"| ODM ({AUTHORS})") and "Gaussian noise" in x
+    )
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[1] == f"{100 * row.in_accuracy:.1f} ({100 * paper.in_accuracy:.1f})"
+    assert cells[4] == " / ".join(f"{100 * (1 - one.fpr95):.1f}" for one in (paper, legacy, row))
+    assert cells[6] == " / ".join(f"{100 * one.auroc:.1f}" for one in (paper, legacy, row))
+    stand_in = next(
+        x for x in text.splitlines() if x.startswith("| CC-AG") and "LSUN (scenes stand-in)" in x
+    )
+    assert "/ " in stand_in
+    assert "100.0 / " in stand_in  # the paper's TNR on LSUN
+    assert "![Generated images](table1_ccag_svhn_quick.png)" in text
+    group = [r for r in rows if r.method == "ViM" and r.convention == "exact"]
+    assert unseen_mean(group) == pytest.approx(
+        np.mean([r.auroc for r in group if r.out_dist != "CIFAR-10"])
+    )
+    assert json.dumps(row.provenance)
+
+
+def test_the_scales() -> None:
+    published_scale = table1.choose_scale("paper")
+    assert published_scale.ccag["CIFAR-10"].beta == 0.1
+    for in_dist, images in (("SVHN", 73_257), ("CIFAR-10", 50_000)):  # 100 epochs, as CC-AG's
+        epochs = published_scale.ce[in_dist].steps * published_scale.images[in_dist] / images
+        assert epochs == pytest.approx(100, abs=0.01)
+        assert published_scale.ccag[in_dist].steps == published_scale.ce[in_dist].steps
+    assert table1.choose_scale("paper").ce["SVHN"].rate_at(50_000) == pytest.approx(2e-5)
+    assert (
+        sum(
+            p.numel()
+            for p in table1.choose_scale("paper").backbone(10, variant="paper").parameters()
+        )
+        == 9_935_434
+    )
+    with pytest.raises(UserError, match="quick, cpu, paper"):
+        table1.choose_scale("huge")
+
+
+def images_of(source: Source) -> set[bytes]:
+    return {image.tobytes() for image in source.images(slice(None))}

@@ -1,0 +1,389 @@
+"""Tables 2 and 4 and Figure 3 end to end on a handful of toy signs: every row, resumable, beside
+the paper's cells."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from knowbound.boundary.boundary import Boundary
+from knowbound.data.augmentation import Augmentation
+from knowbound.data.signs.crops import Crops
+from knowbound.data.signs.tsinghua import TsinghuaCrops
+from knowbound.data.source import Source
+from knowbound.detectors import Odin
+from knowbound.errors import UserError
+from knowbound.experiment import Experiment, judge_sets
+from knowbound.labels import OUT
+from knowbound.metrics import measure
+from knowbound.objectives.batches import BalancedBatches
+from knowbound.paper.cells import cell_name, write_table
+from knowbound.paper.published import published
+from knowbound.paper.signs import figure3, table2, table4
+from knowbound.paper.signs import scale as tsinghua_scale
+from knowbound.paper.signs.class_splits import ClassSplit
+from knowbound.paper.signs.scale import SHORT_CPU, Scale, about_scales, choose_scale
+from knowbound.paper.signs.split import BACKGROUND, NOISE, NOVELTY, TsinghuaImages
+from knowbound.paper.signs.table2 import (
+    COMPOSED,
+    PER_OUT_SET,
+    odin_validation_outs,
+    run_experiments,
+    tsinghua_experiments,
+)
+from knowbound.report import accepted
+from knowbound.result import Result, read_rows
+from knowbound.training.loop import Progress, Training
+
+NAMES = ("in0", "in1", "in2", "seen0", "seen1", "unseen0")
+CLASSES = ClassSplit(
+    "restricted", NAMES[:3], NAMES[3:5], NAMES[5:], tuple((name,) for name in NAMES)
+)
+BATCHES = BalancedBatches(images=96, outs=32)
+TINY = Scale(
+    "cpu",
+    10,
+    1,
+    Training(steps=3, learning_rate=1e-3, augmentation=Augmentation(shift=1), precision="float32"),
+    BATCHES,
+)
+
+
+def crops(labels: np.ndarray, names: tuple[str, ...], what: str, seed: int) -> Crops:
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 80, (len(labels), 3, 8, 8)).astype(np.uint8)
+    for image, label in zip(pixels, labels, strict=True):
+        image[label % 3, 2 + label // 3 : 5 + label // 3, 2:6] += 120
+    frames = np.array([f"{what} {i}" for i in range(len(labels))])
+    return Crops(
+        Source(what, pixels, labels.astype(np.int64), names),
+        frames,
+        np.full((len(labels), 2), 8, dtype=np.int64),
+    )
+
+
+def unlabelled(count: int, what: str, seed: int) -> Crops:
+    return crops(np.full(count, OUT), (), what, seed)
+
+
+@pytest.fixture(scope="module")
+def images() -> TsinghuaImages:
+    return TsinghuaImages(
+        train=TsinghuaCrops(
+            crops(np.arange(480) % 6, NAMES, "train", 1), unlabelled(12, "patches", 2)
+        ),
+        test=TsinghuaCrops(
+            crops(np.arange(60) % 6, NAMES, "test", 3), unlabelled(8, "test patches", 4)
+        ),
+        roads=unlabelled(10, "roads", 5),
+        dropped=0,
+        problems=(),
+    )
+
+
+@pytest.fixture(scope="module")
+def experiments(images: TsinghuaImages) -> tuple[Experiment, ...]:
+    return tsinghua_experiments(images, CLASSES, TINY)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory, experiments: Sequence[Experiment]) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    run_experiments(experiments, folder, keep_models=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(results: Path) -> list[Result]:
+    return list(read_rows(results / "table2.jsonl"))
+
+
+@pytest.mark.parametrize("table", ["table2", "table4"])
+def test_every_cell_of_the_paper_has_its_rows(table: str, rows: list[Result]) -> None:
+    for cell in published(table):
+        ours = [row for row in rows if cell.matches(row)]
+        assert sorted(row.convention for row in ours) == ["exact", "seed"], cell
+        assert all((row.kind, row.seen) == (cell.kind, cell.seen) for row in ours), cell
+    more = [row for row in rows if not any(cell.matches(row) for cell in published(table))]
+    assert {(row.method, row.variant, row.out_dist) for row in more} == {
+        (*which, name)
+        for name in (NOVELTY, BACKGROUND, NOISE)
+        for which in (("ODIN", PER_OUT_SET), ("ODM", COMPOSED))
+    }
+    assert len(more) == 12
+
+
+def test_a_second_call_trains_nothing(
+    experiments: Sequence[Experiment],
+    results: Path,
+    rows: list[Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("knowbound.paper.cells.run", fail)
+    run_experiments(experiments, results)
+    assert list(read_rows(results / "table2.jsonl")) == rows
+    with pytest.raises(AssertionError, match="trained again"):
+        run_experiments([replace(experiments[1], scale="paper")], results)
+    assert not list((results / ".running").glob("*"))
+
+
+def test_a_lost_cell_alone_is_trained_again(
+    experiments: Sequence[Experiment], rows: list[Result], tmp_path: Path
+) -> None:
+    kept = [row for row in rows if row.method != "ML"]
+    (tmp_path / "table2.jsonl").write_text("".join(row.to_json() + "\n" for row in kept))
+    trained = set()
+    run_experiments(experiments, tmp_path, on_step=lambda e, p: trained.add((e.method, e.variant)))
+    assert trained == {("ML", "")}
+    assert len(list(read_rows(tmp_path / "table2.jsonl"))) == len(rows)
+    assert not (tmp_path / "models").exists()
+
+
+def test_ml_and_odm_differ_in_the_seen_outs_alone(experiments: Sequence[Experiment]) -> None:
+    odin, ml, *odms = experiments
+    assert [[o.name for o in e.split.seen_out] for e in odms] == [
+        [NOVELTY],
+        [BACKGROUND],
+        [NOISE],
+        [NOVELTY, "Composed"],
+    ]
+    assert not ml.split.seen_out
+    assert not odin.split.seen_out
+    for odm in odms:
+        assert (ml.objective, ml.training, ml.backbone_name) == (
+            odm.objective,
+            odm.training,
+            "WRN-10-1",
+        )
+        assert ml.split.train.sha256() == odm.split.train.sha256()
+        assert ml.split.test.sha256() == odm.split.test.sha256()
+
+
+def hashes_of_images(source: Source) -> set[bytes]:
+    return {image.tobytes() for image in source.images(slice(None))}
+
+
+def test_odin_is_tuned_on_nothing_that_is_trained_on_or_tested(
+    images: TsinghuaImages, experiments: Sequence[Experiment]
+) -> None:
+    split = experiments[0].split
+    outs = odin_validation_outs(images, CLASSES, seed=0)
+    assert [(out.name, len(out)) for out in outs] == [
+        (NOVELTY, 160),
+        (BACKGROUND, 12),
+        (NOISE, 500),
+    ]
+    met = hashes_of_images(split.train) | hashes_of_images(split.test)
+    met |= set.union(*(hashes_of_images(out.source) for out in split.unseen_out))
+    for out in outs:
+        assert not hashes_of_images(out) & met
+    unseen = images.train.signs.source.take_classes(CLASSES.unseen)
+    assert not hashes_of_images(outs[0]) & hashes_of_images(unseen)
+
+
+def test_odin_rows_say_how_their_values_were_chosen(rows: list[Result]) -> None:
+    for row in (row for row in rows if row.method == "ODIN"):
+        note = row.provenance["settings"]["odin"]
+        names = {NOVELTY, BACKGROUND, NOISE} if row.variant == "" else {row.out_dist}
+        assert row.detector == "Odin"
+        assert all(tried["fpr95"].keys() == names for tried in note["grid"])
+        best = min(
+            note["grid"], key=lambda t: (sum(t["fpr95"].values()), -sum(t["auroc"].values()))
+        )
+        assert (note["temperature"], note["epsilon"]) == (best["temperature"], best["epsilon"])
+        assert note["images"] == {
+            "in": row.provenance["settings"]["sizes"]["validation"],
+            NOVELTY: 160,
+            BACKGROUND: 12,
+            NOISE: 500,
+        }
+
+
+def test_the_kept_model_gives_the_rows(
+    experiments: Sequence[Experiment], results: Path, rows: list[Result]
+) -> None:
+    for experiment in experiments:
+        boundary = Boundary.load(results / "models" / cell_name(experiment))
+        inside = boundary.judge_source(experiment.split.test).scores
+        for out in experiment.split.unseen_out:
+            row = next(
+                r
+                for r in rows
+                if (r.method, r.variant, r.out_dist)
+                == (experiment.method, experiment.variant, out.name)
+            )
+            expected = measure(inside, boundary.judge_source(out.source).scores)
+            assert row.convention == "exact"
+            assert row.auroc == pytest.approx(expected.auroc, abs=0.02)
+            assert (row.n_in, row.n_out) == (30, len(out.source))
+
+
+def test_rows_per_out_set_are_those_of_a_boundary_with_their_values(
+    experiments: Sequence[Experiment], results: Path, rows: list[Result]
+) -> None:
+    boundary, split = (
+        Boundary.load(results / "models" / cell_name(experiments[0])),
+        experiments[0].split,
+    )
+    for out in split.unseen_out:
+        row = next(
+            r
+            for r in rows
+            if (r.variant, r.out_dist, r.convention) == (PER_OUT_SET, out.name, "exact")
+        )
+        note = row.provenance["settings"]["odin"]
+        boundary.detector = Odin(note["temperature"], note["epsilon"])
+        scores = [boundary.judge_source(source).scores for source in (split.test, out.source)]
+        assert row.auroc == pytest.approx(measure(*scores).auroc, abs=0.02)
+
+
+def test_an_out_set_is_seen_by_its_name_or_where_none_is_named_so_by_its_kind(
+    experiments: Sequence[Experiment], results: Path, rows: list[Result]
+) -> None:
+    split, boundary = (
+        experiments[1].split,
+        Boundary.load(results / "models" / cell_name(experiments[1])),
+    )
+    for seen_out, kinds, expected in (
+        ((BACKGROUND,), ["anomaly"], [False, True, False]),
+        (("other pictures",), ["anomaly"], [False, True, True]),
+        ((), [], [False, False, False]),
+    ):
+        template = replace(rows[0], seen_out=seen_out, provenance={"seen_kinds": kinds})
+        judged = judge_sets(boundary, split.test, split.unseen_out, template)
+        assert [row.seen for row in judged.results] == expected
+
+
+def test_figure_3_takes_the_kept_models_or_trains(
+    experiments: Sequence[Experiment],
+    results: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trained = []
+    real = figure3.run
+    monkeypatch.setattr(
+        figure3,
+        "run",
+        lambda experiment, **k: trained.append(experiment.method) or real(experiment, **k),
+    )
+    kept = [figure3.evidence_of(experiment, results) for experiment in experiments[1:3]]
+    assert not trained
+    anew = figure3.evidence_of(experiments[2], tmp_path)
+    assert trained == ["ODM"]
+    assert [one.method for one in kept] == ["ML", "ODM (novelty seen)"]
+    np.testing.assert_allclose(anew.in_set.embeddings, kept[1].in_set.embeddings, atol=1e-3)
+    picture, page = figure3.write_figure3(tmp_path, kept)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    text = page.read_text()
+    assert figure3.IN in text
+    assert figure3.OUT in text
+
+
+def test_the_tables_are_written_from_the_rows(
+    results: Path, rows: list[Result], tmp_path: Path
+) -> None:
+    text = table2.write_table2(results).read_text()
+    assert text.count("| ODM (noise seen)") == 6
+    assert text.count("| ODIN (per out set)") == 6
+    assert "(paper 4.38)" in text
+    splits = [
+        replace(row, experiment="table4", split=f"Tsinghua random {i}", auroc=row.auroc / (1 + i))
+        for row in rows
+        for i in (0, 1)
+    ]
+    (tmp_path / "table4.jsonl").write_text("".join(row.to_json() + "\n" for row in splits))
+    text = table4.write_table4(tmp_path).read_text()
+    ml = next(
+        row
+        for row in rows
+        if (row.method, row.out_dist, row.convention) == ("ML", NOVELTY, "exact")
+    )
+    assert f"{100 * ml.auroc * 0.75:.2f} ± " in text
+    assert "over 2 runs" in text
+    assert "(paper 20.85)" in text
+    assert write_table(tmp_path, "table4", "Title", "Intro", "Note").name == "table4.md"
+
+
+def test_table4_runs_table2_on_each_random_split_from_one_base(
+    images: TsinghuaImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table4, "read_tsinghua", lambda data, size: images)
+    monkeypatch.setattr(
+        table4, "class_split", lambda restricted, index: replace(CLASSES, name=f"random {index}")
+    )
+    scale = replace(TINY, base=replace(TINY.training, steps=5))
+    trained: list[tuple[str, str, int]] = []
+
+    def note(experiment: Experiment, progress: Progress) -> None:
+        if progress.step == progress.steps:
+            trained.append((experiment.split.name, experiment.method, progress.step))
+
+    table4.reproduce(tmp_path, tmp_path, scale=scale, splits=(0, 3), on_step=note)
+    each = [("base", 5), ("ODIN", 8), ("ML", 3), *[("ODM", 3)] * 4]
+    assert trained == [(f"Tsinghua random {i}", *one) for i in (0, 3) for one in each]
+    rows = list(read_rows(tmp_path / "table4.jsonl"))
+    for cell in published("table4"):
+        assert sum(cell.matches(row) for row in rows) == 4, cell
+    started = {row.method: row.provenance["settings"].get("started_from") for row in rows}
+    assert started["ODIN"] is None
+    assert started["ML"]["training"]["steps"] == started["ODM"]["training"]["steps"] == 5
+    assert (
+        started["ML"]["objective"]["rule"]["images"],
+        started["ML"]["objective"]["rule"]["outs"],
+    ) == (128, 0)
+
+    (tmp_path / "table4.jsonl").write_text(
+        "".join(row.to_json() + "\n" for row in rows if row.method != "ML")
+    )
+    trained.clear()
+    table4.reproduce(tmp_path, tmp_path, scale=scale, splits=(0, 3), on_step=note)
+    assert trained == [
+        (f"Tsinghua random {i}", "ML", 3) for i in (0, 3)
+    ]  # from the bases that were kept
+
+
+def test_figure_3_goes_on_from_the_base_where_no_model_was_kept(
+    images: TsinghuaImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (figure3, table2):
+        monkeypatch.setattr(module, "read_tsinghua", lambda data, size: images)
+    for module in (figure3, table2, accepted):
+        monkeypatch.setattr(module, "class_split", lambda restricted: CLASSES)
+    scale = replace(TINY, base=replace(TINY.training, steps=5))
+    table2.reproduce(tmp_path, tmp_path, scale=scale, keep_models=True)
+    of_table, anew = (
+        figure3.figure3_evidence(tmp_path, folder, scale=scale)
+        for folder in (tmp_path, tmp_path / "new")
+    )
+    for one, other in zip(of_table, anew, strict=True):
+        np.testing.assert_allclose(one.in_set.embeddings, other.in_set.embeddings, atol=1e-3)
+
+
+def test_the_scales() -> None:
+    paper, cpu = choose_scale("paper", compile=True), choose_scale("cpu", compile=True)
+    assert (paper.backbone_name, paper.training.steps, paper.training.rate_at(9_000)) == (
+        "WRN-28-10",
+        10_000,
+        1e-4,
+    )
+    assert (paper.training.compile, paper.base) == (True, None)
+    assert (cpu.backbone_name, cpu.training.steps, cpu.size) == ("WRN-16-2", 800, 32)
+    assert cpu.base == replace(tsinghua_scale.BASE, compile=True)
+    short = choose_scale("cpu", cpu=SHORT_CPU)
+    assert (short.batches, short.training.steps, short.size) == (
+        BalancedBatches(images=48, outs=16),
+        500,
+        24,
+    )
+    assert "images of 24 pixels" in about_scales(short)
+    assert "shrunk to 16, then 20 pixels" in about_scales(short)
+    assert "shrunk to 16, then 24 pixels" in about_scales(cpu)
+    assert choose_scale("paper", cpu=SHORT_CPU) == choose_scale("paper")
+    with pytest.raises(UserError, match="expected one of cpu, paper"):
+        choose_scale("quick")
