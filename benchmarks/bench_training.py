@@ -20,7 +20,8 @@ from knowbound.data.augmentation import Augmentation
 from knowbound.data.source import Source
 from knowbound.objectives import Contrastive
 from knowbound.objectives.batches import BalancedBatches
-from knowbound.training.loop import Training, train
+from knowbound.training.settings import Training
+from knowbound.training.loop import train
 
 
 def sources(

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from knowbound._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from knowbound.boundary.boundary import Boundary as Boundary
     from knowbound.errors import UserError as UserError
@@ -16,13 +18,11 @@ if TYPE_CHECKING:
     from knowbound.workflows.evaluate import evaluate as evaluate
     from knowbound.workflows.fit import fit as fit
 
-__version__ = "0.1.0"
-
 _HOME = {
     "Boundary": "boundary",
     "UserError": "errors",
-    "evaluate": "evaluation",
-    "fit": "fitting",
+    "evaluate": "workflows.evaluate",
+    "fit": "workflows.fit",
     "OUT": "labels",
     "Decision": "labels",
     "Kind": "labels",

@@ -1,6 +1,15 @@
-"""The user's mistakes: each a clear sentence, exit code 2 on the command line."""
+"""The user's mistakes and a training that cannot continue: each a clear sentence, exit code 2."""
 
 
 class UserError(ValueError):
-    """Something the user gave cannot be used.  The message says what came, what was expected, and
-    what to do."""
+    """Something the user gave cannot be used.
+
+    The message says what came, what was expected, and what to do.
+    """
+
+
+class TrainingStoppedError(RuntimeError):
+    """The training cannot continue: the loss is not a number, or all embeddings are one point.
+
+    The message says what to do.
+    """

@@ -25,7 +25,8 @@ from knowbound.labels import Kind
 from knowbound.metrics import measure
 from knowbound.objectives.objective import Objective
 from knowbound.result import Result
-from knowbound.training.loop import Progress, Trained, Training, describe_hardware, train
+from knowbound.training.loop import Progress, Trained, describe_hardware, train
+from knowbound.training.settings import Training
 
 
 @dataclass(frozen=True, eq=False)

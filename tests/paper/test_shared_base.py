@@ -19,7 +19,8 @@ from knowbound.objectives import Contrastive
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.paper import shared_base
 from knowbound.paper.shared_base import start_from_base, without_outs
-from knowbound.training.loop import Progress, Training, train
+from knowbound.training.settings import Training
+from knowbound.training.loop import Progress, train
 
 DIM = 4
 BASE = Training(steps=3, learning_rate=1e-2, precision="float32", compile=False)

@@ -15,7 +15,9 @@ from knowbound.data.source import Source
 from knowbound.errors import UserError
 from knowbound.objectives import Contrastive, CrossEntropy
 from knowbound.objectives.batches import BalancedBatches, RandomBatches
-from knowbound.training.loop import Pool, Progress, Training, TrainingStoppedError, ahead, train
+from knowbound.training.settings import Training
+from knowbound.errors import TrainingStoppedError
+from knowbound.training.loop import Pool, Progress, ahead, train
 from tests.samples import blobs
 
 OBJECTIVE = Contrastive(dim=3, rule=BalancedBatches(images=12, outs=6))

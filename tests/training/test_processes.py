@@ -27,7 +27,8 @@ from knowbound.errors import UserError
 from knowbound.objectives import Contrastive
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.training.processes import check_same_start, join_processes, leave_processes
-from knowbound.training.loop import Training, train
+from knowbound.training.settings import Training
+from knowbound.training.loop import train
 from knowbound.data.augmentation import Augmentation
 from tests.samples import blobs
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from knowbound import __version__
+from knowbound._version import __version__
 from knowbound.backbones import BACKBONES
 from knowbound.boundary.boundary import Boundary
 from knowbound.data.preprocessing import Preprocessing

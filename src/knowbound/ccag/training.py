@@ -23,10 +23,10 @@ from knowbound.ccag.joint_step import JointLosses, Networks, joint_step
 from knowbound.ccag.settings import CcagTraining
 from knowbound.ccag.weights import draw_weights
 from knowbound.data.source import Source, to_unit_interval
-from knowbound.errors import UserError
+from knowbound.errors import TrainingStoppedError, UserError
 from knowbound.objectives.batches import RandomBatches
 from knowbound.training.checkpoint import read_checkpoint, save_checkpoint
-from knowbound.training.loop import TrainingStoppedError, check_classes, describe_hardware
+from knowbound.training.loop import check_classes, describe_hardware
 
 DROPOUT, NOISE, SHEET, WEIGHTS = 1, 2, 3, 4
 """Streams of random numbers under one seed."""

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from knowbound.outputs import Field, Outputs
 
-
 Network = Callable[[Tensor], Outputs]
 """A network in evaluation mode, as ``prepare`` sees it."""
 

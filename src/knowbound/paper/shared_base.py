@@ -21,7 +21,8 @@ from knowbound.files import replace_file
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.objectives.objective import Objective
 from knowbound.paper.cells import OnStep, cell_name
-from knowbound.training.loop import Training, train
+from knowbound.training.loop import train
+from knowbound.training.settings import Training
 
 
 def start_from_base(

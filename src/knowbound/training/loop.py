@@ -9,9 +9,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,106 +19,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from knowbound.data.augmentation import Augmentation
+from knowbound.backbones.backbone import Backbone
 from knowbound.data.source import Source, to_unit_interval
-from knowbound.errors import UserError
+from knowbound.errors import TrainingStoppedError, UserError
 from knowbound.objectives.objective import Objective
 from knowbound.training.checkpoint import read_checkpoint, save_checkpoint
-from knowbound.training.pace import Pace, Precision, choose_pace
+from knowbound.training.pace import Pace, choose_pace
 from knowbound.training.processes import (
     check_same_start,
     from_main,
-    gather_embeddings,
+    gather_outputs,
     join_processes,
 )
+from knowbound.training.settings import Training
 
 T = TypeVar("T")
 CHECK_EVERY = 50
 LEAST_SPREAD = 1e-3
 """Root mean square distance of a batch's embeddings from their mean under which they count as
 collapsed."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a backbone is trained.
-
-    steps: batches; learning_rate: Adam's largest; schedule: ``one-cycle`` (rises over ``rise``, a
-    share of the steps, then falls to 0 along a cosine) or ``constant``, then divided by 10 at each
-    of ``drops``, shares of the steps; weight_decay: decoupled (AdamW); l2: instead of it, a penalty
-    of l2 / 2 times the sum of squares in the loss, whose gradient Adam rescales; augmentation: of
-    every training image; clip: largest norm of the whole gradient, 0 = no limit; precision:
-    ``bf16`` (autocast), ``float32``, or ``auto``; channels_last: the memory order of the images;
-    compile: torch.compile; resolution: (from which share of the steps on, to which share of their
-    side images are shrunk): small images first cost a fraction and leave little to learn for the
-    large ones, for networks that take any size; seed: of everything random; checkpoint_every:
-    steps.
-
-    Under ``auto`` and None a few timed steps choose (``pace.choose_pace``), where the training is
-    long enough to gain from it.
-    """
-
-    steps: int = 1500
-    learning_rate: float = 2e-3
-    schedule: Literal["one-cycle", "constant"] = "one-cycle"
-    rise: float = 0.3
-    drops: tuple[float, ...] = ()
-    weight_decay: float = 0.0
-    l2: float = 0.0
-    augmentation: Augmentation = field(default_factory=lambda: Augmentation(shift=2))
-    clip: float = 0.0
-    precision: Precision = "auto"
-    channels_last: bool | None = None
-    compile: bool | None = None
-    resolution: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
-    seed: int = 0
-    checkpoint_every: int = 250
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or not self.learning_rate > 0:
-            raise ValueError(
-                f"{self.steps} steps at rate {self.learning_rate} were asked for; expected both "
-                "above 0"
-            )
-        if self.weight_decay and self.l2:
-            raise ValueError(
-                f"weight_decay={self.weight_decay} and l2={self.l2} were asked for; expected only "
-                "one of them above 0"
-            )
-        if not 0 <= self.rise < 1:
-            raise ValueError(
-                f"a rise over {self.rise} of the steps was asked for; expected a share from 0 up "
-                "to, not including, 1"
-            )
-        starts = [start for start, _ in self.resolution]
-        if (
-            starts[:1] != [0.0]
-            or starts != sorted(starts)
-            or not all(0 < scale <= 1 for _, scale in self.resolution)
-        ):
-            raise ValueError(
-                f"the resolution {self.resolution} was asked for; expected shares of the steps "
-                "that rise from 0, each with a share of the image's side above 0 and at most 1"
-            )
-
-    def rate_at(self, step: int) -> float:
-        """The learning rate of a step, 0..steps-1."""
-        if self.schedule == "constant":
-            return float(
-                self.learning_rate * 0.1 ** sum(step >= drop * self.steps for drop in self.drops)
-            )
-        rise = self.rise * self.steps
-        if step < rise:
-            return self.learning_rate * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / rise)))
-        return (
-            self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / (self.steps - rise)))
-        )
-
-    def scale_at(self, step: int) -> float:
-        """The share of their side to which images are shrunk at a step, 0..steps-1."""
-        return next(
-            scale for start, scale in reversed(self.resolution) if step >= start * self.steps
-        )
 
 
 @dataclass(frozen=True)
@@ -146,11 +65,6 @@ class Trained:
     """Of several processes one is the main one: it alone writes files."""
 
 
-class TrainingStoppedError(RuntimeError):
-    """The training cannot go on: the loss is not a number, or all embeddings are one point.  The
-    message says what to do."""
-
-
 class Pool:
     """The images of several sources under one index: in-distribution with their labels, the k-th
     out set with label -1 - k."""
@@ -175,7 +89,7 @@ class Pool:
 
 
 def train(
-    backbone: nn.Module,
+    backbone: Backbone,
     source: Source,
     outs: Sequence[Source],
     objective: Objective,
@@ -204,11 +118,7 @@ def train(
     saved = read_checkpoint(checkpoint, identity) if checkpoint and resume else None
     check_same_start(saved.step if saved else 0, checkpoint)
     backbone.to(device).train()
-    pace = (
-        Pace(**saved.pace)
-        if saved
-        else _choose_pace(backbone, pool.images(batches[0]), training, accelerator)
-    )
+    pace = Pace(**saved.pace) if saved else _pace(device, training)
     backbone.to(memory_format=pace.memory_format)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(
         backbone.parameters(),
@@ -242,12 +152,12 @@ def train(
                 group["lr"] = training.rate_at(step)
             torch.manual_seed(_mix(training.seed, step, 1))  # dropout
             with torch.autocast(device.type, torch.bfloat16, enabled=pace.precision == "bf16"):
-                embeddings = model(inputs)
+                outputs = model(inputs)
             everyones = torch.from_numpy(np.maximum(batch_labels, -1)).to(device)
-            embeddings, labels = gather_embeddings(
-                embeddings, everyones, accelerator.process_index, accelerator.num_processes
+            outputs, labels = gather_outputs(
+                outputs, everyones, accelerator.process_index, accelerator.num_processes
             )
-            value = objective.loss(embeddings, labels)
+            value = objective.loss(outputs, labels)
             optimizer.zero_grad(set_to_none=True)
             value.backward()
             if training.clip:
@@ -255,7 +165,7 @@ def train(
             optimizer.step()
             images += len(batch_labels)
             loss = value.item()
-            _check_health(step, loss, embeddings, training)
+            _check_health(step, loss, outputs.get(objective.heads[0]), training)
             done = step + 1
             if on_step and accelerator.is_main_process:
                 on_step(
@@ -315,12 +225,10 @@ def ahead(make: Callable[[int], T], steps: Iterable[int], *, in_thread: bool) ->
             yield waiting.popleft().result()
 
 
-def _choose_pace(backbone: nn.Module, images: Tensor, training: Training, accelerator: Any) -> Pace:
+def _pace(device: torch.device, training: Training) -> Pace:
     """The pace of this training, the same in every process: the main one's."""
-    mine = images[:: accelerator.num_processes].to(accelerator.device)
     pace = choose_pace(
-        backbone,
-        mine,
+        device,
         training.steps,
         precision=training.precision,
         channels_last=training.channels_last,

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from knowbound.errors import UserError
+from knowbound.outputs import Outputs
 
 
 def join_processes() -> Any:
@@ -63,24 +64,34 @@ def check_same_start(step: int, checkpoint: Path | None) -> None:
         )
 
 
-def gather_embeddings(
-    embeddings: Tensor, labels: Tensor, index: int, count: int
-) -> tuple[Tensor, Tensor]:
-    """The embeddings and labels of a whole batch, in the same order in every process: pairs are
+def gather_outputs(
+    outputs: Outputs, labels: Tensor, index: int, count: int
+) -> tuple[Outputs, Tensor]:
+    """The outputs and labels of a whole batch, in the same order in every process: pairs are
     formed across processes.
 
-    embeddings: (b, D) of this process's images, every ``count``-th of the batch from ``index`` on;
-    labels: (B,) of all. The gradient that comes back is the sum over the processes, each of which
-    computes the whole loss; DDP then averages.
+    The gradient that comes back is the sum over the processes, each of which computes the whole
+    loss; DDP then averages.
+
+    Args:
+        outputs: of this process's images, every ``count``-th of the batch from ``index`` on.
+        labels: (B,) of all images of the batch.
+        index: which process this is.
+        count: how many processes there are.
     """
     if count == 1:
-        return embeddings, labels
-    longest = -(-len(labels) // count)
-    rows: Any = _Everyone.apply(pad(embeddings, (0, 0, 0, longest - len(embeddings))), index, count)  # type: ignore[no-untyped-call]
+        return outputs, labels
     labels_of = [labels[rank::count] for rank in range(count)]
-    return torch.cat(
-        [part[: len(own)] for part, own in zip(rows, labels_of, strict=True)]
-    ), torch.cat(labels_of)
+    longest = len(labels_of[0])
+
+    def gathered(own: Tensor) -> Tensor:
+        padded = pad(own, (0, 0, 0, longest - len(own)))
+        rows: Any = _Everyone.apply(padded, index, count)  # type: ignore[no-untyped-call]
+        parts = zip(rows, labels_of, strict=True)
+        return torch.cat([part[: len(mine)] for part, mine in parts])
+
+    everyones = (None if own is None else gathered(own) for own in outputs)
+    return Outputs(*everyones), torch.cat(labels_of)
 
 
 class _Everyone(torch.autograd.Function):

@@ -24,7 +24,8 @@ from knowbound.labels import Kind
 from knowbound.objectives import Contrastive, CrossEntropy
 from knowbound.objectives.batches import BalancedBatches, RandomBatches
 from knowbound.report import write_page
-from knowbound.training.loop import Progress, Training
+from knowbound.training.loop import Progress
+from knowbound.training.settings import Training
 
 SHAPE = Preprocessing(height=16, width=16, channels=1)
 IN_CLASSES, SEEN_CLASSES, UNSEEN_CLASSES = ("2", "6", "7"), ("0", "3", "4", "8"), ("5", "9", "1")

@@ -36,7 +36,8 @@ from knowbound.objectives import (
     OutlierExposure,
 )
 from knowbound.objectives.batches import BalancedBatches
-from knowbound.training.loop import Progress, Trained, Training, train
+from knowbound.training.loop import Progress, Trained, train
+from knowbound.training.settings import Training
 
 ObjectiveName = Literal["odm", "ml", "ce", "confidence", "oe"]
 BackboneName = Literal["auto", "lenet", "wrn-16-2", "wrn-28-10"]

@@ -29,7 +29,7 @@ from knowbound.paper.objects.split import (
 from knowbound.paper.objects.table1 import AUTHORS, CE_DETECTORS, OURS, Scale, run_in_dist
 from knowbound.paper.published import published
 from knowbound.result import Result, append_rows, read_rows
-from knowbound.training.loop import Training
+from knowbound.training.settings import Training
 from tests.samples import blob_images
 
 METHODS = {

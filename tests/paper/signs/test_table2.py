@@ -35,7 +35,8 @@ from knowbound.paper.signs.table2 import (
 )
 from knowbound.report import accepted
 from knowbound.result import Result, read_rows
-from knowbound.training.loop import Progress, Training
+from knowbound.training.settings import Training
+from knowbound.training.loop import Progress
 
 NAMES = ("in0", "in1", "in2", "seen0", "seen1", "unseen0")
 CLASSES = ClassSplit(

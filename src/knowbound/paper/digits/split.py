@@ -20,7 +20,7 @@ from knowbound.detectors import MaxSoftmax, NearestCentre
 from knowbound.experiment import Experiment
 from knowbound.labels import Kind
 from knowbound.objectives import Contrastive, CrossEntropy
-from knowbound.training.loop import Training
+from knowbound.training.settings import Training
 
 IN_CLASSES, SEEN_CLASSES, UNSEEN_CLASSES = ("2", "6", "7"), ("0", "3", "4", "8"), ("5", "9", "1")
 SHAPE = Preprocessing(height=28, width=28, channels=1)

@@ -55,8 +55,9 @@ from knowbound.paper.objects.split import (
     table1_split,
 )
 from knowbound.result import Result, read_rows
-from knowbound.training.loop import Progress, Trained, Training
+from knowbound.training.loop import Progress, Trained
 from knowbound.training.pace import Pace
+from knowbound.training.settings import Training
 from knowbound.tuning import tune_odin
 
 T = TypeVar("T")

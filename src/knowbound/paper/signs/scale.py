@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from knowbound.data.augmentation import Augmentation
 from knowbound.errors import UserError
 from knowbound.objectives.batches import BalancedBatches
-from knowbound.training.loop import Training
+from knowbound.training.settings import Training
 
 AUGMENTATION = Augmentation(shift=3, rotation=10.0, scale=0.1, brightness=0.3, contrast=0.3)
 

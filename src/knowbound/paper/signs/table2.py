@@ -40,7 +40,7 @@ from knowbound.paper.signs.split import (
 )
 from knowbound.report.accepted import write_accepted
 from knowbound.result import Result, read_rows
-from knowbound.training.loop import Training
+from knowbound.training.settings import Training
 from knowbound.tuning import OdinTuning, Tried, tune_odin
 
 IN_DIST = "Tsinghua"
