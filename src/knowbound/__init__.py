@@ -8,10 +8,10 @@ from knowbound._version import __version__ as __version__
 if TYPE_CHECKING:
     from knowbound.boundary.boundary import Boundary as Boundary
     from knowbound.errors import UserError as UserError
+    from knowbound.judgement import Verdict as Verdict
     from knowbound.labels import OUT as OUT
     from knowbound.labels import Decision as Decision
     from knowbound.labels import Kind as Kind
-    from knowbound.labels import Verdict as Verdict
     from knowbound.objectives import Contrastive as Contrastive
     from knowbound.objectives import CrossEntropy as CrossEntropy
     from knowbound.objectives import contrastive_loss as contrastive_loss
@@ -26,7 +26,7 @@ _HOME = {
     "OUT": "labels",
     "Decision": "labels",
     "Kind": "labels",
-    "Verdict": "labels",
+    "Verdict": "judgement",
     "Contrastive": "objectives",
     "CrossEntropy": "objectives",
     "contrastive_loss": "objectives",

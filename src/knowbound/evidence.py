@@ -1,10 +1,12 @@
 """What one trained model said of every set of images: all that a report needs, as plain arrays."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from knowbound.judgement import DECISIONS, Judgement
 from knowbound.labels import Kind
 from knowbound.result import Result
 
@@ -20,16 +22,18 @@ class JudgedSet:
     """(N, C, H, W), C = 1 or 3."""
     labels: NDArray[np.int64]
     """(N,) the true class, -1 for out images."""
-    embeddings: NDArray[np.float32]
-    """(N, D)."""
-    scores: NDArray[np.float64]
-    """(N,) higher = more out-of-distribution."""
-    nearest: NDArray[np.int64]
-    """(N,) index of the nearest class."""
-    decisions: NDArray[np.str_]
-    """(N,) ``known``, ``novelty`` or ``anomaly``."""
+    judgement: Judgement[NDArray[Any]]
+    """What the model said of every image."""
     paths: tuple[str, ...] = ()
     """Where each image came from; empty if it came from no file."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def decisions(self) -> NDArray[np.str_]:
+        """(N,) ``known``, ``novelty`` or ``anomaly``."""
+        return np.array([str(decision) for decision in DECISIONS])[self.judgement.decision]
 
 
 @dataclass(frozen=True, eq=False)

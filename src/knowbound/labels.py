@@ -1,7 +1,6 @@
 """The words every part shares: the label of an out image, the two kinds of out images, and what is
 said of an image."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 OUT = -1
@@ -24,18 +23,3 @@ class Decision(StrEnum):
     KNOWN = "known"
     NOVELTY = "novelty"
     ANOMALY = "anomaly"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer for one image."""
-
-    decision: Decision
-    class_name: str | None
-    """The class, or None where the image is not known."""
-    nearest_class: str
-    """The class the image is closest to, whatever the decision."""
-    score: float
-    """Higher = more out-of-distribution; for nearest centre the distance itself."""
-    threshold: float
-    """Known if and only if ``score <= threshold``."""

@@ -6,12 +6,16 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+METRICS = ("fpr95", "detection_error", "auroc", "aupr_in", "aupr_out")
+"""The five numbers of a row, in the order of the columns."""
+
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """One method against one out set: a line of ``results/<experiment>.jsonl``."""
+class Run:
+    """What was run: all that the rows of one trained and calibrated model have in common."""
 
     experiment: str
+    """The table: ``table2``, ``demo``, ``evaluate``, ..."""
     scale: str
     method: str
     variant: str
@@ -20,46 +24,102 @@ class Result:
     split: str
     seed: int
     seen_out: tuple[str, ...]
-    """Names of the out sets shown in training, without labels."""
-    out_dist: str
-    kind: str
-    """``novelty`` or ``anomaly``: the truth, declared by the split."""
-    seen: bool
-    """Whether this out set's kind was shown in training (other images or classes of it)."""
+    """Names of the out-of-distribution sets shown in training, without labels."""
     detector: str
-    convention: str
-    """Which definition of the metrics: ``exact``, ``seed``, ``odin``, ``ccag`` or ``openood``."""
-    n_in: int
-    n_out: int
-    in_accuracy: float | None
-    """Share of in-distribution test images given their class, nothing rejected; None without
-    labels."""
-    fpr95: float
-    detection_error: float
-    auroc: float
-    aupr_in: float
-    aupr_out: float
     train_seconds: float
     train_images: int
     """Images that went through the backbone in training (steps times batch size)."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """``version``, ``commit``, ``settings``, ``data_sha256``, ``hardware``, ``torch``, ``date``."""
 
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The five numbers of a row, as fractions."""
+
+    fpr95: float
+    detection_error: float
+    auroc: float
+    aupr_in: float
+    aupr_out: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One method against one out-of-distribution set: a line of ``results/<experiment>.jsonl``.
+
+    The line is flat: the fields of ``run`` and ``numbers`` stand beside the others.
+    """
+
+    run: Run
+    out_dist: str
+    kind: str
+    """``novelty`` or ``anomaly``: the truth, declared by the split."""
+    seen: bool
+    """Whether this set's kind was shown in training (other images or classes of it)."""
+    convention: str
+    """Which definition of the metrics: a name of ``knowbound.metrics.CONVENTIONS``."""
+    n_in: int
+    n_out: int
+    in_accuracy: float | None
+    """Share of in-distribution test images given their class, nothing rejected; None without
+    labels."""
+    numbers: Numbers
+    tie_share: float | None = None
+    """Share of all images whose score another image has too; kept in ``provenance`` in the file."""
+    decisions: Mapping[str, int] | None = None
+    """How many images of the set were called known, novelty and anomaly; None in older rows."""
+    kind_auroc: float | None = None
+    """Of an anomaly set: AUROC of the domain score between all novelties and this set; None in
+    older rows and where there are no novelties."""
+
     def to_json(self) -> str:
-        """The row as one line of JSON, keys in declaration order."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        """The row as one line of JSON, keys in the order of ``KEYS``."""
+        run = {f.name: getattr(self.run, f.name) for f in fields(Run)}
+        extra = {} if self.tie_share is None else {"tie_share": self.tie_share}
+        values = {
+            **run,
+            **{name: getattr(self, name) for name in _OWN},
+            **asdict(self.numbers),
+            "provenance": {**self.run.provenance, **extra},
+        }
+        later = {name: getattr(self, name) for name in _LATER if getattr(self, name) is not None}
+        return json.dumps({name: values[name] for name in KEYS} | later, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, line: str) -> "Result":
-        """The row a line of JSON holds.  Raises ValueError that names missing or unknown keys."""
+        """The row a line of JSON holds; keys that newer versions added may be missing.
+
+        Raises:
+            ValueError: keys are missing or unknown; it names them.
+        """
         values = json.loads(line)
-        known = {f.name for f in fields(cls)}
-        if values.keys() != known:
-            missing, unknown = sorted(known - values.keys()), sorted(values.keys() - known)
+        missing = sorted(set(KEYS) - values.keys())
+        unknown = sorted(values.keys() - {*KEYS, *_LATER})
+        if missing or unknown:
             raise ValueError(
                 f"a result row lacks the keys {missing} and has the unknown keys {unknown}"
             )
-        return cls(**{**values, "seen_out": tuple(values["seen_out"])})
+        provenance = dict(values["provenance"])
+        tie_share = provenance.pop("tie_share", None)
+        run = {f.name: values[f.name] for f in fields(Run)}
+        return cls(
+            run=Run(**{**run, "seen_out": tuple(run["seen_out"]), "provenance": provenance}),
+            numbers=Numbers(**{name: values[name] for name in METRICS}),
+            tie_share=tie_share,
+            **{name: values[name] for name in _OWN},
+            **{name: values.get(name) for name in _LATER},
+        )
+
+
+_OWN = ("out_dist", "kind", "seen", "convention", "n_in", "n_out", "in_accuracy")
+_LATER = ("decisions", "kind_auroc")
+KEYS = (
+    *("experiment", "scale", "method", "variant", "backbone", "in_dist", "split", "seed"),
+    *("seen_out", "out_dist", "kind", "seen", "detector", "convention", "n_in", "n_out"),
+    *("in_accuracy", *METRICS, "train_seconds", "train_images", "provenance"),
+)
+"""The keys of a line, in order; ``decisions`` and ``kind_auroc`` may follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +147,7 @@ class Published:
 
     def matches(self, row: Result) -> bool:
         """Whether the row is the same cell of the table."""
-        ours = (row.in_dist, row.method, row.variant, row.out_dist)
+        ours = (row.run.in_dist, row.run.method, row.run.variant, row.out_dist)
         return ours == (self.in_dist, self.method, self.variant, self.out_dist)
 
 

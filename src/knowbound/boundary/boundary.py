@@ -2,7 +2,6 @@
 out."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,50 +11,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from knowbound._version import __version__
+from knowbound.backbones import BACKBONES, as_backbone
+from knowbound.boundary.batches import image_batches
 from knowbound.boundary.likeness import Likeness, image_statistics, smallest_accepting
+from knowbound.boundary.model_file import read_model, write_model
+from knowbound.data.pictures.picture_files import UnreadableImageError, read_image
 from knowbound.data.preprocessing import Preprocessing, to_picture
-from knowbound.data.source import Source, to_unit_interval
+from knowbound.data.source import Source
+from knowbound.detectors import DETECTORS
 from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
-from knowbound.labels import Decision, Verdict
-
-DECISIONS = (Decision.KNOWN, Decision.NOVELTY, Decision.ANOMALY)
-BATCH = 512
-"""Images decoded, or on an accelerator judged, at once."""
-CPU_BATCH = 64
-"""Images judged at once on a CPU: the activations of more leave its caches, and their memory is
-asked for anew each time."""
+from knowbound.judgement import Judgement, Verdict, verdicts
+from knowbound.outputs import Outputs
 
 Picture = Image.Image | str | Path | NDArray[Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Judgement:
-    """What a boundary says of N images, as arrays."""
-
-    embeddings: NDArray[np.float32]
-    """(N, D)."""
-    scores: NDArray[np.float64]
-    """(N,) higher = more out-of-distribution."""
-    nearest: NDArray[np.int64]
-    """(N,) index of the nearest class."""
-    decisions: NDArray[np.int64]
-    """(N,) index into ``DECISIONS``: 0 known, 1 novelty, 2 anomaly."""
-
-    @classmethod
-    def join(cls, parts: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]]) -> "Judgement":
-        """What ``Boundary.forward`` gave for the batches of some images, as one."""
-        if not parts:
-            return cls(
-                np.empty((0, 0), np.float32),
-                np.empty(0),
-                np.empty(0, np.int64),
-                np.empty(0, np.int64),
-            )
-        embeddings, scores, nearest, decisions = (
-            torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)
-        )
-        return cls(embeddings, scores.astype(np.float64), nearest, decisions)
+Arrays = NDArray[Any]
 
 
 class Boundary(nn.Module):
@@ -65,9 +36,24 @@ class Boundary(nn.Module):
     if its likeness score is within the likeness's own threshold, else an anomaly.  Call ``learn``
     with training images and ``calibrate`` with held-out ones before judging; ``knowbound.fit`` does
     both.
+
+    Three verbs are for everyday use: ``predict`` takes pictures, ``judge`` takes images already in
+    the model's shape, ``save`` and ``load`` keep it in a folder.
+
+    Args:
+        backbone: the network; a module of your own may give its embeddings (or logits) alone.
+        detector: what scores its outputs.
+        preprocessing: how a picture becomes an image of the network's shape.
+        class_names: of the classes 0..C-1.
+        acceptance: share of new in-distribution images to accept, between 0 and 1.
+        about: what it was trained on and how, as JSON values.
+
+    Raises:
+        UserError: an acceptance that is no share between 0 and 1.
     """
 
     threshold: Tensor
+    held_scores: Tensor
 
     def __init__(
         self,
@@ -85,39 +71,44 @@ class Boundary(nn.Module):
                 f"an acceptance of {acceptance} was asked for; expected a share between 0 and 1, "
                 "such as 0.95"
             )
-        self.backbone = backbone
-        self.detector: Any = detector  # an nn.Module too, which a Protocol cannot say
+        self.backbone = as_backbone(
+            backbone, "logits" if "logits" in detector.reads else "embedding"
+        )
+        self.detector = detector
         self.likeness = Likeness()
         self.preprocessing = preprocessing
         self.class_names = tuple(class_names)
         self.acceptance = acceptance
         self.about: dict[str, Any] = dict(about or {})
         self.register_buffer("threshold", torch.tensor(float("nan"), dtype=torch.float64))
+        self.register_buffer("held_scores", torch.empty(0, dtype=torch.float64))
 
+    @torch.no_grad()
     def learn(self, source: Source) -> "Boundary":
-        """Fit the detector and the likeness on in-distribution training images (labels 0..C-1); the
-        boundary itself.
+        """Fit the detector and the likeness on in-distribution training images; the boundary itself.
 
         The images are embedded as they are: what a detector's ``prepare`` does is for images to be
         judged.
+
+        Args:
+            source: images with labels 0..C-1.
         """
         labels = torch.from_numpy(source.labels)
-        with torch.no_grad():
-            parts = [
-                (self.read(*self.outputs(images)), image_statistics(images))
-                for images in self.batches(source)
-            ]
-        device = parts[0][0].device
-        with torch.no_grad():
-            self.detector.fit(torch.cat([p[0] for p in parts]), labels.to(device))
-            self.likeness.fit(torch.cat([p[1] for p in parts]), labels.to(device))
+        parts = [
+            (self.detector.read(self.outputs(images)), image_statistics(images))
+            for images in self.batches(source)
+        ]
+        vectors, statistics = (torch.cat(column) for column in zip(*parts, strict=True))
+        self.detector.fit(vectors, labels.to(vectors.device))
+        self.likeness.fit(statistics, labels.to(vectors.device))
         return self
 
+    @torch.no_grad()
     def calibrate(self, source: Source) -> "Boundary":
-        """Set ``threshold`` to the smallest score that accepts ``acceptance`` of held-out
-        in-distribution images.
+        """Set ``threshold`` from held-out in-distribution images, by split-conformal prediction.
 
-        Raises UserError for fewer images than it takes to reject one of them at that acceptance.
+        Raises:
+            UserError: fewer images than it takes to reject one of them at that acceptance.
         """
         least = least_to_calibrate(self.acceptance)
         if len(source) < least:
@@ -126,78 +117,58 @@ class Boundary(nn.Module):
                 f"least {least} for an acceptance of {self.acceptance:g}: give more images, or "
                 "hold out a larger share"
             )
-        with torch.no_grad():
-            scores = [
-                self.detector.score(self.read(*self._prepared_outputs(images)))
-                for images in self.batches(source)
-            ]
-        self.threshold = smallest_accepting(torch.cat(scores).double(), self.acceptance)
+        scores = [
+            self.detector.score(self.detector.read(self.prepared_outputs(images)))
+            for images in self.batches(source)
+        ]
+        self.held_scores = torch.cat(scores).double().sort().values
+        self.threshold = smallest_accepting(self.held_scores, self.acceptance)
         return self
 
     @torch.no_grad()
-    def embed(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) float32 in [0, 1] -> (N, D) float32 embeddings, after what the detector does
-        to the images."""
-        return self._prepared_outputs(images)[1]
+    def outputs(self, images: Tensor) -> Outputs:
+        """The network's outputs, float32, for images (N, C, H, W) float32 in [0, 1]."""
+        given: Outputs = self.backbone(images, stages="stages" in self.detector.reads)
+        return given.float()
+
+    def prepared_outputs(self, images: Tensor) -> Outputs:
+        """The outputs for the images as the detector wants them judged."""
+        return self.outputs(self.detector.prepare(self.backbone, images))
 
     @torch.no_grad()
-    def outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C, H, W) float32 in [0, 1] -> features (N, F) and embeddings (N, D), float32, of the
-        images as they are.
+    def forward(self, images: Tensor) -> Judgement[Tensor]:
+        """What is said of images (N, C, H, W) float32 in [0, 1]."""
+        return self.decide(self.prepared_outputs(images), self.likeness.score(images))
 
-        Of a network of your own without ``features`` the embeddings serve as both.
-        """
-        if not hasattr(self.backbone, "features"):
-            embeddings: Tensor = self.backbone(images).float()
-            return embeddings, embeddings
-        network: Any = self.backbone
-        features = network.features(images)
-        return features.float(), network.embed(features).float()
-
-    def read(self, features: Tensor, embeddings: Tensor) -> Tensor:
-        """What the detector is given of the network's outputs: the embeddings, unless it says
-        otherwise."""
-        chosen: Tensor = (
-            self.detector.read(features, embeddings)
-            if hasattr(self.detector, "read")
-            else embeddings
+    def decide(self, outputs: Outputs, domain_score: Tensor) -> Judgement[Tensor]:
+        """What is said of N images with these outputs and domain scores (N,)."""
+        vectors = self.detector.read(outputs)
+        score = self.detector.score(vectors)
+        unknown = torch.where(domain_score <= self.likeness.threshold, 1, 2)
+        at_least = len(self.held_scores) - torch.searchsorted(self.held_scores, score.double())
+        return Judgement(
+            embedding=outputs.shown,
+            score=score.double(),
+            p_value=(1 + at_least) / (1 + len(self.held_scores)),
+            domain_score=domain_score,
+            nearest=self.detector.classify(vectors),
+            decision=torch.where(score <= self.threshold, 0, unknown),
         )
-        return chosen
 
-    def _prepared_outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        prepare = getattr(self.detector, "prepare", None)
-        return self.outputs(prepare(self.backbone, images) if prepare else images)
+    def judge(self, images: Arrays | Tensor | Source) -> Judgement[Arrays]:
+        """What the boundary says of images already in its own shape, batch by batch, as arrays.
 
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(N, C, H, W) float32 in [0, 1] -> embeddings (N, D), scores (N,), nearest class (N,),
-        decision index (N,)."""
-        features, embeddings = self._prepared_outputs(images)
-        return self.decide(features, embeddings, self.likeness.score(images))
+        Args:
+            images: a source, or (N, C, H, W), uint8 in 0..255 or float32 in [0, 1].
 
-    def decide(
-        self, features: Tensor, embeddings: Tensor, likeness: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Network outputs and likeness scores (N,) of images -> what ``forward`` gives for them."""
-        read = self.read(features, embeddings)
-        scores = self.detector.score(read)
-        unknown = torch.where(likeness <= self.likeness.threshold, 1, 2)
-        decisions = torch.where(scores <= self.threshold, 0, unknown)
-        return embeddings, scores, self.detector.classify(read), decisions
-
-    def judge(self, images: NDArray[Any] | Tensor) -> Judgement:
-        """What the boundary says of images already in its own shape: (N, C, H, W), uint8 in 0..255
-        or float32 in [0, 1].
-
-        Raises ValueError for another shape, and if the boundary was not calibrated.
+        Raises:
+            ValueError: another shape, or a boundary that was not calibrated.
         """
-        array = images.cpu().numpy() if isinstance(images, Tensor) else images
-        return self.judge_source(Source("images", array, np.full(len(array), -1, dtype=np.int64)))
-
-    def judge_source(self, source: Source) -> Judgement:
-        """What the boundary says of every image of a source, batch by batch."""
         self.check_calibrated()
-        return Judgement.join([self(images) for images in self.batches(source)])
+        if not isinstance(images, Source):
+            array = images.cpu().numpy() if isinstance(images, Tensor) else images
+            images = Source("images", array, np.full(len(array), -1, dtype=np.int64))
+        return join([self(batch) for batch in self.batches(images)])
 
     def check_calibrated(self) -> None:
         """Raises ValueError where there is no threshold yet."""
@@ -211,85 +182,122 @@ class Boundary(nn.Module):
         """A verdict for each picture: PIL images, paths, or arrays (H, W) or (H, W, 3), of any
         size.
 
-        Arrays are uint8, or floating-point numbers in [0, 1].  Raises knowbound.UserError naming a
-        file that cannot be read, or for anything else; the command line's ``predict`` reports it in
-        its row.
-        """
-        from knowbound.data.pictures.picture_files import UnreadableImageError, read_image
+        Arrays are uint8, or floating-point numbers in [0, 1].
 
-        arrays = []
-        for picture in pictures:
-            if isinstance(picture, str | Path):
-                try:
-                    arrays.append(read_image(Path(picture), self.preprocessing)[0])
-                except UnreadableImageError as error:
-                    raise UserError(f"{picture} cannot be used: {error}") from error
-                continue
-            try:
-                arrays.append(
-                    self.preprocessing(
-                        _from_array(picture) if isinstance(picture, np.ndarray) else picture
-                    )
-                )
-            except (ValueError, AttributeError, TypeError) as error:
-                raise UserError(
-                    f"a picture of type {type(picture).__name__} cannot be used: {error}"
-                ) from error
+        Raises:
+            UserError: a file that cannot be read, or anything else that is no picture.  The command
+                line's ``predict`` reports it in its row instead.
+        """
+        arrays = [self._image(picture) for picture in pictures]
         return self.verdicts(self.judge(np.stack(arrays))) if arrays else []
 
-    def verdicts(self, judgement: Judgement) -> list[Verdict]:
+    def _image(self, picture: Picture) -> NDArray[np.uint8]:
+        if isinstance(picture, str | Path):
+            try:
+                return read_image(Path(picture), self.preprocessing)[0]
+            except UnreadableImageError as error:
+                raise UserError(f"{picture} cannot be used: {error}") from error
+        try:
+            return self.preprocessing(
+                _from_array(picture) if isinstance(picture, np.ndarray) else picture
+            )
+        except (ValueError, AttributeError, TypeError) as error:
+            raise UserError(
+                f"a picture of type {type(picture).__name__} cannot be used: {error}"
+            ) from error
+
+    def verdicts(self, judgement: Judgement[Arrays]) -> list[Verdict]:
         """The judgement in words, one verdict for each image."""
-        threshold = float(self.threshold)
-        return [
-            Verdict(
-                DECISIONS[d],
-                self.class_names[c] if d == 0 else None,
-                self.class_names[c],
-                float(s),
-                threshold,
-            )
-            for d, c, s in zip(
-                judgement.decisions, judgement.nearest, judgement.scores, strict=True
-            )
-        ]
+        thresholds = [float(self.threshold)] * len(judgement.score)
+        return verdicts(judgement, thresholds, self.class_names)
 
     def batches(self, source: Source) -> Iterator[Tensor]:
-        """The images of a source on the network's device, (B, C, H, W) float32 in [0, 1], in
-        evaluation mode.
+        """The images of a source on the network's device, (B, C, H, W) float32 in [0, 1].
 
-        Raises ValueError for images of another shape than the boundary's.
+        Raises:
+            ValueError: images of another shape than the boundary's.
         """
-        expected = (
-            self.preprocessing.channels,
-            self.preprocessing.height,
-            self.preprocessing.width,
-        )
+        wanted = self.preprocessing
+        expected = (wanted.channels, wanted.height, wanted.width)
         if source.image_shape != expected:
             raise ValueError(
                 f"images of {source.name!r} have the shape {source.image_shape}; expected "
                 f"{expected}: bring them there with boundary.preprocessing.apply"
             )
-        device = next(self.backbone.parameters()).device
         self.eval()
-        size = CPU_BATCH if device.type == "cpu" else BATCH
-        for start in range(0, len(source), size):
-            pixels = to_unit_interval(source.images(slice(start, start + size)))
-            yield torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)
+        return image_batches(self.backbone, source)
+
+    def describe(self) -> dict[str, Any]:
+        """All but the weights, as JSON values.
+
+        Raises:
+            UserError: a backbone or detector that is not one of ours: its code could not be found
+                again at loading.
+        """
+        return {
+            "knowbound": __version__,
+            "class_names": list(self.class_names),
+            "preprocessing": self.preprocessing.to_dict(),
+            "backbone": _described(self.backbone, self.backbone.settings, BACKBONES),
+            "detector": _described(self.detector, self.detector.settings, DETECTORS),
+            "acceptance": self.acceptance,
+            "about": self.about,
+        }
+
+    @classmethod
+    def from_description(
+        cls, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    ) -> "Boundary":
+        """The boundary that ``describe`` described, on the CPU, in evaluation mode.
+
+        Raises:
+            KeyError, TypeError, ValueError: it names a part this version does not have, or the
+                weights do not fit.
+        """
+        boundary = cls(
+            _part(description["backbone"], BACKBONES, "backbone"),
+            _part(description["detector"], DETECTORS, "detector"),
+            Preprocessing.from_dict(description["preprocessing"]),
+            description["class_names"],
+            acceptance=description["acceptance"],
+            about=description["about"],
+        )
+        for name, tensor in tensors.items():  # buffers that fitting sizes: centres, precision, ...
+            _resize_buffer(boundary, name, tensor.shape)
+        boundary.load_state_dict(dict(tensors))
+        return boundary.eval()
 
     def save(self, folder: Path | str) -> None:
-        """Write the boundary to a folder: ``model.safetensors`` and ``model.json``.  Raises
-        UserError if it cannot."""
-        from knowbound.boundary.model_file import save_boundary
+        """Write the boundary to a folder: ``model.safetensors`` and ``model.json``.
 
-        save_boundary(self, Path(folder))
+        Raises:
+            UserError: it cannot be written, or holds a part that is not one of ours.
+        """
+        write_model(Path(folder), self.describe(), self.state_dict())
 
     @classmethod
     def load(cls, folder: Path | str) -> "Boundary":
-        """A boundary read from a folder, on the CPU.  Raises UserError for anything missing,
-        damaged or unknown."""
-        from knowbound.boundary.model_file import load_boundary
+        """A boundary read from a folder, on the CPU.  No code from a file is run.
 
-        return load_boundary(Path(folder))
+        Raises:
+            UserError: anything missing, damaged or unknown.
+        """
+        description, tensors = read_model(Path(folder))
+        try:
+            return cls.from_description(description, tensors)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"{folder} describes no model this version can build: {error}"
+            ) from error
+
+
+def join(parts: Sequence[Judgement[Tensor]]) -> Judgement[Arrays]:
+    """The judgements of the batches of some images as one, in arrays."""
+    if not parts:
+        none, whole = np.empty(0), np.empty(0, np.int64)
+        return Judgement(np.empty((0, 0), np.float32), none, none, none, whole, whole)
+    columns = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
+    return Judgement(*columns)
 
 
 def least_to_calibrate(acceptance: float) -> int:
@@ -298,7 +306,7 @@ def least_to_calibrate(acceptance: float) -> int:
     return int(np.ceil(1 / (1 - acceptance) - 1e-9))
 
 
-def _from_array(image: NDArray[Any]) -> Image.Image:
+def _from_array(image: Arrays) -> Image.Image:
     """A picture of (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).  Raises ValueError for values whose
     range nothing tells."""
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
@@ -309,3 +317,31 @@ def _from_array(image: NDArray[Any]) -> Image.Image:
             f"it holds {image.dtype}; expected uint8, or floating-point numbers from 0 to 1"
         )
     return to_picture(image[None] if image.ndim == 2 else image.transpose(2, 0, 1))
+
+
+def _described(
+    part: nn.Module, settings: Mapping[str, Any], table: Mapping[str, Any]
+) -> dict[str, Any]:
+    for name, kind in table.items():
+        if type(part) is kind:
+            return {"name": name, "settings": dict(settings)}
+    raise UserError(
+        f"{type(part).__name__} cannot be saved: loading must not run unknown code, so only "
+        f"{sorted(table)} can be; save its state_dict yourself"
+    )
+
+
+def _part(found: Mapping[str, Any], table: Mapping[str, Any], kind: str) -> Any:
+    if found["name"] not in table:
+        raise ValueError(
+            f"the {kind} {found['name']!r} is unknown; this version has {sorted(table)}"
+        )
+    return table[found["name"]](**found["settings"])
+
+
+def _resize_buffer(module: nn.Module, name: str, shape: torch.Size) -> None:
+    owner, _, last = name.rpartition(".")
+    part = module.get_submodule(owner)
+    buffer = dict(part.named_buffers(recurse=False)).get(last)
+    if buffer is not None and buffer.shape != shape:
+        part.register_buffer(last, buffer.new_empty(shape))

@@ -1,65 +1,43 @@
 """Several detectors on one trained network, with one pass over the images for all of them."""
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from knowbound.boundary.boundary import Boundary, Judgement
+from knowbound.boundary.boundary import Boundary, join
 from knowbound.data.source import Source
-from knowbound.detectors import DETECTORS
-from knowbound.detectors.detector import Detector
-from knowbound.errors import UserError
+from knowbound.detectors.detector import Detector, fields_of
+from knowbound.judgement import Judgement
 
 
-def detectors_for(*, logits: bool) -> tuple[str, ...]:
-    """The names of the detectors that make sense on a network: all where it gives logits
-    (cross-entropy), else those without."""
-    return tuple(
-        name
-        for name, kind in DETECTORS.items()
-        if logits or not getattr(kind, "needs_logits", False)
-    )
-
-
-def make_detector(name: str, *, logits: bool) -> Detector:
-    """The detector of that name in its usual setting.
-
-    logits: whether the network was trained with cross-entropy; then what works on distances reads
-    the features before the logits, else the embeddings.  Raises UserError for an unknown name, and
-    one that needs logits where there are none.
-    """
-    if name not in DETECTORS:
-        raise UserError(f"the detector {name!r} is unknown; expected one of {', '.join(DETECTORS)}")
-    if name not in detectors_for(logits=logits):
-        raise UserError(
-            f"the detector {name} reads the scores of classes, which a network trained with a "
-            f"metric loss does not give; take one of {', '.join(detectors_for(logits=logits))}, "
-            "or train with cross-entropy (--objective ce)"
-        )
-    kind: Any = DETECTORS[name]
-    either = "reads" in inspect.signature(kind).parameters
-    detector: Detector = kind(reads="features") if either and logits else kind()
-    return detector
-
-
+@torch.no_grad()
 def with_detectors(
     boundary: Boundary, detectors: Sequence[Detector], learned: Source, held_out: Source
 ) -> list[Boundary]:
     """A calibrated boundary for each detector, all on the network and the likeness of ``boundary``,
     which does not change.
 
-    learned: in-distribution training images (labels 0..C-1); held_out: others, to set the
-    thresholds from. Raises UserError and ValueError as ``Boundary.calibrate`` and the detectors'
-    ``fit`` do.
+    Args:
+        boundary: a trained one.
+        detectors: fresh ones that read what the network gives.
+        learned: in-distribution training images, labels 0..C-1.
+        held_out: others, to set the thresholds from.
+
+    Raises:
+        UserError, ValueError: as ``Boundary.calibrate`` and the detectors' ``fit`` raise them.
     """
-    outputs = [boundary.outputs(images) for images in boundary.batches(learned)]
-    features, embeddings = (torch.cat(column) for column in zip(*outputs, strict=True))
-    labels = torch.from_numpy(learned.labels).to(embeddings.device)
+    stages = "stages" in fields_of(detectors)
+    parts: list[list[Tensor]] = [[] for _ in detectors]
+    for images in boundary.batches(learned):
+        outputs = boundary.backbone(images, stages=stages).float()
+        for mine, detector in zip(parts, detectors, strict=True):
+            mine.append(detector.read(outputs))
     boundaries = []
-    for detector in detectors:
+    for detector, mine in zip(detectors, parts, strict=True):
+        vectors = torch.cat(mine)
         other = Boundary(
             boundary.backbone,
             detector,
@@ -67,21 +45,22 @@ def with_detectors(
             boundary.class_names,
             acceptance=boundary.acceptance,
             about=boundary.about,
-        ).to(embeddings.device)
+        ).to(vectors.device)
         other.likeness = boundary.likeness
-        with torch.no_grad():
-            other.detector.fit(other.read(features, embeddings), labels)
+        detector.fit(vectors, torch.from_numpy(learned.labels).to(vectors.device))
         boundaries.append(other.calibrate(held_out))
     return boundaries
 
 
 @torch.no_grad()
-def judge_together(boundaries: Sequence[Boundary], source: Source) -> list[Judgement]:
+def judge_together(boundaries: Sequence[Boundary], source: Source) -> list[Judgement[NDArray[Any]]]:
     """What each boundary says of every image of a source; the images go through the shared network
     once.
 
-    A detector that changes the images (ODIN) takes passes of its own.  Raises ValueError for
-    boundaries on different networks or without a threshold.
+    A detector that moves the images (ODIN) takes passes of its own.
+
+    Raises:
+        ValueError: boundaries on different networks, or without a threshold.
     """
     first = boundaries[0]
     for other in boundaries:
@@ -91,13 +70,12 @@ def judge_together(boundaries: Sequence[Boundary], source: Source) -> list[Judge
                 "boundaries on different networks were given; expected those of one call of "
                 "with_detectors"
             )
-    parts: list[list[tuple[Tensor, Tensor, Tensor, Tensor]]] = [[] for _ in boundaries]
+    stages = "stages" in fields_of([boundary.detector for boundary in boundaries])
+    parts: list[list[Judgement[Tensor]]] = [[] for _ in boundaries]
     for images in first.batches(source):
-        features, embeddings = first.outputs(images)
+        outputs = first.backbone(images, stages=stages).float()
         likeness = first.likeness.score(images)
         for boundary, mine in zip(boundaries, parts, strict=True):
-            own = hasattr(boundary.detector, "prepare")
-            mine.append(
-                boundary(images) if own else boundary.decide(features, embeddings, likeness)
-            )
-    return [Judgement.join(mine) for mine in parts]
+            own_pass = boundary.detector.moves_images
+            mine.append(boundary(images) if own_pass else boundary.decide(outputs, likeness))
+    return [join(mine) for mine in parts]

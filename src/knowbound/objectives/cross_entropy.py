@@ -39,3 +39,7 @@ class CrossEntropy(Objective):
         """Mean cross-entropy: logits (B, C), labels (B,); out images (below 0) are left out; 0 if
         nothing is left."""
         return mean_cross_entropy(at_least_float32(logits), labels)
+
+    def called(self, outs: bool) -> str:
+        """``ce``."""
+        return "ce"

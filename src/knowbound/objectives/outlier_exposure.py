@@ -55,3 +55,7 @@ class OutlierExposure(Objective):
         return mean_cross_entropy(logits, labels) + self.weight * cross_entropy_to_uniform(
             logits[labels < 0]
         )
+
+    def called(self, outs: bool) -> str:
+        """``oe``."""
+        return "oe"

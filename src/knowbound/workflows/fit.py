@@ -11,10 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from knowbound.backbones import LeNet, WideResNet
 from knowbound.boundary.boundary import Boundary, least_to_calibrate
 from knowbound.boundary.together import make_detector
-from knowbound.data.augmentation import Augmentation
 from knowbound.data.pictures.folder import (
     FolderRead,
     Problem,
@@ -283,83 +281,6 @@ def carry_out(
         boundary.save(output)
         (output / CHECKPOINT).unlink(missing_ok=True)
     return Fitted(boundary, trained, learned, held)
-
-
-def hold_out(
-    source: Source, share: float, rng: np.random.Generator, least: int = 0
-) -> tuple[Source, Source]:
-    """(the rest, a random ``share`` of each class, and more of the largest until there are
-    ``least``).
-
-    At least two images of each class stay for training.  Raises UserError for a class too small to
-    give both, and where there are not ``least`` to give.
-    """
-    counts = np.bincount(source.labels, minlength=len(source.class_names))
-    few = [
-        f"{name} ({count})"
-        for name, count in zip(source.class_names, counts, strict=True)
-        if count < 3
-    ]
-    if few:
-        raise UserError(
-            f"too few usable images of {', '.join(few)}; expected at least 3 of each class (2 to "
-            "learn from, 1 to set the threshold with): add images or remove the folder"
-        )
-    wanted = np.minimum(np.maximum(1, np.rint(share * counts).astype(np.int64)), counts - 2)
-    while wanted.sum() < min(least, (counts - 2).sum()):
-        wanted[np.argmax(counts - wanted)] += 1
-    if wanted.sum() < least:
-        raise UserError(
-            f"of {len(source)} images at most {wanted.sum()} can be held out, as 2 of each class "
-            f"stay to learn from; expected at least {least} to set the threshold with: add "
-            f"images, or choose an acceptance of at most "
-            f"{math.floor(100 * (1 - 1 / wanted.sum())) / 100:g}"
-        )
-    taken = []
-    for label, number in enumerate(wanted):
-        taken.append(rng.choice(np.flatnonzero(source.labels == label), number, replace=False))
-    held = np.sort(np.concatenate(taken))
-    return source.take(np.setdiff1d(np.arange(len(source)), held)), source.take(held)
-
-
-def usual_training(backbone: BackboneName, side: int) -> Training:
-    """Steps, rate and augmentation as they served digits (LeNet, Table 3) and traffic signs (WRN,
-    Table 2)."""
-    if backbone == "lenet":
-        return Training(
-            steps=1500, learning_rate=2e-3, augmentation=Augmentation(shift=max(1, side // 14))
-        )
-    light = Augmentation(
-        shift=max(1, side // 10), rotation=10.0, scale=0.1, brightness=0.3, contrast=0.3
-    )
-    whole = Training(steps=1400, learning_rate=4e-3, weight_decay=0.05, augmentation=light)
-    return (
-        replace(whole, resolution=((0.0, 0.5), (0.33, 0.75), (0.73, 1.0))) if side >= 32 else whole
-    )
-
-
-def backbone_maker(
-    name: BackboneName, preprocessing: Preprocessing, gain: float = 1.0
-) -> Callable[[int], nn.Module]:
-    """From a name to a function from the embedding's length to a network for images of this shape.
-
-    gain: of a wide residual network's last layer, at best the margin of a metric loss
-    (``WideResNet``).
-    """
-    if name == "lenet":
-        return partial(
-            LeNet,
-            channels=preprocessing.channels,
-            height=preprocessing.height,
-            width=preprocessing.width,
-        )
-    depths = {"wrn-16-2": (16, 2), "wrn-28-10": (28, 10)}
-    if name not in depths:
-        raise UserError(
-            f"the backbone {name!r} is unknown; expected auto, lenet, {', '.join(depths)}"
-        )
-    depth, widen = depths[name]
-    return partial(WideResNet, depth=depth, widen=widen, channels=preprocessing.channels, gain=gain)
 
 
 def _check_numbers(

@@ -1,0 +1,27 @@
+"""A source of images -> batches on the device of a network."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from knowbound.data.source import Source, to_unit_interval
+
+BATCH = 512
+"""Images decoded, or on an accelerator judged, at once."""
+CPU_BATCH = 64
+"""Images judged at once on a CPU: larger batches no longer fit its caches and are reallocated for
+every batch."""
+
+
+def image_batches(network: nn.Module, source: Source) -> Iterator[Tensor]:
+    """The images of a source, (B, C, H, W) float32 in [0, 1], on the network's device.
+
+    The network is put into evaluation mode.
+    """
+    device = next(network.parameters()).device
+    network.eval()
+    size = CPU_BATCH if device.type == "cpu" else BATCH
+    for start in range(0, len(source), size):
+        pixels = to_unit_interval(source.images(slice(start, start + size)))
+        yield torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)

@@ -1,0 +1,36 @@
+"""Models written by earlier versions, as this version would have written them."""
+
+from typing import Any
+
+from torch import Tensor, zeros
+
+LOGIT_OBJECTIVES = ("ce", "confidence", "oe")
+"""Objectives whose single output was the logits of the classes, in format 1."""
+
+
+def from_version_1(
+    description: dict[str, Any], tensors: dict[str, Tensor]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A model of format 1 in the words of format 2.
+
+    Its network had one output, called after the objective here.  It kept a threshold and no
+    held-out scores: its p-values are 1 where an image is known and the least possible elsewhere.
+    """
+    logits = description["about"].get("objective") in LOGIT_OBJECTIVES
+    head = "logits" if logits else "embedding"
+    backbone, detector = dict(description["backbone"]), dict(description["detector"])
+    settings = dict(backbone["settings"])
+    settings[head] = settings.pop("dim")
+    reads = detector["settings"].get("reads")
+    if reads:
+        field = "features" if reads == "features" else head
+        detector["settings"] = {**detector["settings"], "reads": field}
+    renamed = {
+        name.replace("backbone.embed.", f"backbone.heads.{head}."): tensor
+        for name, tensor in tensors.items()
+        if name not in ("detector.classes", "detector.softmax.classes")
+    }
+    threshold = renamed["threshold"]
+    renamed["held_scores"] = threshold.repeat(1) if not threshold.isnan() else zeros(0).double()
+    backbone["settings"] = settings
+    return {**description, "backbone": backbone, "detector": detector}, renamed
