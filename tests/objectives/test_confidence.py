@@ -27,7 +27,7 @@ def test_loss_is_cross_entropy_of_ins_and_weighted_kl_of_outs(name: str, weight:
         literal_kl(row) for row, label in zip(logits.tolist(), labels, strict=True) if label < 0
     ]
     expected = literal_cross_entropy(logits, labels) + weight * mean(outs)
-    assert ConfidenceLoss(weight).loss(
+    assert ConfidenceLoss(weight)(
         logits, torch.tensor(labels, dtype=torch.int64)
     ).item() == pytest.approx(expected, rel=1e-12)
 
@@ -36,11 +36,11 @@ def test_loss_is_cross_entropy_of_ins_and_weighted_kl_of_outs(name: str, weight:
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     labels = torch.tensor(BATCHES[name], dtype=torch.int64)
     logits = random_logits(BATCHES[name])
-    value = ConfidenceLoss(0.7).loss(logits, labels)
+    value = ConfidenceLoss(0.7)(logits, labels)
     (gradient,) = torch.autograd.grad(value, logits)
     assert gradient.isfinite().all()
     if len(labels):
-        assert torch.autograd.gradcheck(lambda z: ConfidenceLoss(0.7).loss(z, labels), logits)
+        assert torch.autograd.gradcheck(lambda z: ConfidenceLoss(0.7)(z, labels), logits)
 
 
 def test_kl_is_zero_at_equal_logits_alone_and_finite_at_large_ones() -> None:
@@ -62,19 +62,14 @@ def test_kl_is_a_mean_per_image_and_not_per_class() -> None:
 
 def test_half_precision_logits_are_summed_in_float32() -> None:
     logits = random_logits([0, -1]).detach()
-    half = ConfidenceLoss().loss(logits.bfloat16(), torch.tensor([0, -1]))
+    half = ConfidenceLoss()(logits.bfloat16(), torch.tensor([0, -1]))
     assert half.dtype == torch.float32
-    assert (
-        half.item()
-        == ConfidenceLoss().loss(logits.bfloat16().float(), torch.tensor([0, -1])).item()
-    )
+    assert half.item() == ConfidenceLoss()(logits.bfloat16().float(), torch.tensor([0, -1])).item()
 
 
 def test_without_outs_it_is_cross_entropy() -> None:
     logits, labels = random_logits([0, 1, 2]), torch.tensor([0, 1, 2])
-    assert (
-        ConfidenceLoss().loss(logits, labels).item() == CrossEntropy().loss(logits, labels).item()
-    )
+    assert ConfidenceLoss()(logits, labels).item() == CrossEntropy()(logits, labels).item()
 
 
 def test_training_on_it_makes_the_network_undecided_on_outs_and_sure_of_ins() -> None:
@@ -87,7 +82,7 @@ def test_training_on_it_makes_the_network_undecided_on_outs_and_sure_of_ins() ->
     optimizer = torch.optim.Adam(network.parameters(), 0.02)
     for _ in range(150):
         optimizer.zero_grad()
-        ConfidenceLoss().loss(network(points), labels).backward()
+        ConfidenceLoss()(network(points), labels).backward()
         optimizer.step()
     sure = network(points).softmax(dim=1).amax(dim=1)
     assert sure[labels >= 0].min() > 0.9
@@ -96,7 +91,7 @@ def test_training_on_it_makes_the_network_undecided_on_outs_and_sure_of_ins() ->
 
 def test_it_wants_one_logit_a_class_outs_to_draw_and_a_weight_that_is_not_negative() -> None:
     objective = ConfidenceLoss(0.1, RandomBatchesWithOuts(images=3, outs=2))
-    assert objective.embedding_dim(7) == 7
+    assert objective.head_sizes(7) == {"logits": 7}
     assert json.loads(json.dumps(objective.to_dict())) == {
         "name": "confidence",
         "weight": 0.1,

@@ -50,7 +50,7 @@ def test_loss_of_all_pairs_is_the_mean_of_eq1_over_single_pairs(
 ) -> None:
     monkeypatch.setattr(blocks, "BLOCK", block)
     embeddings, labels = batch()
-    loss = Contrastive(margin=4.0, squared=squared).loss(embeddings, labels)
+    loss = Contrastive(margin=4.0, squared=squared)(embeddings, labels)
     assert loss.item() == pytest.approx(slow_loss(embeddings, labels, 4.0, squared), rel=1e-12)
 
 
@@ -70,7 +70,7 @@ def test_a_share_of_same_class_pairs_weighs_both_means_and_their_gradients(
         for of in (same, ~same)
     ]
     expected = 0.25 * means[0] + 0.75 * means[1]
-    found = Contrastive(margin=4.0, squared=squared, same_share=0.25).loss(embeddings, labels)
+    found = Contrastive(margin=4.0, squared=squared, same_share=0.25)(embeddings, labels)
     assert found.item() == pytest.approx(expected.item(), rel=1e-9)
     (wanted,), (gradient,) = (
         torch.autograd.grad(expected, embeddings),
@@ -78,10 +78,10 @@ def test_a_share_of_same_class_pairs_weighs_both_means_and_their_gradients(
     )
     assert torch.allclose(gradient, wanted, rtol=1e-7, atol=1e-9)
     share = int(same.sum()) / len(same)
-    assert Contrastive(margin=4.0, squared=squared, same_share=share).loss(
+    assert Contrastive(margin=4.0, squared=squared, same_share=share)(
         embeddings, labels
     ).item() == pytest.approx(
-        Contrastive(margin=4.0, squared=squared).loss(embeddings, labels).item(), rel=1e-9
+        Contrastive(margin=4.0, squared=squared)(embeddings, labels).item(), rel=1e-9
     )
 
 
@@ -161,7 +161,7 @@ def test_loss_and_gradient_are_finite_where_embeddings_coincide(
     pairs: str, squared: bool, labels: list[int]
 ) -> None:
     embeddings = torch.ones(4, 3, requires_grad=True)
-    loss = Contrastive(pairs=pairs, squared=squared).loss(embeddings, torch.tensor(labels))  # type: ignore[arg-type]
+    loss = Contrastive(pairs=pairs, squared=squared)(embeddings, torch.tensor(labels))  # type: ignore[arg-type]
     loss.backward()
     assert torch.isfinite(loss)
     assert embeddings.grad is not None
@@ -200,7 +200,7 @@ def test_partner_loss_is_the_mean_over_partners() -> None:
         for i in range(10)
         if labels[i] >= 0 or labels[i + 10] >= 0
     ]
-    assert objective.loss(embeddings, labels).item() == pytest.approx(np.mean(values))
+    assert objective(embeddings, labels).item() == pytest.approx(np.mean(values))
 
 
 def test_keep_pairs_broadcasts() -> None:
@@ -211,7 +211,7 @@ def test_keep_pairs_broadcasts() -> None:
 
 def test_bfloat16_embeddings_are_compared_in_float32() -> None:
     embeddings, labels = batch(dtype=torch.bfloat16)
-    assert Contrastive().loss(embeddings, labels).dtype == torch.float32
+    assert Contrastive()(embeddings, labels).dtype == torch.float32
 
 
 def test_no_tensor_of_all_pairs_is_kept_for_the_backward_pass() -> None:

@@ -38,7 +38,7 @@ def test_loss_is_cross_entropy_and_two_squared_hinges(name: str, objective: Ener
     expected = literal_cross_entropy(logits, labels) + literal_loss(
         objective, logits.tolist(), labels
     )
-    found = objective.loss(logits, torch.tensor(labels, dtype=torch.int64))
+    found = objective(logits, torch.tensor(labels, dtype=torch.int64))
     assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -46,24 +46,22 @@ def test_loss_is_cross_entropy_and_two_squared_hinges(name: str, objective: Ener
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     labels = torch.tensor(BATCHES[name], dtype=torch.int64)
     logits = random_logits(BATCHES[name])
-    (gradient,) = torch.autograd.grad(NEAR.loss(logits, labels), logits)
+    (gradient,) = torch.autograd.grad(NEAR(logits, labels), logits)
     assert gradient.isfinite().all()
     if len(labels):
-        assert torch.autograd.gradcheck(lambda z: NEAR.loss(z, labels), logits)
+        assert torch.autograd.gradcheck(lambda z: NEAR(z, labels), logits)
 
 
 def test_images_within_their_margins_cost_nothing_but_cross_entropy() -> None:
     logits = torch.tensor([[30.0, 0.0], [0.0, 30.0], [1.0, 2.0]])  # energies -30, -30 and -2.3
-    assert EnergyMargin().loss(logits, torch.tensor([0, 1, -1])).item() == pytest.approx(
-        0, abs=1e-6
-    )
+    assert EnergyMargin()(logits, torch.tensor([0, 1, -1])).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_the_hinges_push_energies_apart_the_right_way() -> None:
     logits = torch.tensor(
         [[10.0, 0.0], [10.0, 0.0]], requires_grad=True
     )  # energies -10: too high for in, too low for out
-    EnergyMargin().loss(logits, torch.tensor([0, -1])).backward()
+    EnergyMargin()(logits, torch.tensor([0, -1])).backward()
     assert logits.grad is not None
     assert logits.grad[0, 0] == pytest.approx(
         -2 * 0.1 * 13, rel=1e-3
@@ -91,7 +89,7 @@ def test_settings_that_cannot_be_meant_are_errors(settings: dict[str, float]) ->
 
 
 def test_settings() -> None:
-    assert EnergyMargin().embedding_dim(7) == 7
+    assert EnergyMargin().head_sizes(7) == {"logits": 7}
     found = json.loads(json.dumps(EnergyMargin().to_dict()))
     assert (found["name"], found["in_margin"], found["out_margin"], found["weight"]) == (
         "energy_margin",

@@ -20,7 +20,7 @@ def test_loss_is_cross_entropy_of_ins_and_half_cross_entropy_to_uniform_of_outs(
         if label < 0
     ]
     expected = literal_cross_entropy(logits, labels) + 0.5 * mean(outs)
-    found = OutlierExposure().loss(logits, torch.tensor(labels, dtype=torch.int64))
+    found = OutlierExposure()(logits, torch.tensor(labels, dtype=torch.int64))
     assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -28,10 +28,10 @@ def test_loss_is_cross_entropy_of_ins_and_half_cross_entropy_to_uniform_of_outs(
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     labels = torch.tensor(BATCHES[name], dtype=torch.int64)
     logits = random_logits(BATCHES[name])
-    (gradient,) = torch.autograd.grad(OutlierExposure().loss(logits, labels), logits)
+    (gradient,) = torch.autograd.grad(OutlierExposure()(logits, labels), logits)
     assert gradient.isfinite().all()
     if len(labels):
-        assert torch.autograd.gradcheck(lambda z: OutlierExposure().loss(z, labels), logits)
+        assert torch.autograd.gradcheck(lambda z: OutlierExposure()(z, labels), logits)
 
 
 @pytest.mark.parametrize("weight", [0.5, 1.0])
@@ -41,8 +41,8 @@ def test_it_is_the_confidence_loss_and_a_constant(name: str, classes: int, weigh
     labels = torch.tensor(BATCHES[name]).clamp(max=classes - 1)
     logits = random_logits(BATCHES[name], classes=classes)
     exposure, confidence = (
-        OutlierExposure(weight).loss(logits, labels),
-        ConfidenceLoss(weight).loss(logits, labels),
+        OutlierExposure(weight)(logits, labels),
+        ConfidenceLoss(weight)(logits, labels),
     )
     assert (exposure - confidence).item() == pytest.approx(weight * math.log(classes), rel=1e-12)
     gradients = [torch.autograd.grad(value, logits)[0] for value in (exposure, confidence)]
@@ -51,7 +51,7 @@ def test_it_is_the_confidence_loss_and_a_constant(name: str, classes: int, weigh
 
 
 def test_settings() -> None:
-    assert OutlierExposure().embedding_dim(7) == 7
+    assert OutlierExposure().head_sizes(7) == {"logits": 7}
     assert json.loads(json.dumps(OutlierExposure().to_dict()))["rule"] == {
         "name": "RandomBatchesWithOuts",
         "images": 128,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from knowbound.objectives.all_pairs import all_pairs_loss
 from knowbound.objectives.batches import AuthorsBatches, BalancedBatches
-from knowbound.objectives.objective import MetricObjective
+from knowbound.objectives.objective import MetricObjective, at_least_float32
 from knowbound.objectives.pairs import partner_pairs
 
 EPSILON = 1e-12
@@ -87,11 +87,7 @@ class Contrastive(MetricObjective):
     def __call__(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Mean of Eq. 1 over the pairs of the batch: embeddings (B, D), labels (B,), below 0 for
         out images."""
-        embeddings = (
-            embeddings.float()
-            if embeddings.dtype in (torch.bfloat16, torch.float16)
-            else embeddings
-        )
+        embeddings = at_least_float32(embeddings)
         if self.pairs == "all":
             return all_pairs_loss(
                 embeddings, labels, self.margin, squared=self.squared, same_share=self.same_share

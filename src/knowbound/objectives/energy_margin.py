@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from knowbound.objectives.batches import RandomBatchesWithOuts
-from knowbound.objectives.cross_entropy import at_least_float32, mean_cross_entropy
-from knowbound.objectives.objective import Objective
+from knowbound.objectives.cross_entropy import mean_cross_entropy
+from knowbound.objectives.objective import Objective, at_least_float32
 
 
 def free_energy(logits: Tensor, temperature: float = 1.0) -> Tensor:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -43,6 +44,8 @@ class Objective(ABC):
     """Whether seen-out images in a batch play a part."""
     needs_outs: ClassVar[bool] = False
     """Whether it cannot be trained without them."""
+    unit_length: ClassVar[bool] = False
+    """Whether the loss sees embeddings scaled to unit length, so that detectors must too."""
     rule: Any
     """How batches are built, a ``Rule``."""
 
@@ -99,3 +102,19 @@ class MetricObjective(Objective):
     def head_sizes(self, classes: int) -> dict[str, int]:
         """An embedding of length ``dim``, whatever the number of classes."""
         return {"embedding": self.dim}
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """The values as they are, half precision as float32: distances and exponentials need it."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+
+
+def expect_above_zero(**settings: float) -> None:
+    """Check settings, each given by its name.
+
+    Raises:
+        ValueError: one of them is not a finite number above 0.
+    """
+    for name, value in settings.items():
+        if not 0 < value < float("inf"):
+            raise ValueError(f"{name} {value} was asked for; expected a number above 0")

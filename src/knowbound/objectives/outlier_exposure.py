@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from knowbound.objectives.batches import RandomBatchesWithOuts
-from knowbound.objectives.cross_entropy import at_least_float32, mean_cross_entropy
-from knowbound.objectives.objective import Objective
+from knowbound.objectives.cross_entropy import mean_cross_entropy
+from knowbound.objectives.objective import Objective, at_least_float32
 
 
 def cross_entropy_to_uniform(logits: Tensor) -> Tensor:

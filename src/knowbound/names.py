@@ -1,0 +1,57 @@
+"""What a user may say: the names of objectives, networks and detectors, with a line on each.
+
+The command line builds its choices from here, without torch.  The tables that turn a name into a
+part are ``knowbound.objectives.OBJECTIVES`` and ``knowbound.detectors.DETECTORS``.
+"""
+
+from typing import Literal
+
+ObjectiveName = Literal[
+    "odm",
+    "ml",
+    "ce",
+    "confidence",
+    "oe",
+]
+OBJECTIVES: dict[ObjectiveName, str] = {
+    "odm": "contrastive loss with out-of-distribution images (the paper's ODM)",
+    "ml": "contrastive loss without out-of-distribution images (the paper's ML)",
+    "ce": "cross-entropy",
+    "confidence": "cross-entropy, and undecided on out-of-distribution images (confidence loss)",
+    "oe": "cross-entropy, and undecided on out-of-distribution images (outlier exposure)",
+}
+
+BackboneName = Literal["auto", "lenet", "wrn-16-2", "wrn-28-10"]
+BACKBONES: dict[BackboneName, str] = {
+    "auto": "lenet for grey images, wrn-16-2 for colour",
+    "lenet": "LeNet: small grey images",
+    "wrn-16-2": "wide residual network of 16 layers, width 2",
+    "wrn-28-10": "wide residual network of 28 layers, width 10; expensive on a CPU",
+}
+
+DetectorName = Literal[
+    "energy",
+    "extreme_value_signature",
+    "k_nearest",
+    "mahalanobis",
+    "max_softmax",
+    "nearest_centre",
+    "null_space",
+    "odin",
+    "openmax",
+    "relative_mahalanobis",
+    "vim",
+]
+DETECTORS: dict[DetectorName, str] = {
+    "energy": "free energy of the logits",
+    "extreme_value_signature": "which dimensions of the features are extreme",
+    "k_nearest": "distance to the k-th nearest training image",
+    "mahalanobis": "Mahalanobis distance to the nearest class",
+    "max_softmax": "one minus the largest softmax probability",
+    "nearest_centre": "Euclidean distance to the nearest class centre (the paper's)",
+    "null_space": "distance in the null space of the classes",
+    "odin": "softmax at a temperature, of images moved by a gradient (ODIN)",
+    "openmax": "OpenMax: the probability of an unknown class",
+    "relative_mahalanobis": "Mahalanobis distance to the nearest class, less that to all images",
+    "vim": "energy, and what the principal space of the features leaves over (ViM)",
+}
