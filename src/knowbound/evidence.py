@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from knowbound.judgement import DECISIONS, Judgement
 from knowbound.labels import Kind
+from knowbound.outputs import Field
 from knowbound.result import Result
 
 
@@ -33,7 +34,8 @@ class JudgedSet:
     @property
     def decisions(self) -> NDArray[np.str_]:
         """(N,) ``known``, ``novelty`` or ``anomaly``."""
-        return np.array([str(decision) for decision in DECISIONS])[self.judgement.decision]
+        words: NDArray[np.str_] = np.array([str(decision) for decision in DECISIONS])
+        return words.take(self.judgement.decision)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,5 +52,7 @@ class Evidence:
     """(C, D) class centres, or None for a detector that has none."""
     in_set: JudgedSet
     out_sets: tuple[JudgedSet, ...]
+    shows: Field
+    """What the embedding of the judgements is: of a network without a metric head its logits."""
     results: tuple[Result, ...]
     """The rows of this model, every convention that was computed."""

@@ -54,6 +54,7 @@ def judge_sets(
                 threshold=float(boundary.threshold),
                 acceptance=boundary.acceptance,
                 centres=_centres(boundary),
+                shows="embedding" if "embedding" in boundary.backbone.heads else "logits",
                 in_set=inside[i],
                 out_sets=outs,
                 results=tuple(rows),
@@ -118,6 +119,11 @@ def seen_names(seen_out: Sequence[OutSet], out_sets: Sequence[OutSet]) -> set[st
     named = {out.name for out in out_sets if out.name in shown}
     kinds = {out.kind for out in seen_out}
     return named or {out.name for out in out_sets if out.kind in kinds}
+
+
+def judged_set(boundary: Boundary, source: Source, kind: Kind | None) -> JudgedSet:
+    """One set of images as one boundary judges it; kind: None for in-distribution images."""
+    return _judged_sets([boundary], source, kind, None)[0]
 
 
 def _judged_sets(

@@ -8,8 +8,10 @@ from statistics import mean
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from knowbound.backbones import Backbone
+from knowbound.boundary.batches import image_batches
 from knowbound.data.source import Source, to_unit_interval
 from knowbound.detectors.odin import Odin, gradient_sign
 from knowbound.metrics import auroc, fpr_at_tpr
@@ -58,7 +60,7 @@ class OdinTuning:
 
 
 def tune_odin(
-    backbone: nn.Module,
+    backbone: Backbone,
     in_source: Source,
     out_sources: Sequence[Source],
     *,
@@ -96,7 +98,7 @@ def _best(grid: Sequence[Tried]) -> Tried:
 
 @torch.no_grad()
 def _scores(
-    backbone: nn.Module, source: Source, temperatures: Sequence[float], epsilons: Sequence[float]
+    backbone: Backbone, source: Source, temperatures: Sequence[float], epsilons: Sequence[float]
 ) -> dict[tuple[float, float], NDArray[np.float64]]:
     """(N,) scores of every (temperature, epsilon).  The unmoved images are embedded once, the
     gradient is one per temperature."""
@@ -104,12 +106,13 @@ def _scores(
         (t, e): [] for t in temperatures for e in epsilons
     }
     backbone.eval()
-    for images in _batches(backbone, source):
-        unmoved = backbone(images)
+    for images in image_batches(backbone, source):
+        unmoved = backbone(images).get("logits")
         for temperature in temperatures:
             sign = gradient_sign(backbone, images, temperature) if any(epsilons) else images
             for epsilon in epsilons:
-                logits = backbone(images - epsilon * sign) if epsilon else unmoved
+                moved = images - epsilon * sign
+                logits = backbone(moved).get("logits") if epsilon else unmoved
                 parts[temperature, epsilon].append(Odin(temperature, epsilon).score(logits))
     return {
         point: torch.cat(scores).cpu().numpy() if scores else np.empty(0)
@@ -117,7 +120,7 @@ def _scores(
     }
 
 
-def _batches(backbone: nn.Module, source: Source) -> Iterator[Tensor]:
+def _batches(backbone: Backbone, source: Source) -> Iterator[Tensor]:
     device = next(backbone.parameters()).device
     for start in range(0, len(source), BATCH):
         pixels = to_unit_interval(source.images(slice(start, start + BATCH)))

@@ -86,11 +86,11 @@ def test_every_row_starts_from_a_network_trained_on_the_in_images_alone(
 ) -> None:
     torch.manual_seed(BASE.seed)
     expected = network(DIM)
-    train(expected, rows[0].split.train, [], OBJECTIVE, BASE)
+    train(expected, rows[0].run.split.train, [], OBJECTIVE, BASE)
     started = start_from_base(rows, OBJECTIVE, BASE, tmp_path)
     for row in started:
         assert_same(weights(row), expected.state_dict())
-    assert [row.method for row in started] == ["ODM", "ML"]
+    assert [row.run.method for row in started] == ["ODM", "ML"]
     assert started[0].split.seen_out  # the base alone goes without
 
 
@@ -101,7 +101,7 @@ def test_training_one_row_leaves_the_start_of_the_next_as_it_was(
     before = {name: value.clone() for name, value in weights(started[1]).items()}
     outcome = run(started[0])
     assert_same(weights(started[1]), before)
-    settings = outcome.evidence.results[0].provenance["settings"]
+    settings = outcome.evidence.results[0].run.provenance["settings"]
     assert settings["why"] == "a test"
     assert settings["training"]["steps"] == 2
     base = settings["started_from"]

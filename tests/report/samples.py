@@ -109,7 +109,7 @@ def evidence(
 ) -> Evidence:
     inside = inside or judged("digits", None, 120, seed=9)
     names = names or ("two", "six", "seven")
-    centres = np.zeros((len(names), inside.embeddings.shape[1]), np.float32)
+    centres = np.zeros((len(names), inside.judgement.embedding.shape[1]), np.float32)
     rows = tuple(
         result(method=method, in_dist=inside.name, out_dist=out.name, kind=str(out.kind))
         for out in outs

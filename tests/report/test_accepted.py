@@ -25,14 +25,14 @@ def test_accepted_by_class_adds_up_to_fpr95() -> None:
     inside, novelty = blobs(seed=2), blobs(seed=3, first=3, classes=2, per_class=30)
     rows = accepted_by_class(boundary, inside, novelty)
     judged, in_scores = boundary.judge_source(novelty), boundary.judge_source(inside).scores
-    fpr = measure(in_scores, judged.scores).fpr95
+    fpr = measure(in_scores, judged.judgement.score).fpr95
     assert sum(row.accepted for row in rows) / 60 == pytest.approx(fpr)
     threshold = np.sort(in_scores)[int(np.ceil(0.95 * len(in_scores))) - 1]
     for row in rows:
         label = novelty.class_names.index(row.name)
         passed = [
             c
-            for c, s, lab in zip(judged.nearest, judged.scores, novelty.labels, strict=True)
+            for c, s, lab in zip(judged.judgement.nearest, judged.judgement.score, novelty.labels, strict=True)
             if lab == label and s <= threshold
         ]
         assert (row.images, row.accepted) == (30, len(passed))

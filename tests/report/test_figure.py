@@ -38,7 +38,7 @@ def test_every_class_gets_its_own_points() -> None:
     inside = judged("in", None, 50, dim=3)
     (row,) = embedding_grid([evidence(inside=inside)])
     for label, cloud in enumerate(row[0].clouds):
-        assert cloud.points == pytest.approx(inside.embeddings[inside.labels == label])
+        assert cloud.points == pytest.approx(inside.judgement.embedding[inside.labels == label])
 
 
 def test_only_cross_entropy_of_three_classes_is_drawn_as_probabilities() -> None:
@@ -48,9 +48,9 @@ def test_only_cross_entropy_of_three_classes_is_drawn_as_probabilities() -> None
         [row[1].clouds[-1].points]
         for row in embedding_grid([evidence(out, inside=inside, method=m) for m in ("CE", "ML")])
     )
-    assert ce == pytest.approx(softmax(out.embeddings), abs=1e-6)
+    assert ce == pytest.approx(softmax(out.judgement.embedding), abs=1e-6)
     assert ce.sum(axis=1) == pytest.approx(np.ones(20))
-    assert ml == pytest.approx(out.embeddings)
+    assert ml == pytest.approx(out.judgement.embedding)
 
 
 def test_picture(tmp_path: Path) -> None:

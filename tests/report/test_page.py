@@ -123,7 +123,7 @@ def test_a_point_says_set_class_decision_and_score(tmp_path: Path) -> None:
         "known, score 0.5<br>class six, nearest six",
         "anomaly, score 9<br>class six, nearest seven",
     ]
-    assert trace["z"] == pytest.approx(inside.embeddings[:, 2].tolist(), rel=1e-4)
+    assert trace["z"] == pytest.approx(inside.judgement.embedding[:, 2].tolist(), rel=1e-4)
 
 
 def test_table_decisions_and_provenance_are_on_the_page(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_table_decisions_and_provenance_are_on_the_page(tmp_path: Path) -> None:
 
 
 def test_surprises_or_a_sentence(tmp_path: Path) -> None:
-    outs = tuple(replace(out, decisions=np.full(len(out.scores), "anomaly")) for out in two_outs())
+    outs = tuple(replace(out, decisions=np.full(len(out.judgement.score), "anomaly")) for out in two_outs())
     page = write(tmp_path, [evidence(*outs)])
     assert "No out image was accepted as known." in page.text
     assert page.tags.count("img") == 16  # the rejected ins

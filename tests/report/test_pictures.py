@@ -17,7 +17,7 @@ def test_accepted_outs_are_the_lowest_scores_of_all_out_sets() -> None:
     slow = sorted(
         (score, out.name, i)
         for out in model.out_sets
-        for i, (score, decision) in enumerate(zip(out.scores, out.decisions, strict=True))
+        for i, (score, decision) in enumerate(zip(out.judgement.score, out.decisions, strict=True))
         if decision == "known"
     )
     assert len(slow) > 5
@@ -35,7 +35,7 @@ def test_rejected_ins_are_the_highest_scores() -> None:
     slow = sorted(
         (
             (s, i)
-            for i, (s, d) in enumerate(zip(inside.scores, inside.decisions, strict=True))
+            for i, (s, d) in enumerate(zip(inside.judgement.score, inside.decisions, strict=True))
             if d != "known"
         ),
         reverse=True,
@@ -47,7 +47,7 @@ def test_rejected_ins_are_the_highest_scores() -> None:
         model.class_names[inside.labels[i]] for _, i in slow[:16]
     ]
     assert [p.nearest for p in pictures] == [
-        model.class_names[inside.nearest[i]] for _, i in slow[:16]
+        model.class_names[inside.judgement.nearest[i]] for _, i in slow[:16]
     ]
 
 

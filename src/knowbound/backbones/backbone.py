@@ -64,6 +64,7 @@ class OwnNetwork(Backbone):
         super().__init__()
         self.network, self.head = network, head
         self.settings = {}
+        self.heads = nn.ModuleDict({head: nn.Identity()})
 
     def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Its output (N, D) as the only block and as the features."""

@@ -90,8 +90,8 @@ class WideResNet(Backbone):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         with torch.no_grad():
-            for head in list(self.heads.values())[:1]:
-                head.weight.mul_(gain)
+            first = "logits" if embedding is None else "embedding"
+            self.heads[first].get_parameter("weight").mul_(gain)
 
     def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """(N, C, H, W) in [0, 1] -> the sum after every block; the pooled last one after ReLU."""

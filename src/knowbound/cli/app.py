@@ -8,7 +8,7 @@ import typer
 from knowbound.cli.console import process
 from knowbound.cli.practice import demo, evaluate, fit, predict
 from knowbound.cli.reproduce import reproduce_app
-from knowbound.errors import UserError
+from knowbound.errors import TrainingStoppedError, UserError
 
 app = typer.Typer(
     name="knowbound",
@@ -30,18 +30,12 @@ def main() -> None:
     traceback."""
     try:
         app()
-    except UserError as error:
+    except (UserError, TrainingStoppedError) as error:
         _fail(str(error))
     except MemoryError:
         _fail(
             "there is not enough memory for this; choose a smaller --size, or close other programs"
         )
-    except Exception as error:
-        if (
-            type(error).__name__ == "TrainingStoppedError"
-        ):  # not imported here: --help must not load torch
-            _fail(str(error))
-        raise
     finally:
         if "torch" in sys.modules:  # --help must not load it
             from knowbound.training.processes import leave_processes

@@ -103,15 +103,14 @@ def print_predictions(rows: "list[Prediction]") -> None:
 
     table = Table("file", "verdict", "class", "nearest class", "score", "threshold", "note")
     for row in rows:
-        numbers = [
-            f"{value:.4g}" if value is not None else "" for value in (row.score, row.threshold)
-        ]
+        said = row.verdict
         cells = (
             row.path,
-            row.verdict or "error",
-            row.class_name or "",
-            row.nearest_class or "",
-            *numbers,
+            str(said.decision) if said else "error",
+            (said.class_name if said else None) or "",
+            said.nearest_class if said else "",
+            f"{said.score:.4g}" if said else "",
+            f"{said.threshold:.4g}" if said else "",
             row.error or row.remark,
         )
         table.add_row(*(Text(cell) for cell in cells))

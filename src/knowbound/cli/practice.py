@@ -85,7 +85,7 @@ def fit(
         int | None, typer.Option(help="Length of the embedding.", show_default="32", min=1)
     ] = None,
     margin: Annotated[
-        float, typer.Option(help="Distance that different classes are pushed apart to.")
+        float | None, typer.Option(help="Distance that different classes are pushed apart to.")
     ] = 10.0,
     steps: Annotated[
         int | None,
@@ -136,7 +136,8 @@ def fit(
 
         torchrun --nproc-per-node 2 -m knowbound fit signs/ -o model
     """
-    from knowbound.workflows.fit import CHECKPOINT, carry_out, plan_fit
+    from knowbound.workflows.fit import CHECKPOINT, run_plan
+    from knowbound.workflows.plan import Settings, plan_fit
 
     unfinished = (output / CHECKPOINT).exists()
     if unfinished and not resume and not overwrite:
@@ -153,9 +154,7 @@ def fit(
             "--overwrite"
         )
     with reading_bar() as reading:
-        plan = plan_fit(
-            directory,
-            outliers or (),
+        settings = Settings(
             objective=objective,
             detector=detector,
             backbone=backbone,
@@ -169,8 +168,8 @@ def fit(
             precision=precision,
             compile=compile,
             seed=seed,
-            progress=reading,
         )
+        plan = plan_fit(directory, outliers or (), settings, progress=reading)
     print_problems(plan.problems)
     shown = console()
     source = plan.known.source
@@ -180,7 +179,7 @@ def fit(
     )
     shown.print(f"Chosen: {'; '.join(plan.chosen)}.")
     with training_bar() as bar:
-        fitted = carry_out(
+        fitted = run_plan(
             plan, output=output, resume=resume, on_step=lambda progress: bar("training", progress)
         )
     threshold = float(fitted.boundary.threshold)
@@ -207,12 +206,6 @@ def predict(
             show_default="a table on the terminal",
         ),
     ] = None,
-    workers: Annotated[
-        int,
-        typer.Option(
-            help="Processes that share the work; worth it for thousands of pictures.", min=1
-        ),
-    ] = 1,
 ) -> None:
     """Say known, novelty or anomaly of every picture. A picture that cannot be read says why in its
     row and stops nothing.
@@ -221,41 +214,28 @@ def predict(
 
         knowbound predict model new.jpg
 
-        knowbound predict model incoming/ -o verdicts.csv --workers 8
+        knowbound predict model incoming/ -o verdicts.csv
     """
     from knowbound.boundary.boundary import Boundary
-    from knowbound.product.sharding import predict_sharded
     from knowbound.workflows.predict import (
-        count_verdicts,
+        Counted,
         find_inputs,
         predict_files,
         prediction_writer,
     )
 
     paths = find_inputs(inputs)
-    judged = (
-        predict_files(Boundary.load(model), paths)
-        if workers == 1
-        else predict_sharded(model, paths, workers)
-    )
-    rows = []
+    judged = predict_files(Boundary.load(model), paths)
+    counted = Counted()
     if output is None:
-        rows = list(judged)
-        print_predictions(rows)
+        print_predictions(list(counted(judged)))
     else:
         with prediction_writer(output) as write, reading_bar("Judging") as bar:
-            for done, row in enumerate(judged, 1):
+            for done, row in enumerate(counted(judged), 1):
                 write(row)
-                rows.append(row)
                 bar(done, len(paths))
-    counts = count_verdicts(rows)
-    summary = (
-        f"{counts['known']} known, {counts['novelty']} novelties, {counts['anomaly']} anomalies"
-    )
-    unreadable = f", {counts['error']} that could not be read" if counts["error"] else ""
-    console(err=output is None).print(
-        f"{len(rows)} files: {summary}{unreadable}." + (f" Table: {output}" if output else "")
-    )
+    table = f" Table: {output}" if output else ""
+    console(err=output is None).print(f"{counted}.{table}")
 
 
 def evaluate(

@@ -132,7 +132,7 @@ def table1(
         )
     page = write_table1(results)
     console().print(
-        terminal_table([row for row in rows if row.scale == scale], published("table1"))
+        terminal_table([row for row in rows if row.run.scale == scale], published("table1"))
     )
     console().print(f"The same in both conventions beside the paper's numbers: [bold]{page}[/bold]")
 

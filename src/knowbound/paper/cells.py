@@ -44,10 +44,13 @@ def run_missing(
 
 def has_rows(path: Path, scale: str, method: str, variant: str, split: str, seed: int) -> bool:
     """Whether the cell's rows are in the file."""
-    return any(
-        (scale, method, variant, split, seed) == (r.scale, r.method, r.variant, r.split, r.seed)
-        for r in read_rows(path)
-    )
+    return any(cell_of_row(row) == (scale, method, variant, split, seed) for row in read_rows(path))
+
+
+def cell_of_row(row: Result) -> tuple[str, str, str, str, int]:
+    """The cell of a table that a row belongs to, as ``cell_of`` gives it."""
+    run = row.run
+    return run.scale, run.method, run.variant, run.split, run.seed
 
 
 def cell_of(experiment: Experiment) -> tuple[str, str, str, str, int]:

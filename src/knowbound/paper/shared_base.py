@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from knowbound.experiment import Experiment, commit
+from knowbound.backbones import Backbone
+from knowbound.experiment import Experiment
 from knowbound.files import replace_file
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.objectives.objective import Objective
 from knowbound.paper.cells import OnStep, cell_name
+from knowbound.provenance import commit
 from knowbound.training.loop import train
 from knowbound.training.settings import Training
 
@@ -49,14 +50,19 @@ def start_from_base(
     )
     path = folder / f"{cell_name(experiment)}.safetensors"
     torch.manual_seed(base.seed)
-    backbone = experiment.backbone(objective.embedding_dim(len(experiment.split.train.class_names)))
-    settings = {"training": asdict(base), "objective": objective.to_dict()}
+    classes = len(experiment.split.train.class_names)
+    backbone = experiment.backbone(**objective.head_sizes(classes))
+    settings = {
+        "training": asdict(base),
+        "objective": objective.to_dict(),
+        "images": experiment.split.train.sha256(),
+    }
     note = _load(path, backbone, settings) or _train(experiment, backbone, settings, path, on_step)
     started_from = {
         "started_from": {"network": "the split's base, trained on in images alone", **note}
     }
     return [
-        replace(row, backbone=partial(_copy, backbone), note={**row.note, **started_from})
+        replace(row, backbone=partial(copy_of, backbone), note={**row.note, **started_from})
         for row in rows
     ]
 
@@ -66,7 +72,7 @@ def without_outs(rule: BalancedBatches) -> BalancedBatches:
     return replace(rule, images=rule.images + rule.outs, outs=0)
 
 
-def _load(path: Path, backbone: nn.Module, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+def _load(path: Path, backbone: Backbone, settings: Mapping[str, Any]) -> dict[str, Any] | None:
     from safetensors import safe_open
 
     if not path.exists():
@@ -81,7 +87,7 @@ def _load(path: Path, backbone: nn.Module, settings: Mapping[str, Any]) -> dict[
 
 def _train(
     experiment: Experiment,
-    backbone: nn.Module,
+    backbone: Backbone,
     settings: Mapping[str, Any],
     path: Path,
     on_step: OnStep | None,
@@ -97,6 +103,7 @@ def _train(
         experiment.training,
         checkpoint=running,
         resume=True,
+        identity={"images": settings["images"]},
         on_step=partial(on_step, experiment) if on_step else None,
     )
     note = {**settings, "seconds": round(trained.seconds, 2), "pace": trained.pace.to_dict()}
@@ -106,6 +113,7 @@ def _train(
     return note
 
 
-def _copy(network: nn.Module, dim: int) -> nn.Module:
-    del dim  # its own
+def copy_of(network: Backbone, **heads: int) -> Backbone:
+    """A copy of a trained network, for rows that start from its weights; heads: its own are kept."""
+    del heads
     return deepcopy(network)

@@ -36,7 +36,7 @@ def class_accuracy(evidence: Evidence) -> tuple[float | None, float | None]:
     said to be known."""
     judged = evidence.in_set
     labelled = judged.labels >= 0
-    right = judged.nearest == judged.labels
+    right = judged.judgement.nearest == judged.labels
     known = labelled & (judged.decisions == str(Decision.KNOWN))
     overall, among_known = (
         float(right[mask].mean()) if mask.any() else None for mask in (labelled, known)

@@ -12,6 +12,7 @@ import numpy as np
 from knowbound.errors import UserError
 from knowbound.evidence import Evidence, JudgedSet
 from knowbound.files import replace_file
+from knowbound.judgement import Judgement
 from knowbound.labels import Kind
 from knowbound.report.page import script_json, write_template
 from knowbound.report.plots import Figure, coordinates, plain
@@ -149,20 +150,24 @@ def _checked(rows: tuple[tuple[GridCell, ...], ...]) -> tuple[tuple[GridCell, ..
 
 
 def _drawable(evidence: Evidence) -> Evidence:
-    if evidence.method != "CE" or evidence.in_set.embeddings.shape[1] != 3:
+    if evidence.shows != "logits" or evidence.in_set.judgement.embedding.shape[1] != 3:
         return evidence
     in_set, *outs = (
-        replace(judged, embeddings=softmax(judged.embeddings).astype(np.float32))
+        replace(judged, judgement=_as_probabilities(judged.judgement))
         for judged in (evidence.in_set, *evidence.out_sets)
     )
     return replace(evidence, in_set=in_set, out_sets=tuple(outs), centres=None)
+
+
+def _as_probabilities(judgement: Judgement[Any]) -> Judgement[Any]:
+    return judgement._replace(embedding=softmax(judgement.embedding).astype(np.float32))
 
 
 def _row(
     evidence: Evidence, max_points: int, colours: tuple[str, str] | None
 ) -> tuple[GridCell, ...]:
     rng = np.random.default_rng(0)
-    project = Projection.fit(evidence.in_set.embeddings)
+    project = Projection.fit(evidence.in_set.judgement.embedding)
     inside = _in_clouds(evidence, project, sample(len(evidence.in_set.labels), max_points, rng))
     if colours:
         inside = (
@@ -177,9 +182,9 @@ def _row(
     behind = tuple(replace(cloud, faded=True) for cloud in inside)
     others = cycle(OTHER_OUTS)
     for out in evidence.out_sets:
-        chosen = sample(len(out.scores), max_points, rng)
+        chosen = sample(len(out.judgement.score), max_points, rng)
         colour = colours[1] if colours else out_colour(out, others)
-        cloud = Cloud(out.name, project(out.embeddings[chosen]), colour, faded=False)
+        cloud = Cloud(out.name, project(out.judgement.embedding[chosen]), colour, faded=False)
         cells.append(GridCell(evidence.method, f"{out.name} ({out.kind})", (*behind, cloud)))
     return tuple(cells)
 
@@ -189,7 +194,7 @@ def _in_clouds(
 ) -> tuple[Cloud, ...]:
     inside, names = evidence.in_set, evidence.class_names
     colours = THREE_CLASSES if len(names) <= 3 else MORE_CLASSES
-    points, labels = project(inside.embeddings[chosen]), inside.labels[chosen]
+    points, labels = project(inside.judgement.embedding[chosen]), inside.labels[chosen]
     return tuple(
         Cloud(
             names[label] if label >= 0 else "in",

@@ -122,8 +122,8 @@ def embedding_caption(project: Projection, max_points: int) -> str:
 
 def _model(evidence: Evidence, name: str, element_id: str, max_points: int) -> dict[str, Any]:
     sets = (evidence.in_set, *evidence.out_sets)
-    counted = histogram([judged.scores for judged in sets], evidence.threshold)
-    project = Projection.fit(evidence.in_set.embeddings)
+    counted = histogram([judged.judgement.score for judged in sets], evidence.threshold)
+    project = Projection.fit(evidence.in_set.judgement.embedding)
     outs = ", ".join(out.name for out in evidence.out_sets) or "no out sets"
     figures = {
         "scores": histogram_figure(evidence, counted),
@@ -189,12 +189,14 @@ def _names(evidence: Sequence[Evidence]) -> list[str]:
     """Headings, all different: the method with its variant, then its seed, then its place where
     needed."""
     plain = [
-        f"{e.method} ({e.results[0].variant})" if e.results and e.results[0].variant else e.method
+        f"{e.method} ({e.results[0].run.variant})"
+        if e.results and e.results[0].run.variant
+        else e.method
         for e in evidence
     ]
     if len(set(plain)) < len(plain):
         plain = [
-            f"{name}, seed {e.results[0].seed}" if e.results else name
+            f"{name}, seed {e.results[0].run.seed}" if e.results else name
             for name, e in zip(plain, evidence, strict=True)
         ]
     if len(set(plain)) < len(plain):
@@ -270,7 +272,7 @@ def _provenance(evidence: Evidence) -> str:
     )
     about = {word: getattr(row, word) for word in (*words, "train_seconds", "train_images")}
     told = {
-        key: value for key, value in row.provenance.items() if key != "tie_share"
+        key: value for key, value in row.run.provenance.items() if key != "tie_share"
     }  # of one out set only
     return json.dumps({**about, **told}, indent=2, ensure_ascii=False, default=_plain_value)
 

@@ -34,7 +34,7 @@ class Picture:
 def accepted_outs(evidence: Evidence, at_most: int = 16) -> tuple[Picture, ...]:
     """The out images said to be known, the lowest scores (the surest mistakes) first."""
     found = [
-        (float(out.scores[i]), out, int(i))
+        (float(out.judgement.score[i]), out, int(i))
         for out in evidence.out_sets
         for i in np.flatnonzero(_known(out))
     ]
@@ -44,7 +44,9 @@ def accepted_outs(evidence: Evidence, at_most: int = 16) -> tuple[Picture, ...]:
 def rejected_ins(evidence: Evidence, at_most: int = 16) -> tuple[Picture, ...]:
     """The in-distribution test images said to be novelty or anomaly, the highest scores first."""
     inside = evidence.in_set
-    found = [(float(inside.scores[i]), inside, int(i)) for i in np.flatnonzero(~_known(inside))]
+    found = [
+        (float(inside.judgement.score[i]), inside, int(i)) for i in np.flatnonzero(~_known(inside))
+    ]
     return _pictures(evidence, sorted(found, key=lambda item: -item[0])[:at_most])
 
 
@@ -77,7 +79,7 @@ def _pictures(
             truth=f"{judged.name} ({judged.kind})"
             if judged.kind
             else class_name(evidence, int(judged.labels[i])),
-            nearest=class_name(evidence, int(judged.nearest[i])),
+            nearest=class_name(evidence, int(judged.judgement.nearest[i])),
             decision=str(judged.decisions[i]),
             score=score,
             path=judged.paths[i] if judged.paths else "",

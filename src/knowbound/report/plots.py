@@ -117,9 +117,9 @@ def roc_figure(evidence: Evidence, at_most: int = 400) -> Figure:
     for out, colour, dash in zip(
         evidence.out_sets, colours, islice(cycle(DASHES), 1, None), strict=False
     ):
-        if not len(out.scores) or not len(evidence.in_set.scores):
+        if not len(out.judgement.score) or not len(evidence.in_set.judgement.score):
             continue
-        x, y = thin(*roc_curve(evidence.in_set.scores, out.scores), at_most)
+        x, y = thin(*roc_curve(evidence.in_set.judgement.score, out.judgement.score), at_most)
         traces.append(
             {
                 "type": "scatter",
@@ -146,10 +146,12 @@ def embedding_scene(evidence: Evidence, project: Projection, max_points: int) ->
     """The embeddings in 3 coordinates: a filled circle per in image, other symbols per out set,
     centres marked."""
     rng = np.random.default_rng(0)
-    traces = _in_traces(evidence, project, sample(len(evidence.in_set.scores), max_points, rng))
+    traces = _in_traces(
+        evidence, project, sample(len(evidence.in_set.judgement.score), max_points, rng)
+    )
     colours, symbols = cycle(OUT_COLOURS), cycle(OUT_SYMBOLS)
     for out, colour, symbol in zip(evidence.out_sets, colours, symbols, strict=False):
-        chosen = sample(len(out.scores), max_points, rng)
+        chosen = sample(len(out.judgement.score), max_points, rng)
         traces.append(
             _points(evidence, out, project, chosen, f"{out.name} ({out.kind})", colour, symbol)
         )
@@ -218,13 +220,13 @@ def _points(
     symbol: str,
 ) -> Figure:
     texts = [
-        f"{judged.decisions[i]}, score {judged.scores[i]:.4g}<br>"
+        f"{judged.decisions[i]}, score {judged.judgement.score[i]:.4g}<br>"
         + (
             f"class {plain(class_name(evidence, int(judged.labels[i])))}, "
             if judged.labels[i] >= 0
             else ""
         )
-        + f"nearest {plain(class_name(evidence, int(judged.nearest[i])))}"
+        + f"nearest {plain(class_name(evidence, int(judged.judgement.nearest[i])))}"
         for i in chosen
     ]
     size = OUT_SYMBOLS.get(symbol, 3)
@@ -232,7 +234,7 @@ def _points(
         "type": "scatter3d",
         "mode": "markers",
         "name": plain(name),
-        **coordinates(project(judged.embeddings[chosen])),
+        **coordinates(project(judged.judgement.embedding[chosen])),
         "text": texts,
         "meta": _set_name(judged),
         "hovertemplate": "<b>%{meta}</b><br>%{text}<extra></extra>",

@@ -67,8 +67,8 @@ def table_lines(
     for row in results:
         if row.convention == convention:
             groups.setdefault(_same_line(row), []).append(row)
-    many = len({row.in_dist for rows in groups.values() for row in rows}) > 1
-    scales = len({row.scale for rows in groups.values() for row in rows}) > 1
+    many = len({row.run.in_dist for rows in groups.values() for row in rows}) > 1
+    scales = len({row.run.scale for rows in groups.values() for row in rows}) > 1
     return tuple(_line(rows, published, many, scales) for rows in groups.values())
 
 
@@ -144,14 +144,14 @@ def _same_line(row: Result) -> tuple[object, ...]:
     # Everything but the seed and the split (the paper averages over random splits too) separates
     # lines.
     return (
-        row.experiment,
-        row.scale,
-        row.in_dist,
-        row.method,
-        row.variant,
-        row.backbone,
-        row.detector,
-        row.seen_out,
+        row.run.experiment,
+        row.run.scale,
+        row.run.in_dist,
+        row.run.method,
+        row.run.variant,
+        row.run.backbone,
+        row.run.detector,
+        row.run.seen_out,
         row.out_dist,
         row.kind,
         row.seen,
@@ -163,10 +163,12 @@ def _line(
 ) -> Line:
     first = rows[0]
     paper = _counterpart(rows, published)
-    where = [first.in_dist] if name_in_dist else []
-    words = [word for word in (first.variant, *where, first.scale if name_scale else "") if word]
+    where = [first.run.in_dist] if name_in_dist else []
+    words = [
+        word for word in (first.run.variant, *where, first.run.scale if name_scale else "") if word
+    ]
     return Line(
-        method=f"{first.method} ({', '.join(words)})" if words else first.method,
+        method=f"{first.run.method} ({', '.join(words)})" if words else first.run.method,
         accuracy=_cell([row.in_accuracy for row in rows], paper.in_accuracy if paper else None),
         out_dist=first.out_dist,
         kind=first.kind,
@@ -183,7 +185,7 @@ def _line(
 def _counterpart(rows: Sequence[Result], published: Sequence[Published]) -> Published | None:
     twins = [p for p in published if all(p.matches(row) for row in rows)]
     if len(twins) > 1:  # Tables 2 and 4 hold the same cells, on other splits
-        twins = [p for p in twins if p.table == rows[0].experiment]
+        twins = [p for p in twins if p.table == rows[0].run.experiment]
     return twins[0] if len(twins) == 1 else None
 
 

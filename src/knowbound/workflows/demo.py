@@ -102,7 +102,6 @@ def run_demo(
     evidence = []
     for experiment in demo_experiments(digits_split(seed), seed):
         outcome = run(experiment, on_step=partial(on_step, experiment.method) if on_step else None)
-        outcome.boundary.about["objective"] = experiment.method.lower()
         outcome.boundary.save(output / experiment.method.lower())
         evidence.append(outcome.evidence)
     rows = [row for one in evidence for row in one.results]

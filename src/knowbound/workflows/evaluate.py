@@ -4,24 +4,30 @@ report."""
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
+import torch
 
 from knowbound.boundary.boundary import Boundary, least_to_calibrate
-from knowbound.boundary.together import detectors_for, make_detector, with_detectors
+from knowbound.boundary.together import with_detectors
+from knowbound.data.hold_out import hold_out
 from knowbound.data.pictures.folder import FolderRead, Problem, read_folder
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet
+from knowbound.detectors.choice import detectors_for, make_detector
 from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
 from knowbound.evidence import Evidence
-from knowbound.experiment import judge_sets_together, provenance
 from knowbound.files import check_writable, replace_file
+from knowbound.judging import judge_sets, seen_names
 from knowbound.labels import Kind
 from knowbound.metrics import CONVENTIONS
+from knowbound.outputs import Field, Head
+from knowbound.provenance import provenance
 from knowbound.report import write_page
-from knowbound.result import Result
-from knowbound.workflows.fit import LEARN_FROM_OUTLIERS, LOGIT_OBJECTIVES, hold_out
+from knowbound.result import Run
+from knowbound.training import describe_hardware
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +65,7 @@ def evaluate(
     used, a class the boundary does not know, no out folder at all, and a detector that the network
     cannot have.
     """
-    logits = boundary.about.get("objective") in LOGIT_OBJECTIVES
+    outputs = outputs_of(boundary)
     known, fit_on, output = (
         Path(known),
         Path(fit_on) if fit_on else None,
@@ -76,8 +82,8 @@ def evaluate(
             "detectors were named without the images to fit them on; give the folder the model "
             "was trained on with --fit-on"
         )
-    names = detectors_for(logits=logits) if "all" in detectors else tuple(dict.fromkeys(detectors))
-    made = [make_detector(name, logits=logits) for name in names]
+    names = detectors_for(outputs) if "all" in detectors else tuple(dict.fromkeys(detectors))
+    made = [make_detector(name, outputs) for name in names]
     if output:
         check_writable(output)
     folders = [(name, Path(path), Kind.NOVELTY) for name, path in (novelty or {}).items()]
@@ -136,8 +142,7 @@ def evaluate(
                 used=True,
             )
         )
-    template = _template(boundary, in_source.name, hashes, seen)
-    boundaries, templates = [boundary], [template]
+    boundaries, runs = [boundary], [_run(boundary, in_source.name, hashes, seen)]
     if fit_on and made:
         training = read(fit_on, True)
         problems += training.problems
@@ -151,19 +156,31 @@ def evaluate(
             )
         others = _fitted(boundary, made, match_classes(training.source, boundary, fit_on))
         hashes = {**hashes, "fitted on": training.sha256}
-        templates += [
-            replace(_template(other, in_source.name, hashes, seen), variant=name)
+        runs += [
+            replace(_run(other, in_source.name, hashes, seen), variant=name)
             for other, name in zip(others, names, strict=True)
         ]
         boundaries += others
-    evidence, *more = judge_sets_together(
-        boundaries, in_source, outs, templates, CONVENTIONS, paths=paths
+    evidence, *more = judge_sets(
+        boundaries,
+        runs,
+        in_source,
+        outs,
+        seen=seen_names(seen, outs),
+        conventions=tuple(CONVENTIONS),
+        paths=paths,
     )
     if output:
         text = "".join(row.to_json() + "\n" for one in (evidence, *more) for row in one.results)
         replace_file(output / "rows.jsonl", text.encode())
         write_page(output / "report.html", f"Evaluation on {known.name}", [evidence, *more])
     return Evaluation(evidence, tuple(more), tuple(problems))
+
+
+def outputs_of(boundary: Boundary) -> tuple[Field, ...]:
+    """What the boundary's network gives."""
+    heads = [field for field in get_args(Head) if field in boundary.backbone.heads]
+    return ("stages", "features", *heads)
 
 
 def _fitted(boundary: Boundary, detectors: Sequence[Detector], source: Source) -> list[Boundary]:
@@ -192,18 +209,21 @@ def match_classes(source: Source, boundary: Boundary, folder: Path) -> Source:
     return Source(source.name, source.pixels, new_label[source.labels], boundary.class_names)
 
 
-def _template(
+def _run(
     boundary: Boundary, in_dist: str, hashes: Mapping[str, str], seen: Sequence[OutSet]
-) -> Result:
-    """seen: the out sets whose very images were shown in training."""
+) -> Run:
+    """What the rows of this evaluation have in common; seen: the sets whose very images were shown
+    in training."""
     about = boundary.about
     objective = str(about.get("objective", ""))
-    training = {
+    settings = about.get("settings", {})
+    shown = [name for name in about.get("data_sha256", {}) if name.startswith("outliers")]
+    evaluated = {
         "model": about,
         "acceptance": boundary.acceptance,
         "threshold": float(boundary.threshold),
     }
-    return Result(
+    return Run(
         experiment="evaluate",
         scale="",
         method=objective.upper() or "model",
@@ -211,24 +231,10 @@ def _template(
         backbone=type(boundary.backbone).__name__,
         in_dist=in_dist,
         split="folders",
-        seen_out=tuple(out.name for out in seen)
-        or (("outliers",) if objective in LEARN_FROM_OUTLIERS else ()),
-        seed=int(about.get("settings", {}).get("training", {}).get("seed", 0)),
-        out_dist="",
-        kind="",
-        seen=False,
+        seed=int(settings.get("training", {}).get("seed", 0)),
+        seen_out=tuple(out.name for out in seen) or (("outliers",) if shown else ()),
         detector=type(boundary.detector).__name__,
-        convention="",
-        n_in=0,
-        n_out=0,
-        in_accuracy=None,
-        fpr95=1.0,
-        detection_error=0.5,
-        auroc=0.0,
-        aupr_in=0.0,
-        aupr_out=0.0,
         train_seconds=float(about.get("train_seconds", 0.0)),
         train_images=int(about.get("train_images", 0)),
-        provenance=provenance(training, hashes)
-        | {"seen_kinds": sorted({str(out.kind) for out in seen})},
+        provenance=provenance(evaluated, hashes, describe_hardware(torch.device("cpu"))),
     )

@@ -11,34 +11,40 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from knowbound.boundary.boundary import BATCH, Boundary
+from knowbound.boundary.batches import BATCH
+from knowbound.boundary.boundary import Boundary
 from knowbound.data.pictures.folder import list_files, read_files
 from knowbound.errors import UserError
 from knowbound.files import cannot_write
+from knowbound.judgement import Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The row of one file.  ``error`` is empty, or says why the file has no verdict (then the other
-    columns are None)."""
+    """The row of one file: what was said of its picture, or why nothing could be."""
 
     path: str
-    verdict: str | None
-    class_name: str | None
-    """The class of a known image."""
-    nearest_class: str | None
-    score: float | None
-    threshold: float | None
-    error: str
+    verdict: Verdict | None
+    """None where the file could not be read."""
+    error: str = ""
+    """Why the file has no verdict; empty where it has one."""
     remark: str = ""
-    """What to know about a file that was read all the same, such as an animation of which the first
-    frame was used."""
+    """What to know about a file that was read all the same, such as an animation of which the
+    first frame was used."""
+
+    def row(self) -> dict[str, str | float | None]:
+        """The columns of the table, by name."""
+        said = asdict(self.verdict) if self.verdict else dict.fromkeys(_SAID)
+        renamed = {_RENAMED.get(name, name): value for name, value in said.items()}
+        return {"path": self.path, **renamed, "error": self.error, "remark": self.remark}
 
 
-COLUMNS = {
-    field.name: "class" if field.name == "class_name" else field.name
-    for field in fields(Prediction)
-}
+_SAID = tuple(field.name for field in fields(Verdict))
+_RENAMED = {"decision": "verdict", "class_name": "class"}
+COLUMNS = ("path", *(_RENAMED.get(name, name) for name in _SAID), "error", "remark")
+"""Of the table: those of a ``Verdict`` between the path and what went wrong."""
+NUMBERS = tuple(field.name for field in fields(Verdict) if field.type is float)
+"""The columns that hold numbers."""
 
 
 def find_inputs(inputs: Sequence[str | Path]) -> list[Path]:
@@ -72,19 +78,9 @@ def predict_files(
         verdicts = iter(boundary.verdicts(boundary.judge(np.stack(images))) if images else ())
         for path, image, remark in batch:
             if image is None:
-                yield Prediction(str(path), None, None, None, None, None, error=remark)
-                continue
-            verdict = next(verdicts)
-            yield Prediction(
-                str(path),
-                str(verdict.decision),
-                verdict.class_name,
-                verdict.nearest_class,
-                verdict.score,
-                verdict.threshold,
-                error="",
-                remark=remark,
-            )
+                yield Prediction(str(path), None, error=remark)
+            else:
+                yield Prediction(str(path), next(verdicts), remark=remark)
 
 
 class Writer(Protocol):
@@ -113,22 +109,18 @@ def prediction_writer(path: Path) -> Iterator[Writer]:
         raise UserError(cannot_write(path, error)) from error
 
 
-def _named(row: Prediction) -> dict[str, Any]:
-    return {COLUMNS[name]: value for name, value in asdict(row).items()}
-
-
 @contextmanager
 def _csv(path: Path) -> Iterator[Writer]:
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        table = csv.DictWriter(file, COLUMNS.values())
+        table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
-        yield lambda row: table.writerow(_named(row))
+        yield lambda row: table.writerow(row.row())
 
 
 @contextmanager
 def _jsonl(path: Path) -> Iterator[Writer]:
     with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        yield lambda row: _write_line(file, _named(row))
+        yield lambda row: _write_line(file, row.row())
 
 
 def _write_line(file: IO[str], values: dict[str, Any]) -> None:
@@ -145,9 +137,8 @@ def _parquet(path: Path) -> Iterator[Writer]:
             f"{path} needs pyarrow, which is not installed; pip install 'knowbound[parquet]', or "
             "write .csv"
         ) from error
-    numbers = {"score", "threshold"}
     schema = pa.schema(
-        [(name, pa.float64() if name in numbers else pa.string()) for name in COLUMNS.values()]
+        [(name, pa.float64() if name in NUMBERS else pa.string()) for name in COLUMNS]
     )
     waiting: list[dict[str, Any]] = []
     with ParquetWriter(str(path), schema) as writer:
@@ -158,7 +149,7 @@ def _parquet(path: Path) -> Iterator[Writer]:
             waiting.clear()
 
         def write(row: Prediction) -> None:
-            waiting.append(_named(row))
+            waiting.append(row.row())
             if len(waiting) >= 8192:
                 flush()
 
@@ -173,10 +164,20 @@ def _utf8(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def count_verdicts(rows: Iterable[Prediction]) -> dict[str, int]:
-    """How many files were called known, novelty and anomaly, and how many could not be read
-    (``error``)."""
-    counts = {"known": 0, "novelty": 0, "anomaly": 0, "error": 0}
-    for row in rows:
-        counts[row.verdict or "error"] += 1
-    return counts
+class Counted:
+    """Counts verdicts as rows pass, and says them in words."""
+
+    def __init__(self) -> None:
+        self.counts = {"known": 0, "novelty": 0, "anomaly": 0, "error": 0}
+
+    def __call__(self, rows: Iterable[Prediction]) -> Iterator[Prediction]:
+        """The rows as they come."""
+        for row in rows:
+            self.counts[str(row.verdict.decision) if row.verdict else "error"] += 1
+            yield row
+
+    def __str__(self) -> str:
+        known, novelties, anomalies, errors = self.counts.values()
+        summary = f"{known} known, {novelties} novelties, {anomalies} anomalies"
+        unreadable = f", {errors} that could not be read" if errors else ""
+        return f"{sum(self.counts.values())} files: {summary}{unreadable}"

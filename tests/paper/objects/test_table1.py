@@ -150,14 +150,14 @@ def test_every_method_is_measured_on_every_set_in_both_conventions(rows: list[Re
         "LSUN (scenes stand-in)",
         "Gaussian noise",
     ]
-    assert {(row.method, row.variant) for row in rows} == METHODS
-    assert sorted((r.method, r.variant, r.out_dist, r.convention) for r in rows) == sorted(
+    assert {(row.run.method, row.run.variant) for row in rows} == METHODS
+    assert sorted((r.run.method, r.run.variant, r.out_dist, r.convention) for r in rows) == sorted(
         (*method, out, convention)
         for method in METHODS
         for out in outs
         for convention in ("exact", "ccag")
     )
-    saw = {(row.method, row.variant) for row in rows if row.seen}
+    saw = {(row.run.method, row.run.variant) for row in rows if row.seen}
     assert saw == {
         ("ODM", AUTHORS),
         ("ODM", OURS),
@@ -170,10 +170,10 @@ def test_every_method_is_measured_on_every_set_in_both_conventions(rows: list[Re
 
 
 def test_the_network_of_cross_entropy_is_trained_once(rows: list[Result]) -> None:
-    ce = [row for row in rows if row.method in {"Max softmax", *CE_DETECTORS.values()}]
-    assert len({row.train_seconds for row in ce}) == 1
-    assert {row.detector for row in ce if row.method == "ODIN"} == {"Odin"}
-    fitted = next(row for row in ce if row.method == "Mahalanobis").provenance["settings"]
+    ce = [row for row in rows if row.run.method in {"Max softmax", *CE_DETECTORS.values()}]
+    assert len({row.run.train_seconds for row in ce}) == 1
+    assert {row.run.detector for row in ce if row.run.method == "ODIN"} == {"Odin"}
+    fitted = next(row for row in ce if row.run.method == "Mahalanobis").provenance["settings"]
     assert fitted["fit_images"] == 60  # all training images: fewer than the limit
 
 
@@ -195,13 +195,13 @@ def test_nothing_is_chosen_on_a_test_image(pictures: Pictures, rows: list[Result
             images_of(given) <= allowed
             for given, allowed in zip(sources, expected[name], strict=True)
         ), name
-    odin = next(row for row in rows if row.method == "ODIN").provenance["settings"]["odin"]
+    odin = next(row for row in rows if row.run.method == "ODIN").provenance["settings"]["odin"]
     assert odin["sha256"] == kept_back.sha256()
 
 
 def test_seeds_stay_apart_on_the_page(tmp_path: Path, rows: list[Result]) -> None:
     others = [
-        replace(row, seed=1, auroc=row.auroc / 2, in_accuracy=0.5 * (row.in_accuracy or 0))
+        replace(row, seed=1, auroc=row.numbers.auroc / 2, in_accuracy=0.5 * (row.in_accuracy or 0))
         for row in rows
     ]
     append_rows(tmp_path / "table1.jsonl", [*rows, *others])
@@ -213,16 +213,16 @@ def test_seeds_stay_apart_on_the_page(tmp_path: Path, rows: list[Result]) -> Non
     ]
     exact, legacy = (
         next(
-            r.auroc
+            r.numbers.auroc
             for r in rows
-            if (r.method, r.out_dist, r.convention) == ("ViM", "Gaussian noise", c)
+            if (r.run.method, r.out_dist, r.convention) == ("ViM", "Gaussian noise", c)
         )
         for c in ("exact", "ccag")
     )
     for half, line in zip((1, 2), shown, strict=True):
         assert f"{100 * legacy / half:.1f} / {100 * exact / half:.1f}" in line
     mean = next(line for line in text.splitlines() if line.startswith("| ViM |"))
-    accuracy = next(r.in_accuracy for r in rows if r.method == "ViM")
+    accuracy = next(r.in_accuracy for r in rows if r.run.method == "ViM")
     assert accuracy is not None
     assert mean.split("|")[2].strip() == f"{75 * accuracy:.1f}"
     assert "Means over 2 seeds" in text
@@ -316,13 +316,13 @@ def test_the_page_has_three_numbers_in_a_cell(results: Path, rows: list[Result])
     row = next(
         r
         for r in rows
-        if (r.method, r.variant, r.out_dist, r.convention)
+        if (r.run.method, r.run.variant, r.out_dist, r.convention)
         == ("ODM", AUTHORS, "Gaussian noise", "exact")
     )
     legacy = next(
         r
         for r in rows
-        if (r.method, r.variant, r.out_dist, r.convention)
+        if (r.run.method, r.run.variant, r.out_dist, r.convention)
         == ("ODM", AUTHORS, "Gaussian noise", "ccag")
     )
     paper = next(
@@ -343,11 +343,11 @@ def test_the_page_has_three_numbers_in_a_cell(results: Path, rows: list[Result])
     assert "/ " in stand_in
     assert "100.0 / " in stand_in  # the paper's TNR on LSUN
     assert "![Generated images](table1_ccag_svhn_quick.png)" in text
-    group = [r for r in rows if r.method == "ViM" and r.convention == "exact"]
+    group = [r for r in rows if r.run.method == "ViM" and r.convention == "exact"]
     assert unseen_mean(group) == pytest.approx(
-        np.mean([r.auroc for r in group if r.out_dist != "CIFAR-10"])
+        np.mean([r.numbers.auroc for r in group if r.out_dist != "CIFAR-10"])
     )
-    assert json.dumps(row.provenance)
+    assert json.dumps(row.run.provenance)
 
 
 def test_the_scales() -> None:

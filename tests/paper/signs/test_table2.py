@@ -108,7 +108,7 @@ def test_every_cell_of_the_paper_has_its_rows(table: str, rows: list[Result]) ->
         assert sorted(row.convention for row in ours) == ["exact", "seed"], cell
         assert all((row.kind, row.seen) == (cell.kind, cell.seen) for row in ours), cell
     more = [row for row in rows if not any(cell.matches(row) for cell in published(table))]
-    assert {(row.method, row.variant, row.out_dist) for row in more} == {
+    assert {(row.run.method, row.run.variant, row.out_dist) for row in more} == {
         (*which, name)
         for name in (NOVELTY, BACKGROUND, NOISE)
         for which in (("ODIN", PER_OUT_SET), ("ODM", COMPOSED))
@@ -136,7 +136,7 @@ def test_a_second_call_trains_nothing(
 def test_a_lost_cell_alone_is_trained_again(
     experiments: Sequence[Experiment], rows: list[Result], tmp_path: Path
 ) -> None:
-    kept = [row for row in rows if row.method != "ML"]
+    kept = [row for row in rows if row.run.method != "ML"]
     (tmp_path / "table2.jsonl").write_text("".join(row.to_json() + "\n" for row in kept))
     trained = set()
     run_experiments(experiments, tmp_path, on_step=lambda e, p: trained.add((e.method, e.variant)))
@@ -188,17 +188,17 @@ def test_odin_is_tuned_on_nothing_that_is_trained_on_or_tested(
 
 
 def test_odin_rows_say_how_their_values_were_chosen(rows: list[Result]) -> None:
-    for row in (row for row in rows if row.method == "ODIN"):
-        note = row.provenance["settings"]["odin"]
-        names = {NOVELTY, BACKGROUND, NOISE} if row.variant == "" else {row.out_dist}
-        assert row.detector == "Odin"
+    for row in (row for row in rows if row.run.method == "ODIN"):
+        note = row.run.provenance["settings"]["odin"]
+        names = {NOVELTY, BACKGROUND, NOISE} if row.run.variant == "" else {row.out_dist}
+        assert row.run.detector == "Odin"
         assert all(tried["fpr95"].keys() == names for tried in note["grid"])
         best = min(
             note["grid"], key=lambda t: (sum(t["fpr95"].values()), -sum(t["auroc"].values()))
         )
         assert (note["temperature"], note["epsilon"]) == (best["temperature"], best["epsilon"])
         assert note["images"] == {
-            "in": row.provenance["settings"]["sizes"]["validation"],
+            "in": row.run.provenance["settings"]["sizes"]["validation"],
             NOVELTY: 160,
             BACKGROUND: 12,
             NOISE: 500,
@@ -215,12 +215,12 @@ def test_the_kept_model_gives_the_rows(
             row = next(
                 r
                 for r in rows
-                if (r.method, r.variant, r.out_dist)
+                if (r.run.method, r.run.variant, r.out_dist)
                 == (experiment.method, experiment.variant, out.name)
             )
             expected = measure(inside, boundary.judge_source(out.source).scores)
             assert row.convention == "exact"
-            assert row.auroc == pytest.approx(expected.auroc, abs=0.02)
+            assert row.numbers.auroc == pytest.approx(expected.auroc, abs=0.02)
             assert (row.n_in, row.n_out) == (30, len(out.source))
 
 
@@ -235,12 +235,12 @@ def test_rows_per_out_set_are_those_of_a_boundary_with_their_values(
         row = next(
             r
             for r in rows
-            if (r.variant, r.out_dist, r.convention) == (PER_OUT_SET, out.name, "exact")
+            if (r.run.variant, r.out_dist, r.convention) == (PER_OUT_SET, out.name, "exact")
         )
-        note = row.provenance["settings"]["odin"]
+        note = row.run.provenance["settings"]["odin"]
         boundary.detector = Odin(note["temperature"], note["epsilon"])
         scores = [boundary.judge_source(source).scores for source in (split.test, out.source)]
-        assert row.auroc == pytest.approx(measure(*scores).auroc, abs=0.02)
+        assert row.numbers.auroc == pytest.approx(measure(*scores).auroc, abs=0.02)
 
 
 def test_an_out_set_is_seen_by_its_name_or_where_none_is_named_so_by_its_kind(
@@ -278,7 +278,7 @@ def test_figure_3_takes_the_kept_models_or_trains(
     anew = figure3.evidence_of(experiments[2], tmp_path)
     assert trained == ["ODM"]
     assert [one.method for one in kept] == ["ML", "ODM (novelty seen)"]
-    np.testing.assert_allclose(anew.in_set.embeddings, kept[1].in_set.embeddings, atol=1e-3)
+    np.testing.assert_allclose(anew.in_set.judgement.embedding, kept[1].in_set.judgement.embedding, atol=1e-3)
     picture, page = figure3.write_figure3(tmp_path, kept)
     assert picture.read_bytes().startswith(b"\x89PNG")
     text = page.read_text()
@@ -294,7 +294,7 @@ def test_the_tables_are_written_from_the_rows(
     assert text.count("| ODIN (per out set)") == 6
     assert "(paper 4.38)" in text
     splits = [
-        replace(row, experiment="table4", split=f"Tsinghua random {i}", auroc=row.auroc / (1 + i))
+        replace(row, experiment="table4", split=f"Tsinghua random {i}", auroc=row.numbers.auroc / (1 + i))
         for row in rows
         for i in (0, 1)
     ]
@@ -303,7 +303,7 @@ def test_the_tables_are_written_from_the_rows(
     ml = next(
         row
         for row in rows
-        if (row.method, row.out_dist, row.convention) == ("ML", NOVELTY, "exact")
+        if (row.run.method, row.out_dist, row.convention) == ("ML", NOVELTY, "exact")
     )
     assert f"{100 * ml.auroc * 0.75:.2f} ± " in text
     assert "over 2 runs" in text
@@ -331,7 +331,7 @@ def test_table4_runs_table2_on_each_random_split_from_one_base(
     rows = list(read_rows(tmp_path / "table4.jsonl"))
     for cell in published("table4"):
         assert sum(cell.matches(row) for row in rows) == 4, cell
-    started = {row.method: row.provenance["settings"].get("started_from") for row in rows}
+    started = {row.run.method: row.run.provenance["settings"].get("started_from") for row in rows}
     assert started["ODIN"] is None
     assert started["ML"]["training"]["steps"] == started["ODM"]["training"]["steps"] == 5
     assert (
@@ -340,7 +340,7 @@ def test_table4_runs_table2_on_each_random_split_from_one_base(
     ) == (128, 0)
 
     (tmp_path / "table4.jsonl").write_text(
-        "".join(row.to_json() + "\n" for row in rows if row.method != "ML")
+        "".join(row.to_json() + "\n" for row in rows if row.run.method != "ML")
     )
     trained.clear()
     table4.reproduce(tmp_path, tmp_path, scale=scale, splits=(0, 3), on_step=note)
@@ -363,7 +363,7 @@ def test_figure_3_goes_on_from_the_base_where_no_model_was_kept(
         for folder in (tmp_path, tmp_path / "new")
     )
     for one, other in zip(of_table, anew, strict=True):
-        np.testing.assert_allclose(one.in_set.embeddings, other.in_set.embeddings, atol=1e-3)
+        np.testing.assert_allclose(one.in_set.judgement.embedding, other.in_set.judgement.embedding, atol=1e-3)
 
 
 def test_the_scales() -> None:

@@ -2,6 +2,7 @@
 Figure 1 from the same models."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from knowbound.evidence import Evidence
@@ -56,10 +57,8 @@ def figure1_evidence(
     """CE, ML and ODM with 3-dimensional outputs, as Figure 1 shows them (Table 3 allows ML and ODM
     5)."""
     split = mnist_split(data, download=download)
-    evidence = []
-    for experiment in mnist_experiments(split, seed, experiment="figure1", dim=3):
-        outcome = run(
-            experiment, on_step=(lambda p, e=experiment: on_step(e, p)) if on_step else None
-        )  # type: ignore[misc]
-        evidence.append(outcome.evidence)
-    return evidence
+    experiments = mnist_experiments(split, seed, experiment="figure1", dim=3)
+    return [
+        run(experiment, on_step=partial(on_step, experiment) if on_step else None).evidence
+        for experiment in experiments
+    ]

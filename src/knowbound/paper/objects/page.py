@@ -36,14 +36,14 @@ def write_table1(results: Path) -> Path:
     rows = list(read_rows(results / "table1.jsonl"))
     parts = [INTRO]
     for scale in SCALES:
-        of_scale = [row for row in rows if row.scale == scale]
+        of_scale = [row for row in rows if row.run.scale == scale]
         if not of_scale:
             continue
-        parts.append(f"## Scale `{scale}`: {of_scale[0].backbone}\n")
+        parts.append(f"## Scale `{scale}`: {of_scale[0].run.backbone}\n")
         parts.append("### Mean exact AUROC over the unseen sets\n")
         parts.append(_means(of_scale))
         for in_dist in IN_DISTS:
-            mine = [row for row in of_scale if row.in_dist == in_dist]
+            mine = [row for row in of_scale if row.run.in_dist == in_dist]
             if mine:
                 parts += [f"### {in_dist} in-distribution\n", _cells(mine)]
                 sheet = f"table1_ccag_{in_dist.lower()}_{scale}.png"
@@ -61,7 +61,7 @@ def unseen_mean(rows: Sequence[Result]) -> float:
     """Mean exact AUROC over Tiny ImageNet, LSUN and Gaussian noise: the sets that nothing in Table
     1 has seen."""
     return mean(
-        row.auroc
+        row.numbers.auroc
         for row in rows
         if row.convention == "exact" and _paper_out(row.out_dist) in PAPER_OUTS[2:]
     )
@@ -83,7 +83,7 @@ def _means(rows: Sequence[Result]) -> str:
             text = "–" if value is None else f"{100 * value:.2f}"
             cells += [_percent(_accuracy(group)), f"**{text}**" if value == best[in_dist] else text]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    seeds = len({row.seed for row in rows})
+    seeds = len({row.run.seed for row in rows})
     return "\n".join(lines) + (f"\n\nMeans over {seeds} seeds.\n" if seeds > 1 else "\n")
 
 
@@ -93,7 +93,9 @@ def _cells(rows: Sequence[Result]) -> str:
         "| " + " | ".join(header) + " |",
         "| --- | ---: | --- | ---: |" + " ---: |" * len(COLUMNS),
     ]
-    legacy = {(_name(row), row.out_dist, row.seed): row for row in rows if row.convention == "ccag"}
+    legacy = {
+        (_name(row), row.out_dist, row.run.seed): row for row in rows if row.convention == "ccag"
+    }
     for row in rows:
         if row.convention != "exact":
             continue
@@ -101,7 +103,7 @@ def _cells(rows: Sequence[Result]) -> str:
         accuracy = _percent(row.in_accuracy) + (
             f" ({_percent(theirs.in_accuracy)})" if theirs else ""
         )
-        three = (theirs, legacy[_name(row), row.out_dist, row.seed], row)
+        three = (theirs, legacy[_name(row), row.out_dist, row.run.seed], row)
         cells = [
             " / ".join("–" if one is None else _percent(getattr(one, name), minus) for one in three)
             for name, minus in COLUMNS.values()
@@ -116,7 +118,7 @@ def _cells(rows: Sequence[Result]) -> str:
 
 
 def _counterpart(row: Result) -> Published | None:
-    wanted = (row.in_dist, PAPER_METHOD.get(row.method), _paper_out(row.out_dist))
+    wanted = (row.run.in_dist, PAPER_METHOD.get(row.run.method), _paper_out(row.out_dist))
     return next(
         (p for p in published("table1") if (p.in_dist, p.method, p.out_dist) == wanted), None
     )
@@ -131,11 +133,11 @@ def _paper_out(name: str) -> str:
 
 
 def _name(row: Result) -> str:
-    return f"{row.method} ({row.variant})" if row.variant else row.method
+    return f"{row.run.method} ({row.run.variant})" if row.run.variant else row.run.method
 
 
 def _group(rows: Sequence[Result], in_dist: str, name: str) -> list[Result]:
-    return [row for row in rows if row.in_dist == in_dist and _name(row) == name]
+    return [row for row in rows if row.run.in_dist == in_dist and _name(row) == name]
 
 
 def _accuracy(group: Sequence[Result]) -> float | None:

@@ -2,7 +2,6 @@
 ``results/table1.jsonl``."""
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,23 +9,25 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import nn
 
-from knowbound.backbones import VGG13
+from knowbound.backbones import VGG13, Backbone
 from knowbound.boundary.boundary import Boundary
 from knowbound.boundary.model_file import DESCRIPTION
-from knowbound.boundary.together import make_detector, with_detectors
+from knowbound.boundary.together import with_detectors
 from knowbound.ccag import CIFAR10 as CCAG_CIFAR10
 from knowbound.ccag import SVHN as CCAG_SVHN
-from knowbound.ccag import CcagTraining, train_ccag
+from knowbound.ccag import CcagTraining
+from knowbound.ccag.trainer import CcagTrainer
 from knowbound.data.augmentation import Augmentation
 from knowbound.data.outs.composed import composed_images
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet, Split
 from knowbound.detectors import Energy, MaxSoftmax, NearestCentre
+from knowbound.detectors.choice import make_detector
 from knowbound.errors import UserError
 from knowbound.evidence import Evidence
-from knowbound.experiment import Experiment, Outcome, judge_sets_together, run
+from knowbound.experiment import Experiment, Outcome, run
+from knowbound.judging import judge_sets, seen_names
 from knowbound.labels import Kind
 from knowbound.metrics import measure
 from knowbound.objectives import (
@@ -54,9 +55,8 @@ from knowbound.paper.objects.split import (
     seen_validation,
     table1_split,
 )
-from knowbound.result import Result, read_rows
-from knowbound.training.loop import Progress, Trained
-from knowbound.training.pace import Pace
+from knowbound.paper.shared_base import copy_of
+from knowbound.result import METRICS, Numbers, Result, read_rows
 from knowbound.training.settings import Training
 from knowbound.tuning import tune_odin
 
@@ -99,7 +99,7 @@ class Scale:
 
     name: str
     backbone_name: str
-    backbone: Callable[..., nn.Module]
+    backbone: Callable[..., Backbone]
     ce: Mapping[str, Training]
     odm: Training
     authors: Training
@@ -110,10 +110,6 @@ class Scale:
     authors_images: int = 1024
     train: int | None = None
     test: int | None = None
-
-
-def _vgg13(dim: int, variant: Any, **settings: Any) -> nn.Module:
-    return VGG13(dim, variant=variant, **settings)
 
 
 def _short(steps: int) -> Training:
@@ -142,7 +138,7 @@ def _quarter(steps: int, width: int) -> dict[str, CcagTraining]:
 QUICK = Scale(
     "quick",
     "VGG-13 (quarter width, batch norm)",
-    partial(_vgg13, widen=0.25, batch_norm=True),
+    partial(VGG13, widen=0.25, batch_norm=True),
     ce=_both(_short(300)),
     odm=_short(300),
     authors=_short(300),
@@ -156,7 +152,7 @@ QUICK = Scale(
 CPU = Scale(
     "cpu",
     "VGG-13 (quarter width, batch norm)",
-    partial(_vgg13, widen=0.25, batch_norm=True),
+    partial(VGG13, widen=0.25, batch_norm=True),
     ce=_both(_short(4_000)),
     odm=_short(4_000),
     authors=_short(8_000),
@@ -173,7 +169,7 @@ done to the images."""
 PAPER = Scale(
     "paper",
     "VGG-13",
-    _vgg13,
+    VGG13,
     ce={SVHN: PLAIN, CIFAR10: replace(PLAIN, steps=78_125)},
     images={SVHN: 128, CIFAR10: 64},
     outs_on_top=True,
@@ -286,7 +282,7 @@ def ccag_experiment(split: Split, scale: Scale, sheets: Path, seed: int = 0) -> 
     return replace(
         ce,
         method="CC-AG",
-        trainer=partial(_train_ccag, settings=settings, sheets=sheets),
+        trainer=CcagTrainer(settings, partial(write_sheets, sheets)),
         objective=CrossEntropy(RandomBatches(settings.images)),
         training=Training(
             steps=settings.steps,
@@ -319,7 +315,7 @@ def energy_experiment(split: Split, scale: Scale, boundary: Boundary, seed: int 
         ce_experiment(split, scale, seed),
         method=ENERGY,
         split=split,
-        backbone=partial(_copy_of, boundary.backbone),
+        backbone=partial(copy_of, boundary.backbone),
         objective=EnergyMargin(
             in_margin=round(inside - spread, 2), out_margin=round(outside + spread, 2), rule=rule
         ),
@@ -393,39 +389,38 @@ def _rows_of_detectors(experiment: Experiment, outcome: Outcome, *, tuning: Sour
     """Max softmax in the legacy convention, and every other detector on the same network in
     both."""
     boundary, split = outcome.boundary, experiment.split
-    template = outcome.evidence.results[0]
     inside = split.validation.sample(TUNING_IMAGES, np.random.default_rng(0))
-    tuned = tune_odin(
-        boundary.backbone, inside, [tuning.sample(TUNING_IMAGES, np.random.default_rng(0))]
-    )
+    outside = tuning.sample(TUNING_IMAGES, np.random.default_rng(0))
+    tuned = tune_odin(boundary.backbone, inside, [outside])
     detectors = [
-        tuned.detector if name == "odin" else make_detector(name, logits=True)
+        tuned.detector if name == "odin" else make_detector(name, ("features", "logits"))
         for name in CE_DETECTORS
     ]
     learned = split.train.sample(FIT_IMAGES, np.random.default_rng(0))
     boundaries = with_detectors(boundary, detectors, learned, split.validation)
-    templates = []
+    runs = []
     for detector, method in zip(detectors, CE_DETECTORS.values(), strict=True):
         settings = {
-            **template.provenance["settings"],
+            **outcome.run.provenance["settings"],
             "detector": dict(detector.settings),
             "fit_images": len(learned),
         }
-        if method == "ODIN":
+        if detector is tuned.detector:
             settings["odin"] = {
                 "chosen_against": tuning.name,
                 "sha256": tuning.sha256(),
                 "by": "smallest FPR95, then the largest AUROC",
             }
-        templates.append(
+        runs.append(
             replace(
-                template,
+                outcome.run,
                 method=method,
                 detector=type(detector).__name__,
-                provenance={**template.provenance, "settings": settings},
+                provenance={**outcome.run.provenance, "settings": settings},
             )
         )
-    together = judge_sets_together(boundaries, split.test, split.unseen_out, templates)
+    seen = seen_names(split.seen_out, split.unseen_out)
+    together = judge_sets(boundaries, runs, split.test, split.unseen_out, seen=seen)
     rows = _in_legacy(outcome.evidence)
     for evidence in together:
         rows += [*evidence.results, *_in_legacy(evidence)]
@@ -436,19 +431,15 @@ def _in_legacy(evidence: Evidence) -> list[Result]:
     rows = []
     for out, row in zip(evidence.out_sets, evidence.results, strict=True):
         inside, outside = (
-            _as_stepped(row.method, judged.scores) for judged in (evidence.in_set, out)
+            _as_stepped(row.run.method, judged.judgement.score) for judged in (evidence.in_set, out)
         )
-        numbers = measure(inside, outside, convention="ccag")
+        metrics = measure(inside, outside, convention="ccag")
         rows.append(
             replace(
                 row,
                 convention="ccag",
-                fpr95=numbers.fpr95,
-                detection_error=numbers.detection_error,
-                auroc=numbers.auroc,
-                aupr_in=numbers.aupr_in,
-                aupr_out=numbers.aupr_out,
-                provenance={**row.provenance, "tie_share": numbers.tie_share},
+                numbers=Numbers(**{name: getattr(metrics, name) for name in METRICS}),
+                tie_share=metrics.tie_share,
             )
         )
     return rows
@@ -464,38 +455,6 @@ def _as_stepped(method: str, scores: np.ndarray[Any, np.dtype[np.float64]]) -> n
     )
 
 
-def _train_ccag(
-    backbone: nn.Module,
-    source: Source,
-    outs: Sequence[Source],
-    objective: Any,
-    training: Training,
-    *,
-    settings: CcagTraining,
-    sheets: Path,
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    on_step: Callable[[Progress], None] | None = None,
-) -> Trained:
-    """``train_ccag`` with the arguments of ``training.train``; the objective and the training are
-    part of ``settings``."""
-    del outs, objective
-
-    def report(progress: Any) -> None:
-        if on_step:
-            on_step(
-                Progress(progress.step, progress.steps, progress.loss, progress.images_per_second)
-            )
-
-    trained = train_ccag(
-        backbone, source, settings, checkpoint=checkpoint, resume=resume, on_step=report
-    )
-    write_sheets(sheets, trained.sheets)
-    return Trained(
-        trained.seconds, trained.images, trained.loss, Pace(channels_last=False), trained.hardware
-    )
-
-
 def _train_again(ce: Experiment, folder: Path, on_step: OnStep | None) -> Boundary:
     """The max-softmax row's boundary where its rows are there but the model was not kept."""
     outcome = run(ce, on_step=partial(on_step, ce) if on_step else None)
@@ -503,15 +462,9 @@ def _train_again(ce: Experiment, folder: Path, on_step: OnStep | None) -> Bounda
     return outcome.boundary
 
 
-def _copy_of(network: nn.Module, dim: int) -> nn.Module:
-    del dim  # its own number of classes
-    return deepcopy(network)
-
-
 @torch.no_grad()
 def _mean_energy(boundary: Boundary, source: Source) -> float:
-    return float(
-        torch.cat(
-            [free_energy(boundary.outputs(images)[1]) for images in boundary.batches(source)]
-        ).mean()
-    )
+    parts = [
+        free_energy(boundary.outputs(images).get("logits")) for images in boundary.batches(source)
+    ]
+    return float(torch.cat(parts).mean())

@@ -12,8 +12,9 @@ from pathlib import Path
 from knowbound.boundary.boundary import Boundary
 from knowbound.boundary.model_file import DESCRIPTION
 from knowbound.evidence import Evidence
-from knowbound.experiment import Experiment, judge_sets, run
-from knowbound.paper.cells import OnStep, cell_name, cell_of
+from knowbound.experiment import Experiment, run
+from knowbound.judging import judge_sets
+from knowbound.paper.cells import OnStep, cell_name, cell_of, cell_of_row
 from knowbound.paper.signs.class_splits import class_split
 from knowbound.paper.signs.scale import CPU, Scale
 from knowbound.paper.signs.split import read_tsinghua
@@ -46,12 +47,12 @@ def evidence_of(experiment: Experiment, results: Path, on_step: OnStep | None = 
     training."""
     if rows := _rows_of_kept(experiment, results):
         boundary = Boundary.load(results / "models" / cell_name(experiment))
-        evidence = judge_sets(
-            boundary,
+        (evidence,) = judge_sets(
+            [boundary],
+            [rows[0].run],
             experiment.split.test,
             experiment.split.unseen_out,
-            rows[0],
-            experiment.conventions,
+            conventions=experiment.conventions,
         )
     else:
         evidence = run(
@@ -70,11 +71,7 @@ def _rows_of_kept(experiment: Experiment, results: Path) -> list[Result]:
     if not (results / "models" / cell_name(experiment) / DESCRIPTION).exists():
         return []
     rows = read_rows(results / f"{experiment.experiment}.jsonl")
-    return [
-        row
-        for row in rows
-        if cell_of(experiment) == (row.scale, row.method, row.variant, row.split, row.seed)
-    ]
+    return [row for row in rows if cell_of(experiment) == cell_of_row(row)]
 
 
 def write_figure3(results: Path, evidence: Sequence[Evidence]) -> tuple[Path, Path]:

@@ -13,21 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
-from knowbound.backbones import WideResNet
+from knowbound.backbones import Backbone, WideResNet
 from knowbound.boundary.model_file import DESCRIPTION
+from knowbound.building import Chosen
 from knowbound.data.outs.composed import composed_images
 from knowbound.data.outs.noise import gaussian_noise
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet, Split
-from knowbound.detectors import MaxSoftmax, NearestCentre, Odin
-from knowbound.experiment import Experiment, Outcome, judge_sets
+from knowbound.detectors import MaxSoftmax, NearestCentre
+from knowbound.experiment import Experiment, Outcome
+from knowbound.judging import judge_sets, seen_names
 from knowbound.labels import Kind
 from knowbound.objectives import Contrastive, CrossEntropy
 from knowbound.objectives.batches import BalancedBatches, RandomBatches
 from knowbound.paper.cells import OnStep, cell_name, cell_of, has_rows, run_missing, write_table
 from knowbound.paper.shared_base import start_from_base, without_outs
+from knowbound.paper.signs.accepted import write_accepted
 from knowbound.paper.signs.class_splits import ClassSplit, class_split
 from knowbound.paper.signs.scale import CPU, Scale, about_scales
 from knowbound.paper.signs.split import (
@@ -38,10 +40,9 @@ from knowbound.paper.signs.split import (
     read_tsinghua,
     tsinghua_split,
 )
-from knowbound.report.accepted import write_accepted
 from knowbound.result import Result, read_rows
 from knowbound.training.settings import Training
-from knowbound.tuning import OdinTuning, Tried, tune_odin
+from knowbound.tuning import OdinTuning, tune_odin
 
 IN_DIST = "Tsinghua"
 SEEN = {"novelty seen": NOVELTY, "background seen": BACKGROUND, "noise seen": NOISE}
@@ -186,37 +187,33 @@ def with_base(
 def rows_per_out_set(experiment: Experiment, outcome: Outcome) -> list[Result]:
     """ODIN the way it was published: its values chosen anew for every out set, on validation images
     of the same kind."""
-    template = replace(outcome.evidence.results[0], variant=PER_OUT_SET)
-    settings = template.provenance["settings"]
-    tuning = _from_note(settings["odin"])
+    tuning: OdinTuning = outcome.tuning
+    settings = outcome.run.provenance["settings"]
+    split = experiment.split
+    seen = seen_names(split.seen_out, split.unseen_out)
     rows: list[Result] = []
-    for out in experiment.split.unseen_out:
+    for out in split.unseen_out:
         own = tuning.for_out_source(out.name)
-        provenance = {
-            **template.provenance,
-            "settings": {**settings, "odin": _note(own, settings["odin"]["images"])},
-        }
+        noted = {**settings, "odin": _note(own, settings["odin"]["images"])}
+        provenance = {**outcome.run.provenance, "settings": noted}
+        run = replace(outcome.run, variant=PER_OUT_SET, provenance=provenance)
         if own.detector.settings == tuning.detector.settings:  # then its rows are there
-            rows += [
-                replace(
-                    row,
-                    variant=PER_OUT_SET,
-                    provenance={**provenance, "tie_share": row.provenance["tie_share"]},
-                )
-                for row in outcome.evidence.results
-                if row.out_dist == out.name
-            ]
+            mine = (row for row in outcome.evidence.results if row.out_dist == out.name)
+            rows += [replace(row, run=run) for row in mine]
             continue
-        boundary = deepcopy(
-            outcome.boundary
-        )  # ODIN learns nothing from the training images: all but the threshold stays
+        # ODIN learns nothing from the training images: all but the threshold is kept
+        boundary = deepcopy(outcome.boundary)
         boundary.detector = own.detector
-        boundary.detector.load_state_dict(outcome.boundary.detector.state_dict())
-        boundary.calibrate(experiment.split.validation)
-        own_template = replace(template, provenance=provenance)
-        rows += judge_sets(
-            boundary, experiment.split.test, [out], own_template, experiment.conventions
-        ).results
+        boundary.calibrate(split.validation)
+        (evidence,) = judge_sets(
+            [boundary],
+            [run],
+            split.test,
+            [out],
+            seen=seen,
+            conventions=experiment.conventions,
+        )
+        rows += evidence.results
     return rows
 
 
@@ -280,13 +277,11 @@ def _with_composed(odm: Experiment) -> Experiment:
     return replace(odm, variant=COMPOSED, split=replace(odm.split, seen_out=seen))
 
 
-def _tune(
-    backbone: nn.Module, split: Split, *, outs: Sequence[Source]
-) -> tuple[Odin, dict[str, Any]]:
+def _tune(backbone: Backbone, split: Split, *, outs: Sequence[Source]) -> Chosen:
     inside = split.validation.sample(TUNING_IMAGES, np.random.default_rng(0))
     tuning = tune_odin(backbone, inside, outs)
     images = {"in": len(inside), **{source.name: len(source) for source in outs}}
-    return tuning.detector, {"odin": _note(tuning, images)}
+    return Chosen(tuning.detector, tuning, {"odin": _note(tuning, images)})
 
 
 def _note(tuning: OdinTuning, images: Mapping[str, int]) -> dict[str, Any]:
@@ -299,11 +294,3 @@ def _note(tuning: OdinTuning, images: Mapping[str, int]) -> dict[str, Any]:
         "images": dict(images),
         "grid": [asdict(tried) for tried in tuning.grid],
     }
-
-
-def _from_note(note: Mapping[str, Any]) -> OdinTuning:
-    grid = tuple(Tried(**tried) for tried in note["grid"])
-    chosen = next(
-        t for t in grid if (t.temperature, t.epsilon) == (note["temperature"], note["epsilon"])
-    )
-    return OdinTuning(grid, chosen)

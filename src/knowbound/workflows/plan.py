@@ -1,0 +1,238 @@
+"""Everything that ``fit`` decides before the training starts, so that it can be shown and checked."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from knowbound.boundary.boundary import least_to_calibrate
+from knowbound.building import Chosen, Parts
+from knowbound.data.pictures.folder import (
+    FolderRead,
+    Problem,
+    measure_folder,
+    read_folder,
+    same_bytes,
+)
+from knowbound.data.preprocessing import Preprocessing
+from knowbound.detectors.choice import make_detector
+from knowbound.errors import UserError
+from knowbound.objectives import Contrastive, Objective
+from knowbound.objectives.choice import make_objective
+from knowbound.outputs import Field
+from knowbound.training.pace import Precision
+from knowbound.workflows.recipes import recipe_for
+
+CHECKPOINT_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be asked of ``fit``; None and ``auto`` are decided by the images.
+
+    objective: a name, or an objective of your own; detector: a name of
+    ``knowbound.detectors.DETECTORS``; backbone: a name of ``RECIPES``, or ``auto``; size: side in
+    pixels of the square images the network takes; channels: 1 or 3; dim: length of the embedding;
+    margin: of the contrastive loss, a distance; steps, learning_rate, precision, compile: as in
+    ``Training``; acceptance: share of new in-distribution images to accept; held_out: share of the
+    images kept from training to set the threshold; seed: of everything random; memory_limit: bytes
+    of decoded images over which they are streamed.
+    """
+
+    objective: str | Objective | None = None
+    detector: str | None = None
+    backbone: str = "auto"
+    size: int | None = None
+    channels: int | None = None
+    dim: int | None = None
+    margin: float | None = None
+    steps: int | None = None
+    learning_rate: float | None = None
+    acceptance: float = 0.95
+    held_out: float | None = None
+    precision: Precision = "auto"
+    compile: bool | None = None
+    seed: int = 0
+    memory_limit: int = 2 * 1024**3
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The images, and what is built from them."""
+
+    known: FolderRead
+    outliers: tuple[FolderRead, ...]
+    parts: Parts
+    held_out: float
+    """Share of the images held out to set the threshold."""
+    chosen: tuple[str, ...]
+    """What was chosen for the user, a sentence each."""
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every file that could not be used, or was used with a remark."""
+        outside = (problem for read in self.outliers for problem in read.problems)
+        return self.known.problems + tuple(outside)
+
+
+def plan_fit(
+    known: str | Path,
+    outliers: str | Path | Sequence[str | Path] = (),
+    settings: Settings = Settings(),
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Plan:
+    """Read the folders and decide on everything that was not asked for.
+
+    Args:
+        known: labelled images, ``known/class/...``, or a list of them.
+        outliers: folders of images of none of the classes.
+        settings: what was asked for.
+        progress: called with (files done, files).
+
+    Raises:
+        UserError: anything that cannot be used, in one clear sentence.
+    """
+    outliers = [outliers] if isinstance(outliers, str | Path) else outliers
+    known, folders = Path(known), [Path(folder) for folder in outliers]
+    check_numbers(settings)
+    objective = choose_objective(settings, bool(folders))
+    outputs: tuple[Field, ...] = ("stages", "features", *objective.heads)
+    detector = settings.detector or usual_detector(objective)
+    make_detector(detector, outputs)  # a name that cannot be is told now
+    _, colour = measure_folder(known, classes=True)
+    channels = settings.channels or (3 if colour else 1)
+    named = settings.backbone
+    backbone = ("lenet" if channels == 1 else "wrn-16-2") if named == "auto" else named
+    recipe = recipe_for(backbone)
+    side = settings.size or recipe.side
+    preprocessing = Preprocessing(side, side, channels)
+    read = partial(
+        read_folder,
+        preprocessing=preprocessing,
+        memory_limit=settings.memory_limit,
+        progress=progress,
+    )
+    inside = read(known, classes=True)
+    outs = tuple(read(folder, classes=False) for folder in folders)
+    refuse_two_classes(inside)
+    refuse_overlap(inside, known, outs, folders)
+    usual = recipe.training(side)
+    if isinstance(objective, Contrastive) and not isinstance(settings.objective, Objective):
+        objective = replace(objective, rule=recipe.batches, same_share=recipe.same_share)
+    share = settings.held_out or _share(settings.acceptance, len(inside.source))
+    gain = objective.margin if isinstance(objective, Contrastive) else 1.0
+    name = objective.called(bool(folders))
+    parts = Parts(
+        backbone=recipe.make(preprocessing, gain),
+        backbone_name=backbone,
+        objective=objective,
+        detector=lambda _: Chosen(make_detector(detector, outputs)),
+        training=replace(
+            usual,
+            steps=settings.steps or usual.steps,
+            learning_rate=settings.learning_rate or usual.learning_rate,
+            precision=settings.precision,
+            compile=settings.compile,
+            seed=settings.seed,
+            checkpoint_every=CHECKPOINT_EVERY,
+        ),
+        preprocessing=preprocessing,
+        acceptance=settings.acceptance,
+    )
+    chosen = (
+        f"{'colour' if channels == 3 else 'grey'} images of {side} x {side} pixels",
+        f"the network {backbone}",
+        f"the objective {name.upper()}"
+        + ("" if folders or not objective.uses_outs else ": no folder of outliers was given"),
+        f"the detector {detector}",
+        f"{share:.0%} of the images held out to set the threshold",
+    )
+    return Plan(inside, outs, parts, share, chosen)
+
+
+def usual_detector(objective: Objective) -> str:
+    """The detector of a network where none is named: by the head its objective reads first."""
+    return "max_softmax" if objective.heads[0] == "logits" else "nearest_centre"
+
+
+def _share(acceptance: float, images: int) -> float:
+    return min(0.5, max(0.1, least_to_calibrate(acceptance) / images))
+
+
+def check_numbers(settings: Settings) -> None:
+    """Raises UserError naming the first number that cannot be."""
+    rate, share, margin = settings.learning_rate, settings.held_out, settings.margin
+    checks = (
+        ("steps", settings.steps, settings.steps is None or settings.steps >= 1, "1 or more"),
+        ("a learning rate", rate, rate is None or 0 < rate < math.inf, "a number above 0"),
+        ("a margin", margin, margin is None or 0 < margin < math.inf, "a distance above 0"),
+        (
+            "a length of the embedding",
+            settings.dim,
+            settings.dim is None or settings.dim >= 1,
+            "1 or more",
+        ),
+        (
+            "a held-out share",
+            share,
+            share is None or 0 < share < 1,
+            "one between 0 and 1, such as 0.1",
+        ),
+        (
+            "a seed",
+            settings.seed,
+            0 <= settings.seed < 2**63,
+            "a whole number of 0 or more, below 2^63",
+        ),
+        (
+            "an acceptance",
+            settings.acceptance,
+            0 < settings.acceptance < 1,
+            "a share between 0 and 1, such as 0.95",
+        ),
+    )
+    for what, value, good, expected in checks:
+        if not good:
+            raise UserError(f"{what} of {value} was asked for; expected {expected}")
+
+
+def choose_objective(settings: Settings, outliers: bool) -> Objective:
+    """The objective that was asked for; else ODM with outliers, ML without.
+
+    Raises:
+        UserError: an unknown name, or one that does not go with what else was given.
+    """
+    wanted = settings.objective
+    if isinstance(wanted, Objective):
+        return wanted
+    name = wanted or ("odm" if outliers else "ml")
+    return make_objective(name, margin=settings.margin, dim=settings.dim, outs=outliers)
+
+
+def refuse_two_classes(read: FolderRead) -> None:
+    """Raises UserError where the same bytes are in two classes: no network can tell them apart."""
+    first: dict[str, int] = {}
+    for index, (digest, label) in enumerate(zip(read.file_sha256, read.source.labels, strict=True)):
+        earlier = first.setdefault(digest, index)
+        if read.source.labels[earlier] != label:
+            raise UserError(
+                f"{read.paths[index]} and {read.paths[earlier]} hold the same picture in two "
+                "classes; remove the wrong one"
+            )
+
+
+def refuse_overlap(
+    inside: FolderRead, known: Path, outs: Sequence[FolderRead], folders: Sequence[Path]
+) -> None:
+    """Raises UserError where the same bytes are both a known class and an outlier: the network
+    would be told both."""
+    for read, folder in zip(outs, folders, strict=True):
+        pairs = same_bytes(inside, read)
+        if pairs:
+            raise UserError(
+                f"{len(pairs)} images of {folder} are also in {known}, byte for byte (the first: "
+                f"{pairs[0][1]} is {pairs[0][0]}); an outlier must be of none of the classes: "
+                "remove them from one side"
+            )

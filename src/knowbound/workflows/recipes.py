@@ -1,0 +1,97 @@
+"""What each network is trained with where nothing is asked for, as it served the paper's data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from knowbound.backbones import Backbone, LeNet, WideResNet
+from knowbound.data.augmentation import Augmentation
+from knowbound.data.preprocessing import Preprocessing
+from knowbound.errors import UserError
+from knowbound.objectives.batches import BalancedBatches
+from knowbound.training import Training
+
+Maker = Callable[..., Backbone]
+"""From the heads' sizes, as keyword arguments, to a network with fresh weights."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network, and what it is trained with where nothing is asked for.
+
+    side: in pixels, of the square images it takes; make: from the preprocessing and a gain to what
+    makes the network; training: from the side to a training; batches: of a metric loss;
+    same_share: what same-class pairs weigh in it; colour: whether ``auto`` takes it for colour.
+    """
+
+    side: int
+    make: Callable[[Preprocessing, float], Maker]
+    training: Callable[[int], Training]
+    batches: BalancedBatches
+    same_share: float | None
+    colour: bool
+
+
+def recipe_for(name: str) -> Recipe:
+    """The recipe of a network.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    if name not in RECIPES:
+        raise UserError(
+            f"the backbone {name!r} is unknown; expected one of auto, {', '.join(RECIPES)}"
+        )
+    return RECIPES[name]
+
+
+def _lenet(preprocessing: Preprocessing, gain: float) -> Maker:
+    del gain  # its embedding starts wide enough
+    return partial(
+        LeNet,
+        channels=preprocessing.channels,
+        height=preprocessing.height,
+        width=preprocessing.width,
+    )
+
+
+def _wide(depth: int, widen: int) -> Callable[[Preprocessing, float], Maker]:
+    def make(preprocessing: Preprocessing, gain: float) -> Maker:
+        return partial(
+            WideResNet, depth=depth, widen=widen, channels=preprocessing.channels, gain=gain
+        )
+
+    return make
+
+
+def _digits(side: int) -> Training:
+    """As they served digits (LeNet, Table 3)."""
+    return Training(
+        steps=1500, learning_rate=2e-3, augmentation=Augmentation(shift=max(1, side // 14))
+    )
+
+
+def _signs(side: int) -> Training:
+    """As they served traffic signs (WRN, Table 2); small images first, from 32 pixels on."""
+    return Training(
+        steps=1400,
+        learning_rate=4e-3,
+        weight_decay=0.05,
+        augmentation=Augmentation(
+            shift=max(1, side // 10), rotation=10.0, scale=0.1, brightness=0.3, contrast=0.3
+        ),
+        resolution=((0.0, 0.5), (0.33, 0.75), (0.73, 1.0)) if side >= 32 else ((0.0, 1.0),),
+    )
+
+
+WIDE_BATCHES = BalancedBatches(images=96, outs=32)
+"""For networks whose step is expensive."""
+WIDE_SAME_SHARE = 0.25
+"""Of all pairs of many classes hardly any are of the same class.  The trials are in
+docs/traffic_signs.md."""
+RECIPES = {
+    "lenet": Recipe(28, _lenet, _digits, BalancedBatches(), None, colour=False),
+    "wrn-16-2": Recipe(32, _wide(16, 2), _signs, WIDE_BATCHES, WIDE_SAME_SHARE, colour=True),
+    "wrn-28-10": Recipe(32, _wide(28, 10), _signs, WIDE_BATCHES, WIDE_SAME_SHARE, colour=True),
+}
+"""By the names that ``fit --backbone`` takes."""
