@@ -1,10 +1,13 @@
-"""Composed outs: what stays, what changes, and that they repeat."""
+"""Composed images: what stays, what changes, and that they repeat."""
 
 import numpy as np
 import pytest
 
 from knowbound.data.outs.composed import composed_images
 from knowbound.data.source import Source
+
+MEANS = [160.4052734375, 66.8720703125, 166.4443359375, 132.6083984375, 70.5224609375]
+"""Of images 0, 1, 1023, 1024 and 2499 of seed 7."""
 
 
 def plain(side: int = 32, classes: int = 4) -> Source:
@@ -60,16 +63,57 @@ def test_same_seed_same_images() -> None:
     assert (first != other).any()
 
 
-def test_float_images_are_taken_too() -> None:
+def test_float_images_stay_float() -> None:
     source = plain()
-    floats = Source(
-        "f", source.pixels[:].astype(np.float32) / 255, source.labels, source.class_names
-    )
+    pixels = source.images(slice(None)).astype(np.float32) / 255
+    floats = Source("f", pixels, source.labels, source.class_names)
     ours, theirs = (
-        composed_images(s, 20, np.random.default_rng(0)).images(slice(None)).astype(int)
+        composed_images(s, 20, np.random.default_rng(0)).images(slice(None))
         for s in (source, floats)
     )
-    assert np.abs(ours - theirs).max() <= 1
+    assert theirs.dtype == np.float32
+    assert np.abs(ours / 255 - theirs).max() <= 0.51 / 255
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 48), (48, 32), (9, 20)])
+def test_oblong_images_change_in_the_middle_only(height: int, width: int) -> None:
+    labels = np.repeat(np.arange(3, dtype=np.int64), 2)
+    images = np.empty((6, 1, height, width), dtype=np.uint8)
+    images[:] = 60 * (labels + 1)[:, None, None, None]
+    source = Source("oblong", images, labels, ("a", "b", "c"))
+    composed = composed_images(source, 40, np.random.default_rng(0)).images(slice(None))[:, 0]
+    ring = composed[:, 0, 0][:, None, None]
+    changed = composed != ring
+    rows, columns = np.mgrid[0:height, 0:width]
+    side = min(height, width)
+    away = np.hypot(rows - height / 2, columns - width / 2)
+    limit = 0.36 * side + np.hypot(side / 16, side / 16) + 1
+    assert not changed[:, away > limit].any()
+    assert changed[0::2, height // 2, width // 2].all()
+
+
+def test_large_sets_are_made_when_asked_for() -> None:
+    held = composed_images(plain(), 30, np.random.default_rng(5))
+    made = composed_images(plain(), 30, np.random.default_rng(5), memory_limit=30 * 3 * 32**2 - 1)
+    assert isinstance(held.pixels, np.ndarray)
+    assert not isinstance(made.pixels, np.ndarray)
+    chosen = np.array([29, 3, 3, 10])
+    assert (made.images(chosen) == held.images(chosen)).all()
+    assert (made.take(chosen).images(slice(None)) == held.images(chosen)).all()
+
+
+def test_a_seed_means_the_same_images_as_in_the_published_rows() -> None:
+    """Tables 1 and 2 have rows with composed images: the same seed must give the same ones."""
+    many = composed_images(plain(), 2500, np.random.default_rng(7)).images(slice(None))
+    means = many.mean(axis=(1, 2, 3))[[0, 1, 1023, 1024, 2499]]
+    assert means == pytest.approx(MEANS)
+
+
+def test_classes_without_images_are_passed_over() -> None:
+    source = plain(classes=3)
+    without = source.take(np.flatnonzero(source.labels != 1))
+    composed = composed_images(without, 60, np.random.default_rng(0)).images(slice(None))
+    assert set(np.unique(composed[:, 0, 0, 0])) == {0, 100}
 
 
 def test_none_and_what_cannot_be() -> None:

@@ -1,0 +1,72 @@
+"""Images that are made when they are asked for: the pixels of sources larger than memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knowbound.data.source import Source
+from knowbound.labels import OUT
+
+CHUNK = 256
+"""Images made at once where all of them are asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class MadePixels:
+    """The ``Pixels`` of a Source whose images a function makes, the same ones whenever asked.
+
+    make: positions (B,) -> images (B, C, H, W) of ``dtype``, uint8 or float32; order: (N,) int64,
+    the position of image n; image_shape: (C, H, W).
+    """
+
+    make: Callable[[NDArray[np.int64]], NDArray[Any]]
+    order: NDArray[np.int64]
+    image_shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, C, H, W)."""
+        return (len(self.order), *self.image_shape)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, indices: Any, /) -> NDArray[Any]:
+        """The images at ``indices`` (integers, a slice or a mask): (B, C, H, W), or (C, H, W) for
+        one integer."""
+        chosen = self.order[indices]
+        wanted = np.ravel(chosen)
+        images = np.empty((len(wanted), *self.image_shape), dtype=self.dtype)
+        for start in range(0, len(wanted), CHUNK):
+            images[start : start + CHUNK] = self.make(wanted[start : start + CHUNK])
+        return images.reshape(*np.shape(chosen), *self.image_shape)
+
+    def subset(self, indices: NDArray[np.int64] | slice) -> "MadePixels":
+        """The images at ``indices`` in that order, without making any: what ``Source.take`` asks
+        for."""
+        return replace(self, order=self.order[indices])
+
+
+def made_source(
+    name: str,
+    make: Callable[[NDArray[np.int64]], NDArray[Any]],
+    count: int,
+    image_shape: tuple[int, int, int],
+    dtype: Any,
+) -> Source:
+    """``count`` unlabelled images that ``make`` makes of the positions 0..count-1."""
+    pixels = MadePixels(make, np.arange(count, dtype=np.int64), image_shape, np.dtype(dtype))
+    return Source(name, pixels, np.full(count, OUT, dtype=np.int64))
+
+
+def keep_in_memory(source: Source, memory_limit: int) -> Source:
+    """The source with its images made once and held, where they take ``memory_limit`` bytes at
+    most; else the source as it is."""
+    size = int(np.prod(source.pixels.shape)) * np.dtype(source.pixels.dtype).itemsize
+    if size > memory_limit:
+        return source
+    return replace(source, pixels=source.images(slice(None)))

@@ -1,0 +1,180 @@
+"""The domain score: scikit-learn's own answer, the threshold by hand, and what cannot be fitted."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from knowbound.boundary.domain import Domain, fit_logistic
+
+
+def stages(
+    count: int, centre: float, seed: int, width: int = 12, spread: float = 1.0
+) -> torch.Tensor:
+    """(count, width) float32, correlated, of very different scales, one of them constant."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(0, spread, (count, width)) @ np.random.default_rng(99).normal(
+        0, 1, (width, width)
+    )
+    values += centre * np.linspace(-1, 1, width)
+    values *= 10.0 ** np.linspace(-3, 3, width)
+    values[:, 0] = 7
+    return torch.from_numpy(values).float()
+
+
+def reference(inside: torch.Tensor, far: torch.Tensor) -> tuple[np.ndarray, float]:
+    """Slope and bias of scikit-learn's balanced logistic regression on standardised inputs."""
+    inputs = torch.cat([inside, far]).double().numpy()
+    labels = np.r_[np.zeros(len(inside)), np.ones(len(far))]
+    scaler = StandardScaler().fit(inputs)
+    model = LogisticRegression(class_weight="balanced", max_iter=10_000, tol=1e-10)
+    model.fit(scaler.transform(inputs), labels)
+    slope = model.coef_[0] / scaler.scale_
+    return slope, float(model.intercept_[0] - slope @ scaler.mean_)
+
+
+@pytest.mark.parametrize("counts", [(200, 200), (300, 40), (15, 90)])
+def test_the_regression_is_scikit_learns(counts: tuple[int, int]) -> None:
+    inside, far = stages(counts[0], 0, 1), stages(counts[1], 2, 2)
+    weight, bias = fit_logistic(inside.double(), far.double())
+    slope, intercept = reference(inside, far)
+    ours = (torch.cat([inside, far]).double() @ weight + bias).numpy()
+    theirs = torch.cat([inside, far]).double().numpy() @ slope + intercept
+    assert np.abs(ours - theirs).max() < 2e-3
+    assert weight[0] == 0
+
+
+def taught(classes: int = 4, per_class: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stages of known images, each class shifted in a direction of its own, and their labels."""
+    labels = torch.arange(classes).repeat_interleave(per_class)
+    shift = torch.randn(classes, 12, generator=torch.Generator().manual_seed(0))
+    return stages(len(labels), 0, 3, spread=0.3) + 0.5 * shift[labels], labels
+
+
+def test_score_and_threshold_by_hand() -> None:
+    inside, labels = taught()
+    near, far = stages(50, 1, 4), stages(80, 3, 5)
+    domain = Domain().fit(inside, labels, near, far)
+    slope, bias = reference(torch.cat([inside, near]), far)
+    new = stages(20, 2, 6)
+    assert np.abs(domain.score(new).numpy() - (new.double().numpy() @ slope + bias)).max() < 2e-3
+    assert domain.score(new).dtype == torch.float64
+    needed = []
+    for label in range(4):
+        out = labels == label
+        slope, bias = reference(torch.cat([inside[~out], near]), far)
+        scores = np.sort(inside[out].double().numpy() @ slope + bias)
+        needed.append(scores[56])  # 57 of 60 are 95%
+    assert float(domain.threshold) == pytest.approx(max(needed), abs=2e-3)
+    assert domain.remark == ""
+
+
+def test_what_was_made_of_a_class_is_left_out_with_it() -> None:
+    inside, labels = taught()
+    near, far = inside + 0.01, stages(80, 3, 5)
+    apart = Domain().fit(inside, labels, near, far, near_labels=labels)
+    needed = []
+    for label in range(4):
+        out = labels == label
+        slope, bias = reference(torch.cat([inside[~out], near[~out]]), far)
+        scores = np.sort(inside[out].double().numpy() @ slope + bias)
+        needed.append(scores[56])
+    assert float(apart.threshold) == pytest.approx(max(needed), abs=2e-3)
+    assert apart.threshold > Domain().fit(inside, labels, near, far).threshold
+
+
+def test_near_images_stand_on_the_side_of_the_known() -> None:
+    inside, labels = taught()
+    near, far = stages(200, 1.5, 4, spread=0.3), stages(200, 3, 5, spread=0.3)
+    without, including = (
+        Domain().fit(inside, labels, None, far),
+        Domain().fit(inside, labels, near, far),
+    )
+    assert including.score(near).mean() < without.score(near).mean()
+    assert (including.score(near) <= 0).double().mean() > 0.9
+
+
+def test_many_classes_are_left_out_in_ten_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    from knowbound.boundary import domain as module
+
+    calls: list[int] = []
+    real = module.fit_logistic
+
+    def counted(inside: torch.Tensor, far: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(len(inside))
+        return real(inside, far)
+
+    monkeypatch.setattr(module, "fit_logistic", counted)
+    inside, labels = taught(classes=200, per_class=3)
+    domain = Domain().fit(inside, labels, None, stages(50, 3, 5))
+    assert calls == [600] + [540] * 10
+    assert math.isfinite(float(domain.threshold))
+    assert "no class has more than 3 images" in domain.remark
+    needed = []
+    for group in range(10):
+        out = labels % 10 == group
+        weight, bias = real(inside[~out].double(), stages(50, 3, 5).double())
+        needed.append((inside[out].double() @ weight + bias).sort().values[56])  # 57 of 60 together
+    assert float(domain.threshold) == pytest.approx(float(max(needed)))
+
+
+def test_one_class_is_told() -> None:
+    inside, labels = taught(classes=1)
+    domain = Domain().fit(inside, labels, None, stages(50, 3, 5))
+    assert math.isfinite(float(domain.threshold))
+    assert "there is one class" in domain.remark
+    assert (domain.score(inside) <= domain.threshold).double().mean() >= 0.9
+
+
+def test_a_single_image_of_a_single_class_is_no_half_built_score() -> None:
+    inside, labels = taught(classes=1, per_class=1)
+    domain = Domain().fit(inside, labels, None, stages(50, 3, 5))
+    assert domain.threshold == math.inf
+    assert "too few" in domain.remark
+
+
+@pytest.mark.parametrize("empty", ["inside", "far"])
+def test_nothing_to_learn_from_calls_everything_a_novelty(empty: str) -> None:
+    inside, labels = taught()
+    far = stages(50, 3, 5)
+    if empty == "inside":
+        inside, labels = inside[:0], labels[:0]
+    else:
+        far = far[:0]
+    domain = Domain().fit(inside, labels, None, far)
+    assert domain.threshold == math.inf
+    assert (domain.score(stages(5, 9, 1)) <= domain.threshold).all()
+    assert "too few" in domain.remark
+
+
+def test_saved_and_read_back() -> None:
+    inside, labels = taught()
+    domain = Domain().fit(inside, labels, None, stages(50, 3, 5))
+    state = domain.state_dict()
+    assert set(state) == {"weight", "bias", "threshold"}
+    other = Domain()
+    other.weight = torch.empty_like(state["weight"])
+    other.load_state_dict(state)
+    new = stages(9, 1, 8)
+    assert (other.score(new) == domain.score(new)).all()
+
+
+def test_gradients_elsewhere_are_left_alone() -> None:
+    inside, labels = taught()
+    with torch.no_grad():
+        domain = Domain().fit(inside, labels, None, stages(50, 3, 5))
+    assert not domain.weight.requires_grad
+    assert not domain.threshold.requires_grad
+
+
+def test_what_does_not_fit_together() -> None:
+    inside, labels = taught()
+    with pytest.raises(ValueError, match="expected \\(N, S\\)"):
+        Domain().fit(inside, labels, None, stages(50, 3, 5)[:, :5])
+    with pytest.raises(ValueError, match="one for each"):
+        Domain().fit(inside, labels[:-1], None, stages(50, 3, 5))
+    with pytest.raises(ValueError, match="near"):
+        Domain().fit(inside, labels, inside, stages(50, 3, 5), near_labels=labels[:3])

@@ -1,0 +1,73 @@
+"""Synthetic anomalies: their kinds and shares, every shape, and that they repeat."""
+
+import numpy as np
+import pytest
+
+from knowbound.data.outs.anomalies import anomaly_images, blocks, gaussian, patch, uniform
+from knowbound.data.outs.patches import sample_photographs
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 8, 20), (1, 150, 90)])
+def test_every_shape(shape: tuple[int, int, int]) -> None:
+    source = anomaly_images(shape, 16, np.random.default_rng(0))
+    assert not isinstance(source.pixels, np.ndarray)
+    assert source.image_shape == shape
+    assert (source.labels == -1).all()
+    images = source.images(slice(None))
+    assert images.dtype == np.uint8
+    assert images.reshape(16, -1).std(axis=1).min() > 0
+
+
+def test_shares_of_the_kinds() -> None:
+    images = anomaly_images((3, 32, 32), 800, np.random.default_rng(0)).images(slice(None))
+    extreme = np.isin(images, (0, 255)).mean(axis=(1, 2, 3))  # 62% of Gaussian noise
+    across = np.abs(np.diff(images.astype(float), axis=3))
+    blocky = (across == 0).mean(axis=(1, 2, 3)) > 0.7
+    assert (extreme[~blocky] > 0.55).sum() == 100
+    assert (blocky & (across.max(axis=(1, 2, 3)) > 60)).sum() in range(100, 115)
+    even = across.mean(axis=(1, 2, 3))  # of two uniform values 85
+    assert ((even > 82) & (even < 88) & (extreme < 0.02)).sum() in range(97, 104)
+
+
+def test_each_kind_is_what_it_says() -> None:
+    rng = np.random.default_rng(0)
+    noise = gaussian((3, 64, 64), rng)
+    assert abs((noise == 0).mean() - 0.3085) < 0.02
+    assert abs((noise == 255).mean() - 0.3085) < 0.02
+    assert abs(uniform((3, 64, 64), rng).mean() - 127.5) < 3
+    cells = blocks((1, 24, 36), rng)[0]
+    rows = np.flatnonzero((np.diff(cells.astype(int), axis=0) != 0).any(axis=1))
+    assert 1 <= len(rows) <= 7
+
+
+def test_a_patch_is_a_piece_of_a_photograph() -> None:
+    """Of the size in which it was cut, its pixels stand in one of the two photographs."""
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        which, side = rng.integers(2), int(rng.integers(32, 128, endpoint=True))
+        if side != 32:
+            continue
+        image = patch((3, 32, 32), np.random.default_rng(seed)).transpose(1, 2, 0)
+        photograph = sample_photographs()[which]
+        places = np.argwhere((photograph[:-31, :-31] == image[0, 0]).all(axis=2))
+        assert any((photograph[r : r + 32, c : c + 32] == image).all() for r, c in places)
+        return
+    raise AssertionError("no seed cut a square of 32 pixels; try more seeds")
+
+
+def test_a_grey_patch_is_the_luma_of_a_colour_one() -> None:
+    colour, grey = (patch((c, 20, 20), np.random.default_rng(5)).astype(float) for c in (3, 1))
+    luma = np.tensordot([0.299, 0.587, 0.114], colour, axes=1)
+    assert np.abs(grey[0] - luma).max() <= 1
+
+
+def test_same_seed_same_images() -> None:
+    first, again, other = (
+        anomaly_images((1, 9, 9), 40, np.random.default_rng(s)) for s in (1, 1, 2)
+    )
+    whole = first.images(slice(None))
+    assert (again.images(slice(None)) == whole).all()
+    assert (other.images(slice(None)) != whole).any()
+    chosen = np.array([39, 0, 0])
+    assert (first.take(chosen).images(slice(None)) == whole[chosen]).all()
+    assert len(anomaly_images((1, 9, 9), 0, np.random.default_rng(0))) == 0
