@@ -175,7 +175,7 @@ def _line(
         seen=first.seen,
         counts=f"{_range([row.n_in for row in rows])} / {_range([row.n_out for row in rows])}",
         metrics=tuple(
-            _cell([getattr(row, m) for row in rows], getattr(paper, m) if paper else None)
+            _cell([getattr(row.numbers, m) for row in rows], getattr(paper, m) if paper else None)
             for m in METRICS
         ),
         runs=len(rows),
