@@ -270,7 +270,7 @@ def _provenance(evidence: Evidence) -> str:
         "seed",
         "seen_out",
     )
-    about = {word: getattr(row, word) for word in (*words, "train_seconds", "train_images")}
+    about = {word: getattr(row.run, word) for word in (*words, "train_seconds", "train_images")}
     told = {
         key: value for key, value in row.run.provenance.items() if key != "tie_share"
     }  # of one out set only
