@@ -1,17 +1,27 @@
 """Train, learn, calibrate: once, for ``fit`` and for every row of every table."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from knowbound.backbones import Backbone
 from knowbound.boundary import Boundary
+from knowbound.data.outs.changed_copies import Invariances, measure_invariances
+from knowbound.data.outs.synthetic import SyntheticOutliers, synthetic_outliers
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
+from knowbound.data.split import OutSet
 from knowbound.detectors.detector import Detector
+from knowbound.detectors.nearest_centre import NearestCentre
+from knowbound.files import replace_file
+from knowbound.labels import Kind
 from knowbound.objectives.objective import Objective
 from knowbound.provenance import commit, provenance
 from knowbound.training import Trained, Training, train
@@ -40,21 +50,17 @@ class Trainer(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
-    """What a boundary is built from.
+class Base:
+    """A training on the known images alone, from which the main one starts.
 
-    backbone: from the heads' sizes, as keyword arguments, to a network with fresh weights;
-    detector: from the trained network to a fresh detector, with what to note of its choice.
+    objective: what it is trained with, on no out-of-distribution image; training: for how long, or
+    None where the network that is given is one already; synthetic: images of each kind of synthetic outliers to show to the main training, made from
+    what the base says of changed copies of the known images; 0 for none.
     """
 
-    backbone: Callable[..., Backbone]
-    backbone_name: str
     objective: Objective
-    detector: Callable[[Backbone], "Chosen"]
-    training: Training
-    preprocessing: Preprocessing
-    acceptance: float = 0.95
-    trainer: Trainer = train
+    training: Training | None
+    synthetic: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,19 +73,41 @@ class Chosen:
 
 
 @dataclass(frozen=True, eq=False)
+class Parts:
+    """What a boundary is built from.
+
+    backbone: from the heads' sizes, as keyword arguments, to a network with fresh weights;
+    detector: from the trained network to a fresh detector, with what to note of its choice; base:
+    what is trained first, if anything.
+    """
+
+    backbone: Callable[..., Backbone]
+    backbone_name: str
+    objective: Objective
+    detector: Callable[[Backbone], Chosen]
+    training: Training
+    preprocessing: Preprocessing
+    acceptance: float = 0.95
+    trainer: Trainer = train
+    base: Base | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Built:
     """A calibrated boundary, the training behind it, and how its detector was chosen."""
 
     boundary: Boundary
     trained: Trained
     chosen: Chosen
+    invariances: Invariances | None = None
+    """How each class takes being mirrored, flipped and turned, where it was measured."""
 
 
 def build(
     parts: Parts,
     learned: Source,
     held_out: Source,
-    seen_out: Sequence[Source] = (),
+    seen_out: Sequence[OutSet | Source] = (),
     *,
     data_sha256: Mapping[str, str],
     identity: Mapping[str, Any] | None = None,
@@ -94,7 +122,8 @@ def build(
         parts: what it is built from.
         learned: in-distribution training images, labels 0..C-1.
         held_out: others, of the same classes, to set the threshold from.
-        seen_out: sets of out-of-distribution images shown in training.
+        seen_out: sets of out-of-distribution images shown in training.  Those declared novelty or
+            anomaly also teach the domain score.
         data_sha256: hash of every set of images, by its role; a checkpoint must agree with it.
         identity: what else a checkpoint must agree with.
         note: what to add to the settings in the model's ``about``.
@@ -107,22 +136,42 @@ def build(
         TrainingStoppedError: the training cannot continue.
     """
     commit()  # a long run's rows come from the code it started with
+    identity = {
+        "images": dict(data_sha256),
+        "network": parts.backbone_name,
+        "preprocessing": parts.preprocessing.to_dict(),
+        **(identity or {}),
+    }
+    shown = [out.source if isinstance(out, OutSet) else out for out in seen_out]
     torch.manual_seed(parts.training.seed)
-    backbone = parts.backbone(**parts.objective.head_sizes(len(learned.class_names)))
+    sizes = parts.objective.head_sizes(len(learned.class_names))
+    backbone = parts.backbone(**sizes)
+    invariances, synthetic, about_base = None, SyntheticOutliers((), ()), {}
+    if parts.base:
+        kept = checkpoint.with_suffix(".base.safetensors") if checkpoint else None
+        if parts.base.training:
+            about_base = train_base(
+                backbone,
+                parts.base.objective,
+                parts.base.training,
+                learned,
+                kept,
+                resume=resume,
+                identity=identity,
+                on_step=on_step,
+            )
+        if parts.base.synthetic:
+            invariances = _invariances(parts, backbone, learned, held_out)
+            synthetic = _synthetic(parts, invariances, learned)
     trained = parts.trainer(
         backbone,
         learned,
-        seen_out,
+        [*shown, *synthetic.sources],
         parts.objective,
         parts.training,
         checkpoint=checkpoint,
         resume=resume,
-        identity={
-            "images": dict(data_sha256),
-            "network": parts.backbone_name,
-            "preprocessing": parts.preprocessing.to_dict(),
-            **(identity or {}),
-        },
+        identity=identity,
         on_step=on_step,
     )
     chosen = parts.detector(backbone)
@@ -131,13 +180,15 @@ def build(
         "training": asdict(parts.training),
         "pace": trained.pace.to_dict(),
         "acceptance": parts.acceptance,
+        **({"base": about_base} if about_base else {}),
+        **({"synthetic_outliers": _about(synthetic, invariances)} if invariances else {}),
         **(note or {}),
         **chosen.note,
     }
     about = {
-        "objective": parts.objective.called(bool(seen_out)),
-        "train_seconds": round(trained.seconds, 2),
-        "train_images": trained.images,
+        "objective": parts.objective.called(bool(shown or synthetic.sources)),
+        "train_seconds": round(trained.seconds + about_base.get("seconds", 0.0), 2),
+        "train_images": trained.images + about_base.get("images", 0),
         **provenance(settings, data_sha256, trained.hardware),
     }
     boundary = Boundary(
@@ -148,5 +199,125 @@ def build(
         acceptance=parts.acceptance,
         about=about,
     )
-    boundary.learn(learned).calibrate(held_out)
-    return Built(boundary, trained, chosen)
+    near = [*synthetic.sources, *_declared(seen_out, Kind.NOVELTY)]
+    boundary.learn(learned, near=near, far=_declared(seen_out, Kind.ANOMALY))
+    boundary.calibrate(held_out)
+    return Built(boundary, trained, chosen, invariances)
+
+
+def train_base(
+    backbone: Backbone,
+    objective: Objective,
+    training: Training,
+    learned: Source,
+    path: Path | None = None,
+    *,
+    resume: bool = True,
+    identity: Mapping[str, Any] | None = None,
+    on_step: OnStep | None = None,
+) -> dict[str, Any]:
+    """Train a network on the known images alone, in place, or load it where it was kept.
+
+    Args:
+        backbone: with fresh weights.
+        objective: what it is trained with.
+        training: for how long.
+        learned: in-distribution training images.
+        path: where the trained network is kept, and beside it the state of one that is cut off.
+        resume: whether to take what is kept.
+        identity: what it must agree with, beside the settings.
+        on_step: called after every step.
+
+    Returns:
+        What to note: settings, seconds, images, pace.
+    """
+    settings = {
+        "training": asdict(training),
+        "objective": objective.to_dict(),
+        "identity": dict(identity or {}),
+    }
+    kept = _load(path, backbone, settings) if path and resume else None
+    if kept is None:
+        running = path.with_suffix(".running.safetensors") if path else None
+        trained = train(
+            backbone,
+            learned,
+            [],
+            objective,
+            training,
+            checkpoint=running,
+            resume=resume,
+            identity=dict(identity or {}),
+            on_step=(lambda step: on_step(replace(step, stage="base"))) if on_step else None,
+        )
+        kept = {
+            **settings,
+            "seconds": round(trained.seconds, 2),
+            "images": trained.images,
+            "pace": trained.pace.to_dict(),
+        }
+        if path and running and trained.is_main_process:
+            _keep(path, backbone, kept)
+            running.unlink(missing_ok=True)
+    return {name: value for name, value in kept.items() if name != "identity"}
+
+
+def _load(path: Path, backbone: Backbone, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    from safetensors import safe_open
+
+    if not path.exists():
+        return None
+    with safe_open(path, framework="pt") as file:
+        note: dict[str, Any] = json.loads(file.metadata()["note"])
+        if {name: note.get(name) for name in settings} != json.loads(json.dumps(settings)):
+            return None  # of other settings
+        names = list(file.keys())
+        backbone.load_state_dict({name: file.get_tensor(name) for name in names})
+    return note
+
+
+def _keep(path: Path, backbone: Backbone, note: Mapping[str, Any]) -> None:
+    from safetensors.torch import save
+
+    tensors = {name: value.contiguous() for name, value in backbone.state_dict().items()}
+    replace_file(path, save(tensors, {"note": json.dumps(note)}))
+
+
+def _invariances(
+    parts: Parts, backbone: Backbone, learned: Source, held_out: Source
+) -> Invariances:
+    """How the base takes changed copies: what it still accepts, by the nearest class centre."""
+    plain = Boundary(
+        deepcopy(backbone),
+        NearestCentre("embedding" if "embedding" in backbone.heads else "features"),
+        parts.preprocessing,
+        learned.class_names,
+        acceptance=parts.acceptance,
+    )
+    plain.learn(learned).calibrate(held_out)
+
+    def judge(images: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        judgement = plain.judge(images)
+        return judgement.decision == 0, judgement.nearest
+
+    rng = np.random.default_rng([parts.training.seed, 6])
+    return measure_invariances(learned, judge, rng)
+
+
+def _synthetic(parts: Parts, invariances: Invariances, learned: Source) -> SyntheticOutliers:
+    rng = np.random.default_rng([parts.training.seed, 5])
+    count = parts.base.synthetic if parts.base else 0
+    return synthetic_outliers(learned, invariances, count, rng)
+
+
+def _about(synthetic: SyntheticOutliers, invariances: Invariances | None) -> dict[str, Any]:
+    measured = invariances.to_dict() if invariances else {}
+    return {
+        "images": synthetic.to_dict(),
+        "remarks": list(synthetic.remarks),
+        "invariances": measured,
+    }
+
+
+def _declared(seen_out: Sequence[OutSet | Source], kind: Kind) -> list[Source]:
+    return [out.source for out in seen_out if isinstance(out, OutSet) and out.kind is kind]

@@ -8,7 +8,7 @@ from typing import Any
 
 from knowbound.backbones import Backbone
 from knowbound.boundary import Boundary
-from knowbound.building import Built, Chosen, OnStep, Parts, Trainer, build
+from knowbound.building import Base, Built, Chosen, OnStep, Parts, Trainer, build
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.split import Split
 from knowbound.detectors.detector import Detector
@@ -44,6 +44,8 @@ class Experiment:
     """What trains the backbone: ``training.train``, or another function with its arguments."""
     tune: Callable[[Backbone, Split], Chosen] | None = None
     """If given, what makes the detector in place of ``detector``."""
+    base: Base | None = None
+    """If given, what is trained first, and the synthetic outliers that it tells how to make."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,7 @@ def run(
         _parts(experiment),
         split.train,
         split.validation,
-        [out.source for out in split.seen_out],
+        split.seen_out,
         data_sha256=hashes,
         note={"sizes": sizes, **experiment.note},
         checkpoint=checkpoint,
@@ -135,6 +137,7 @@ def _parts(experiment: Experiment) -> Parts:
         preprocessing=Preprocessing(height, width, channels),
         acceptance=experiment.acceptance,
         trainer=experiment.trainer,
+        base=experiment.base,
     )
 
 

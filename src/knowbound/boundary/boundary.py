@@ -2,6 +2,7 @@
 out."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from torch import Tensor, nn
 from knowbound._version import __version__
 from knowbound.backbones import BACKBONES, as_backbone
 from knowbound.boundary.batches import image_batches
-from knowbound.boundary.likeness import Likeness, image_statistics, smallest_accepting
+from knowbound.boundary.domain import Domain
+from knowbound.boundary.likeness import Likeness, smallest_accepting
 from knowbound.boundary.model_file import read_model, write_model
+from knowbound.data.outs.anomalies import anomaly_images
 from knowbound.data.pictures.picture_files import UnreadableImageError, read_image
 from knowbound.data.preprocessing import Preprocessing, to_picture
 from knowbound.data.source import Source
@@ -25,6 +28,12 @@ from knowbound.errors import UserError
 from knowbound.judgement import Judgement, Verdict, verdicts
 from knowbound.outputs import Outputs
 
+DOMAINS: dict[str, type[Domain] | type[Likeness]] = {kind.name: kind for kind in (Domain, Likeness)}
+"""By the names that a saved model may hold; format 1 has the image statistics."""
+SYNTHETIC_ANOMALIES = 4000
+"""Of which 2,500 are pieces of photographs and 1,500 are noise."""
+DOMAIN_IMAGES = 4000
+"""At most so many of each set of seen-out images teach the domain score."""
 Picture = Image.Image | str | Path | NDArray[Any]
 Arrays = NDArray[Any]
 
@@ -33,7 +42,7 @@ class Boundary(nn.Module):
     """Known, novelty or anomaly for every image.
 
     An image is known if its detector score is at most ``threshold``.  One that is not is a novelty
-    if its likeness score is within the likeness's own threshold, else an anomaly.  Call ``learn``
+    if its domain score is at most the domain's own threshold, else an anomaly.  Call ``learn``
     with training images and ``calibrate`` with held-out ones before judging; ``knowbound.fit`` does
     both.
 
@@ -75,7 +84,7 @@ class Boundary(nn.Module):
             backbone, "logits" if "logits" in detector.reads else "embedding"
         )
         self.detector = detector
-        self.likeness = Likeness()
+        self.domain: Domain | Likeness = Domain()
         self.preprocessing = preprocessing
         self.class_names = tuple(class_names)
         self.acceptance = acceptance
@@ -84,24 +93,40 @@ class Boundary(nn.Module):
         self.register_buffer("held_scores", torch.empty(0, dtype=torch.float64))
 
     @torch.no_grad()
-    def learn(self, source: Source) -> "Boundary":
-        """Fit the detector and the likeness on in-distribution training images; the boundary itself.
+    def learn(
+        self, source: Source, *, near: Sequence[Source] = (), far: Sequence[Source] = ()
+    ) -> "Boundary":
+        """Fit the detector and the domain score; the boundary itself.
 
         The images are embedded as they are: what a detector's ``prepare`` does is for images to be
         judged.
 
         Args:
-            source: images with labels 0..C-1.
+            source: in-distribution training images, labels 0..C-1.
+            near: images of no known class but of the same kind of picture: what the network was
+                pushed away from because it looks like a novelty, and declared novelties.
+            far: anomalies.  Synthetic ones, noise and pieces of two photographs, are added.
         """
         labels = torch.from_numpy(source.labels)
         parts = [
-            (self.detector.read(self.outputs(images)), image_statistics(images))
-            for images in self.batches(source)
+            (self.detector.read(outputs), outputs.get("stages"))
+            for outputs in map(self.outputs, self.batches(source))
         ]
-        vectors, statistics = (torch.cat(column) for column in zip(*parts, strict=True))
-        self.detector.fit(vectors, labels.to(vectors.device))
-        self.likeness.fit(statistics, labels.to(vectors.device))
+        vectors, stages = (torch.cat(column) for column in zip(*parts, strict=True))
+        labels = labels.to(vectors.device)
+        self.detector.fit(vectors, labels)
+        synthetic = anomaly_images(source.image_shape, SYNTHETIC_ANOMALIES, _fixed_draw())
+        self.domain = Domain().to(stages.device)
+        beside = self._stages(near) if near else None
+        self.domain.fit(stages, labels, beside, self._stages([synthetic, *far]))
         return self
+
+    def _stages(self, sources: Sequence[Source]) -> Tensor:
+        """The stages of at most ``DOMAIN_IMAGES`` images of each source."""
+        drawn = [source.sample(DOMAIN_IMAGES, _fixed_draw()) for source in sources]
+        batches = chain.from_iterable(map(self.batches, drawn))
+        parts = [self.outputs(images).get("stages") for images in batches]
+        return torch.cat(parts)
 
     @torch.no_grad()
     def calibrate(self, source: Source) -> "Boundary":
@@ -128,7 +153,7 @@ class Boundary(nn.Module):
     @torch.no_grad()
     def outputs(self, images: Tensor) -> Outputs:
         """The network's outputs, float32, for images (N, C, H, W) float32 in [0, 1]."""
-        given: Outputs = self.backbone(images, stages="stages" in self.detector.reads)
+        given: Outputs = self.backbone(images, stages=True)
         return given.float()
 
     def prepared_outputs(self, images: Tensor) -> Outputs:
@@ -138,13 +163,16 @@ class Boundary(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Judgement[Tensor]:
         """What is said of images (N, C, H, W) float32 in [0, 1]."""
-        return self.decide(self.prepared_outputs(images), self.likeness.score(images))
+        return self.decide(self.prepared_outputs(images), images)
 
-    def decide(self, outputs: Outputs, domain_score: Tensor) -> Judgement[Tensor]:
-        """What is said of N images with these outputs and domain scores (N,)."""
+    def decide(self, outputs: Outputs, images: Tensor) -> Judgement[Tensor]:
+        """What is said of N images with these outputs."""
+        domain_score = self.domain.score(
+            images if self.domain.reads_images else outputs.get("stages")
+        )
         vectors = self.detector.read(outputs)
         score = self.detector.score(vectors)
-        unknown = torch.where(domain_score <= self.likeness.threshold, 1, 2)
+        unknown = torch.where(domain_score <= self.domain.threshold, 1, 2)
         at_least = len(self.held_scores) - torch.searchsorted(self.held_scores, score.double())
         return Judgement(
             embedding=outputs.shown,
@@ -240,6 +268,7 @@ class Boundary(nn.Module):
             "preprocessing": self.preprocessing.to_dict(),
             "backbone": _described(self.backbone, self.backbone.settings, BACKBONES),
             "detector": _described(self.detector, self.detector.settings, DETECTORS),
+            "domain": self.domain.name,
             "acceptance": self.acceptance,
             "about": self.about,
         }
@@ -262,6 +291,7 @@ class Boundary(nn.Module):
             acceptance=description["acceptance"],
             about=description["about"],
         )
+        boundary.domain = DOMAINS[description["domain"]]()
         for name, tensor in tensors.items():  # buffers that fitting sizes: centres, precision, ...
             _resize_buffer(boundary, name, tensor.shape)
         boundary.load_state_dict(dict(tensors))
@@ -298,6 +328,11 @@ def join(parts: Sequence[Judgement[Tensor]]) -> Judgement[Arrays]:
         return Judgement(np.empty((0, 0), np.float32), none, none, none, whole, whole)
     columns = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
     return Judgement(*columns)
+
+
+def _fixed_draw() -> np.random.Generator:
+    """The same draw in every boundary: it is no part of a training's randomness."""
+    return np.random.default_rng(0)
 
 
 def least_to_calibrate(acceptance: float) -> int:

@@ -33,6 +33,8 @@ class Domain(nn.Module):
     empty and the threshold not a number.
     """
 
+    name = "stages"
+    reads_images = False
     weight: Tensor
     bias: Tensor
     threshold: Tensor

@@ -46,6 +46,8 @@ class Likeness(nn.Module):
     what classes left out of the fit reach, so it says how far a class nobody taught usually lies.
     """
 
+    name = "image statistics"
+    reads_images = True
     centre: Tensor
     precision: Tensor
     threshold: Tensor

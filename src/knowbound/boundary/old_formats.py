@@ -8,6 +8,12 @@ LOGIT_OBJECTIVES = ("ce", "confidence", "oe")
 """Objectives whose single output was the logits of the classes, in format 1."""
 
 
+def _renamed(name: str, head: str) -> str:
+    return name.replace("backbone.embed.", f"backbone.heads.{head}.").replace(
+        "likeness.", "domain."
+    )
+
+
 def from_version_1(
     description: dict[str, Any], tensors: dict[str, Tensor]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -26,11 +32,12 @@ def from_version_1(
         field = "features" if reads == "features" else head
         detector["settings"] = {**detector["settings"], "reads": field}
     renamed = {
-        name.replace("backbone.embed.", f"backbone.heads.{head}."): tensor
+        _renamed(name, head): tensor
         for name, tensor in tensors.items()
         if name not in ("detector.classes", "detector.softmax.classes")
     }
     threshold = renamed["threshold"]
     renamed["held_scores"] = threshold.repeat(1) if not threshold.isnan() else zeros(0).double()
     backbone["settings"] = settings
-    return {**description, "backbone": backbone, "detector": detector}, renamed
+    parts = {"backbone": backbone, "detector": detector, "domain": "image statistics"}
+    return {**description, **parts}, renamed

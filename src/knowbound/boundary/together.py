@@ -17,7 +17,7 @@ from knowbound.judgement import Judgement
 def with_detectors(
     boundary: Boundary, detectors: Sequence[Detector], learned: Source, held_out: Source
 ) -> list[Boundary]:
-    """A calibrated boundary for each detector, all on the network and the likeness of ``boundary``,
+    """A calibrated boundary for each detector, all on the network and the domain score of ``boundary``,
     which does not change.
 
     Args:
@@ -46,7 +46,7 @@ def with_detectors(
             acceptance=boundary.acceptance,
             about=boundary.about,
         ).to(vectors.device)
-        other.likeness = boundary.likeness
+        other.domain = boundary.domain
         detector.fit(vectors, torch.from_numpy(learned.labels).to(vectors.device))
         boundaries.append(other.calibrate(held_out))
     return boundaries
@@ -65,17 +65,15 @@ def judge_together(boundaries: Sequence[Boundary], source: Source) -> list[Judge
     first = boundaries[0]
     for other in boundaries:
         other.check_calibrated()
-        if other.backbone is not first.backbone or other.likeness is not first.likeness:
+        if other.backbone is not first.backbone or other.domain is not first.domain:
             raise ValueError(
                 "boundaries on different networks were given; expected those of one call of "
                 "with_detectors"
             )
-    stages = "stages" in fields_of([boundary.detector for boundary in boundaries])
     parts: list[list[Judgement[Tensor]]] = [[] for _ in boundaries]
     for images in first.batches(source):
-        outputs = first.backbone(images, stages=stages).float()
-        likeness = first.likeness.score(images)
+        outputs = first.outputs(images)
         for boundary, mine in zip(boundaries, parts, strict=True):
             own_pass = boundary.detector.moves_images
-            mine.append(boundary(images) if own_pass else boundary.decide(outputs, likeness))
+            mine.append(boundary(images) if own_pass else boundary.decide(outputs, images))
     return [join(mine) for mine in parts]

@@ -63,6 +63,21 @@ def fit(
             help="Images of none of the classes, unlabelled. May be given several times.",
         ),
     ] = None,
+    novelties: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Images of other classes of the same kind of picture."),
+    ] = None,
+    anomalies: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Images of nothing like the classes."),
+    ] = None,
+    synthetic: Annotated[
+        bool,
+        typer.Option(
+            "--synthetic/--no-synthetic",
+            help="Show outliers made from the known images themselves, too.",
+        ),
+    ] = True,
     objective: Annotated[
         Literal["odm", "ml", "ce", "confidence", "oe"] | None,
         typer.Option(
@@ -156,6 +171,7 @@ def fit(
     with reading_bar() as reading:
         settings = Settings(
             objective=objective,
+            synthetic=synthetic,
             detector=detector,
             backbone=backbone,
             size=size,
@@ -169,7 +185,14 @@ def fit(
             compile=compile,
             seed=seed,
         )
-        plan = plan_fit(directory, outliers or (), settings, progress=reading)
+        plan = plan_fit(
+            directory,
+            outliers or (),
+            settings,
+            novelties=novelties or (),
+            anomalies=anomalies or (),
+            progress=reading,
+        )
     print_problems(plan.problems)
     shown = console()
     source = plan.known.source
@@ -180,7 +203,10 @@ def fit(
     shown.print(f"Chosen: {'; '.join(plan.chosen)}.")
     with training_bar() as bar:
         fitted = run_plan(
-            plan, output=output, resume=resume, on_step=lambda progress: bar("training", progress)
+            plan,
+            output=output,
+            resume=resume,
+            on_step=lambda progress: bar(progress.stage, progress),
         )
     threshold = float(fitted.boundary.threshold)
     shown.print(

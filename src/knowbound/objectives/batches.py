@@ -1,7 +1,7 @@
 """Which images go together: labels -> index lists.  Two builders: balanced classes, and the
 authors' own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,10 @@ class BalancedBatches:
             )
         return _Balanced(self, classes, outs, seed)
 
+    def without_outs(self) -> "BalancedBatches":
+        """The same number of images in a batch, all of them in-distribution."""
+        return replace(self, images=self.images + self.outs, outs=0)
+
 
 @dataclass(frozen=True, eq=False)
 class _Balanced:
@@ -112,6 +116,10 @@ class AuthorsBatches:
             )
         return _Authors(self, labels, classes, outs, seed)
 
+    def without_outs(self) -> "AuthorsBatches":
+        """The same rule, which takes no out-of-distribution image where there is none."""
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class _Authors:
@@ -150,6 +158,10 @@ class RandomBatches:
         """The batches for these labels; out images are never drawn."""
         return _Random(self.images, _inside(labels), seed)
 
+    def without_outs(self) -> "RandomBatches":
+        """The same rule."""
+        return self
+
 
 @dataclass(frozen=True)
 class RandomBatchesWithOuts:
@@ -183,6 +195,10 @@ class RandomBatchesWithOuts:
         return _RandomWithOuts(
             _Random(self.images, _inside(labels), seed), _Random(self.outs, outside, seed, stream=1)
         )
+
+    def without_outs(self) -> RandomBatches:
+        """The same number of images in a batch, all of them in-distribution."""
+        return RandomBatches(self.images + self.outs)
 
 
 def _inside(labels: Indices) -> Indices:

@@ -2,7 +2,7 @@
 network says of them."""
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -26,6 +26,9 @@ class Rule(Protocol):
 
     def plan(self, labels: NDArray[np.int64], seed: int) -> Batches:
         """The batches for labels (N,), in 0..C-1 or below 0 for out-of-distribution images."""
+
+    def without_outs(self) -> "Rule":
+        """Batches of in-distribution images alone, as large."""
 
 
 class Objective(ABC):
@@ -82,6 +85,10 @@ class Objective(ABC):
     def head_sizes(self, classes: int) -> dict[str, int]:
         """The heads that the network must have, with the length of each, for so many classes."""
         return {"logits": classes}
+
+    def without_outs(self) -> "Objective":
+        """The same objective for batches of known images alone, as many in a batch."""
+        return replace(self, rule=self.rule.without_outs())  # type: ignore[type-var]
 
     def called(self, outs: bool) -> str:
         """What a network trained with it is called; outs: whether it saw out images."""

@@ -5,24 +5,20 @@ The rows stay comparable: each goes on from the same weights for the same number
 cross-entropy, whose network shares nothing, gets all the steps in one training.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from knowbound.backbones import Backbone
+from knowbound.building import train_base
 from knowbound.experiment import Experiment
-from knowbound.files import replace_file
-from knowbound.objectives.batches import BalancedBatches
 from knowbound.objectives.objective import Objective
 from knowbound.paper.cells import OnStep, cell_name
 from knowbound.provenance import commit
-from knowbound.training.loop import train
 from knowbound.training.settings import Training
 
 
@@ -50,67 +46,23 @@ def start_from_base(
     )
     path = folder / f"{cell_name(experiment)}.safetensors"
     torch.manual_seed(base.seed)
-    classes = len(experiment.split.train.class_names)
-    backbone = experiment.backbone(**objective.head_sizes(classes))
-    settings = {
-        "training": asdict(base),
-        "objective": objective.to_dict(),
-        "images": experiment.split.train.sha256(),
-    }
-    note = _load(path, backbone, settings) or _train(experiment, backbone, settings, path, on_step)
-    started_from = {
-        "started_from": {"network": "the split's base, trained on in images alone", **note}
-    }
+    train_split = experiment.split.train
+    backbone = experiment.backbone(**objective.head_sizes(len(train_split.class_names)))
+    note = train_base(
+        backbone,
+        objective,
+        base,
+        train_split,
+        path,
+        identity={"images": train_split.sha256()},
+        on_step=partial(on_step, experiment) if on_step else None,
+    )
+    words = "the split's base, trained on in-distribution images alone"
+    started_from = {"started_from": {"network": words, **note}}
     return [
         replace(row, backbone=partial(copy_of, backbone), note={**row.note, **started_from})
         for row in rows
     ]
-
-
-def without_outs(rule: BalancedBatches) -> BalancedBatches:
-    """The same number of images in a batch, all of them in-distribution."""
-    return replace(rule, images=rule.images + rule.outs, outs=0)
-
-
-def _load(path: Path, backbone: Backbone, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    from safetensors import safe_open
-
-    if not path.exists():
-        return None
-    with safe_open(path, framework="pt") as file:
-        note = json.loads(file.metadata()["note"])
-        if {name: note[name] for name in settings} != json.loads(json.dumps(settings)):
-            return None  # of other settings
-        backbone.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  (not a dict)
-    return dict(note)
-
-
-def _train(
-    experiment: Experiment,
-    backbone: Backbone,
-    settings: Mapping[str, Any],
-    path: Path,
-    on_step: OnStep | None,
-) -> dict[str, Any]:
-    from safetensors.torch import save
-
-    running = path.with_suffix(".running.safetensors")
-    trained = train(
-        backbone,
-        experiment.split.train,
-        [],
-        experiment.objective,
-        experiment.training,
-        checkpoint=running,
-        resume=True,
-        identity={"images": settings["images"]},
-        on_step=partial(on_step, experiment) if on_step else None,
-    )
-    note = {**settings, "seconds": round(trained.seconds, 2), "pace": trained.pace.to_dict()}
-    tensors = {name: value.contiguous() for name, value in backbone.state_dict().items()}
-    replace_file(path, save(tensors, {"note": json.dumps(note)}))
-    running.unlink(missing_ok=True)
-    return note
 
 
 def copy_of(network: Backbone, **heads: int) -> Backbone:

@@ -49,6 +49,8 @@ class Progress:
     steps: int
     loss: float
     images_per_second: float
+    stage: str = "training"
+    """What is trained: a training may start from a base that is trained first."""
 
 
 @dataclass(frozen=True)

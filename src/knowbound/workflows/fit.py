@@ -1,6 +1,6 @@
 """From a folder of labelled images to a boundary, in one call: what a practitioner uses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,14 @@ from knowbound.boundary.boundary import least_to_calibrate
 from knowbound.building import build
 from knowbound.data.hold_out import hold_out
 from knowbound.data.source import Source
+from knowbound.data.split import OutSet
 from knowbound.files import check_writable
+from knowbound.labels import Kind
 from knowbound.objectives import Objective
 from knowbound.training import Trained
 from knowbound.training.loop import Progress
 from knowbound.training.pace import Precision
-from knowbound.workflows.plan import Plan, Settings, plan_fit
+from knowbound.workflows.plan import Folders, Plan, Settings, plan_fit
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -33,9 +35,12 @@ class Fitted:
 
 def fit(
     known: str | Path,
-    outliers: str | Path | Sequence[str | Path] = (),
+    outliers: Folders = (),
     *,
+    novelties: Folders = (),
+    anomalies: Folders = (),
     objective: str | Objective | None = None,
+    synthetic: bool = True,
     detector: str | None = None,
     backbone: str = "auto",
     size: int | None = None,
@@ -59,8 +64,10 @@ def fit(
     Args:
         known: labelled images, ``known/class/...``, or a list of them.
         outliers: folders of images of none of the classes.
-        objective: ``odm`` (the default with outliers), ``ml`` (the default without), ``ce``
-            (cross-entropy), with outliers also ``confidence`` and ``oe``, or one of your own.
+        novelties: folders of images of other classes of the same kind of picture.
+        anomalies: folders of images of nothing like the classes.
+        objective: a name of ``knowbound.names.OBJECTIVES`` (default: ODM), or one of your own.
+        synthetic: whether to show outliers made from the known images themselves.
         detector: a name of ``knowbound.detectors.DETECTORS`` (default nearest_centre, under
             cross-entropy max_softmax).
         backbone: ``lenet``, ``wrn-16-2``, ``wrn-28-10``, or ``auto`` by the images.
@@ -84,6 +91,7 @@ def fit(
     """
     settings = Settings(
         objective=objective,
+        synthetic=synthetic,
         detector=detector,
         backbone=backbone,
         size=size,
@@ -99,7 +107,9 @@ def fit(
         seed=seed,
         memory_limit=memory_limit,
     )
-    plan = plan_fit(known, outliers, settings, progress=progress)
+    plan = plan_fit(
+        known, outliers, settings, novelties=novelties, anomalies=anomalies, progress=progress
+    )
     return run_plan(plan, on_step=on_step).boundary
 
 
@@ -127,8 +137,12 @@ def run_plan(
     rng = np.random.default_rng(plan.parts.training.seed)
     least = least_to_calibrate(plan.parts.acceptance)
     learned, held = hold_out(plan.known.source, plan.held_out, rng, least)
-    outs = [read.source for read in plan.outliers]
-    shown = {f"outliers {i + 1}": read.sha256 for i, read in enumerate(plan.outliers)}
+    outs: list[OutSet | Source] = [
+        *(read.source for read in plan.outliers),
+        *(OutSet(read.source, Kind.NOVELTY) for read in plan.novelties),
+        *(OutSet(read.source, Kind.ANOMALY) for read in plan.anomalies),
+    ]
+    shown = {f"outliers {i + 1}": read.sha256 for i, read in enumerate(plan.shown)}
     built = build(
         plan.parts,
         learned,
@@ -139,7 +153,7 @@ def run_plan(
         note={
             "held_out": plan.held_out,
             "images": len(learned),
-            "outliers": [len(out) for out in outs],
+            "outliers": [len(read.source) for read in plan.shown],
         },
         checkpoint=output / CHECKPOINT if output else None,
         resume=resume,
@@ -147,5 +161,6 @@ def run_plan(
     )
     if output and built.trained.is_main_process:
         built.boundary.save(output)
-        (output / CHECKPOINT).unlink(missing_ok=True)
+        for kept in output.glob(f"{Path(CHECKPOINT).stem}*"):
+            kept.unlink(missing_ok=True)
     return Fitted(built.boundary, built.trained, learned, held)

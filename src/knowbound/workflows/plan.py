@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from knowbound.boundary.boundary import least_to_calibrate
-from knowbound.building import Chosen, Parts
+from knowbound.building import Base, Chosen, Parts
 from knowbound.data.pictures.folder import (
     FolderRead,
     Problem,
@@ -21,10 +21,16 @@ from knowbound.errors import UserError
 from knowbound.objectives import Contrastive, Objective
 from knowbound.objectives.choice import make_objective
 from knowbound.outputs import Field
+from knowbound.training import Training
 from knowbound.training.pace import Precision
 from knowbound.workflows.recipes import recipe_for
 
 CHECKPOINT_EVERY = 100
+BASE_SHARE = 0.5
+"""Steps of the base over those of the main training."""
+SYNTHETIC_IMAGES = 6000
+"""Of each kind."""
+Folders = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,14 @@ class Settings:
     ``knowbound.detectors.DETECTORS``; backbone: a name of ``RECIPES``, or ``auto``; size: side in
     pixels of the square images the network takes; channels: 1 or 3; dim: length of the embedding;
     margin: of the contrastive loss, a distance; steps, learning_rate, precision, compile: as in
-    ``Training``; acceptance: share of new in-distribution images to accept; held_out: share of the
+    ``Training``; synthetic: whether to show outliers made from the known images themselves, where
+    the objective can use them; acceptance: share of new in-distribution images to accept; held_out: share of the
     images kept from training to set the threshold; seed: of everything random; memory_limit: bytes
     of decoded images over which they are streamed.
     """
 
     objective: str | Objective | None = None
+    synthetic: bool = True
     detector: str | None = None
     backbone: str = "auto"
     size: int | None = None
@@ -63,6 +71,11 @@ class Plan:
 
     known: FolderRead
     outliers: tuple[FolderRead, ...]
+    """Of unknown kind: pushed away."""
+    novelties: tuple[FolderRead, ...]
+    """Declared: pushed away, and in-domain."""
+    anomalies: tuple[FolderRead, ...]
+    """Declared: pushed away, and out of the domain."""
     parts: Parts
     held_out: float
     """Share of the images held out to set the threshold."""
@@ -72,15 +85,22 @@ class Plan:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Every file that could not be used, or was used with a remark."""
-        outside = (problem for read in self.outliers for problem in read.problems)
+        outside = (problem for read in self.shown for problem in read.problems)
         return self.known.problems + tuple(outside)
+
+    @property
+    def shown(self) -> tuple[FolderRead, ...]:
+        """Every folder of seen-out images."""
+        return (*self.outliers, *self.novelties, *self.anomalies)
 
 
 def plan_fit(
     known: str | Path,
-    outliers: str | Path | Sequence[str | Path] = (),
+    outliers: Folders = (),
     settings: Settings = Settings(),
     *,
+    novelties: Folders = (),
+    anomalies: Folders = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Read the folders and decide on everything that was not asked for.
@@ -89,15 +109,17 @@ def plan_fit(
         known: labelled images, ``known/class/...``, or a list of them.
         outliers: folders of images of none of the classes.
         settings: what was asked for.
+        novelties: folders of images of other classes of the same kind of picture.
+        anomalies: folders of images of nothing like the classes.
         progress: called with (files done, files).
 
     Raises:
         UserError: anything that cannot be used, in one clear sentence.
     """
-    outliers = [outliers] if isinstance(outliers, str | Path) else outliers
-    known, folders = Path(known), [Path(folder) for folder in outliers]
+    known = Path(known)
+    given = [_listed(folders) for folders in (outliers, novelties, anomalies)]
     check_numbers(settings)
-    objective = choose_objective(settings, bool(folders))
+    objective = choose_objective(settings, any(given))
     outputs: tuple[Field, ...] = ("stages", "features", *objective.heads)
     detector = settings.detector or usual_detector(objective)
     make_detector(detector, outputs)  # a name that cannot be is told now
@@ -115,41 +137,64 @@ def plan_fit(
         progress=progress,
     )
     inside = read(known, classes=True)
-    outs = tuple(read(folder, classes=False) for folder in folders)
+    outs = [tuple(read(folder, classes=False) for folder in folders) for folders in given]
     refuse_two_classes(inside)
-    refuse_overlap(inside, known, outs, folders)
+    for reads, folders in zip(outs, given, strict=True):
+        refuse_overlap(inside, known, reads, folders)
     usual = recipe.training(side)
     if isinstance(objective, Contrastive) and not isinstance(settings.objective, Objective):
         objective = replace(objective, rule=recipe.batches, same_share=recipe.same_share)
     share = settings.held_out or _share(settings.acceptance, len(inside.source))
     gain = objective.margin if isinstance(objective, Contrastive) else 1.0
-    name = objective.called(bool(folders))
+    made = settings.synthetic and settings.objective != "ml" and objective.uses_outs
+    name = objective.called(made or any(given))
+    training = replace(
+        usual,
+        steps=settings.steps or usual.steps,
+        learning_rate=settings.learning_rate or usual.learning_rate,
+        precision=settings.precision,
+        compile=settings.compile,
+        seed=settings.seed,
+        checkpoint_every=CHECKPOINT_EVERY,
+    )
     parts = Parts(
         backbone=recipe.make(preprocessing, gain),
         backbone_name=backbone,
         objective=objective,
         detector=lambda _: Chosen(make_detector(detector, outputs)),
-        training=replace(
-            usual,
-            steps=settings.steps or usual.steps,
-            learning_rate=settings.learning_rate or usual.learning_rate,
-            precision=settings.precision,
-            compile=settings.compile,
-            seed=settings.seed,
-            checkpoint_every=CHECKPOINT_EVERY,
-        ),
+        training=training,
         preprocessing=preprocessing,
         acceptance=settings.acceptance,
+        base=_base(objective, training) if made else None,
     )
     chosen = (
         f"{'colour' if channels == 3 else 'grey'} images of {side} x {side} pixels",
         f"the network {backbone}",
         f"the objective {name.upper()}"
-        + ("" if folders or not objective.uses_outs else ": no folder of outliers was given"),
+        + (" with outliers made from the known images" if made else ""),
         f"the detector {detector}",
         f"{share:.0%} of the images held out to set the threshold",
     )
-    return Plan(inside, outs, parts, share, chosen)
+    return Plan(
+        known=inside,
+        outliers=outs[0],
+        novelties=outs[1],
+        anomalies=outs[2],
+        parts=parts,
+        held_out=share,
+        chosen=chosen,
+    )
+
+
+def _listed(folders: Folders) -> list[Path]:
+    return [Path(f) for f in ([folders] if isinstance(folders, str | Path) else folders)]
+
+
+def _base(objective: Objective, training: Training) -> Base:
+    """What is trained first, on the known images alone: a share of the steps."""
+    alone = objective.without_outs()
+    steps = max(1, round(BASE_SHARE * training.steps))
+    return Base(alone, replace(training, steps=steps), SYNTHETIC_IMAGES)
 
 
 def usual_detector(objective: Objective) -> str:

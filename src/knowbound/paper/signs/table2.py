@@ -26,9 +26,9 @@ from knowbound.experiment import Experiment, Outcome
 from knowbound.judging import judge_sets, seen_names
 from knowbound.labels import Kind
 from knowbound.objectives import Contrastive, CrossEntropy
-from knowbound.objectives.batches import BalancedBatches, RandomBatches
+from knowbound.objectives.batches import RandomBatches
 from knowbound.paper.cells import OnStep, cell_name, cell_of, has_rows, run_missing, write_table
-from knowbound.paper.shared_base import start_from_base, without_outs
+from knowbound.paper.shared_base import start_from_base
 from knowbound.paper.signs.accepted import write_accepted
 from knowbound.paper.signs.class_splits import ClassSplit, class_split
 from knowbound.paper.signs.scale import CPU, Scale, about_scales
@@ -176,10 +176,7 @@ def with_base(
     ]
     if not embeddings:
         return longer
-    objective = embeddings[0].objective
-    assert isinstance(objective, Contrastive)
-    assert isinstance(objective.rule, BalancedBatches)
-    alone = replace(objective, rule=without_outs(objective.rule))
+    alone = embeddings[0].objective.without_outs()
     seeded = replace(base, seed=embeddings[0].training.seed)
     return [*longer, *start_from_base(embeddings, alone, seeded, results / ".running", on_step)]
 
