@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from knowbound.objectives import OBJECTIVES, Contrastive, EnergyMargin, MetricObjective, Objective
+from knowbound.objectives.metric_learning import LOSSES, MetricLearning
 from knowbound.outputs import Outputs
 
 CLASSES, DIM = 3, 6
@@ -16,6 +17,7 @@ EXAMPLES: dict[str, Objective] = {
     **{name: kind() for name, kind in OBJECTIVES.items()},
     "linear contrastive": Contrastive(squared=False),
     "energy margin": EnergyMargin(),
+    **{name: MetricLearning(name) for name in LOSSES},
 }
 BATCHES = {
     "in and out": [0, 0, 1, 2, -1, 1, -2, -1, 2, 0],
@@ -27,6 +29,9 @@ BATCHES = {
     "one image": [2],
     "nothing": [],
 }
+
+STOPPED = {"CircleLoss"}
+"""Losses with factors that by their equation get no gradient."""
 
 every = pytest.mark.parametrize("objective", EXAMPLES.values(), ids=EXAMPLES.keys())
 batches = pytest.mark.parametrize("labels", BATCHES.values(), ids=BATCHES.keys())
@@ -75,6 +80,8 @@ def test_gradients_are_those_of_finite_differences(objective: Objective, labels:
     given = outputs(labels)
     if not labels:
         assert objective.loss(given, of(labels)) == 0
+        return
+    if objective.called(outs=True) in STOPPED:
         return
     heads = [given.get(head) for head in objective.heads]
 
