@@ -18,6 +18,7 @@ from knowbound.objectives.outlier_exposure import OutlierExposure as OutlierExpo
 from knowbound.objectives.ranking import Ranking as Ranking
 from knowbound.objectives.semihard_triplet import SemihardTriplet as SemihardTriplet
 from knowbound.objectives.triplet import Triplet as Triplet
+from knowbound.objectives.two_heads import TwoHeads as TwoHeads
 
 OBJECTIVES: Mapping[str, type[Objective]] = {
     "odm": Contrastive,
@@ -25,6 +26,7 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "ce": CrossEntropy,
     "confidence": ConfidenceLoss,
     "oe": OutlierExposure,
+    "two_heads": TwoHeads,
     "triplet": Triplet,
     "semihard_triplet": SemihardTriplet,
     "lifted_structure": LiftedStructure,
