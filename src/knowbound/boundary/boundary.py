@@ -24,6 +24,7 @@ from knowbound.data.preprocessing import Preprocessing, to_picture
 from knowbound.data.source import Source
 from knowbound.detectors import DETECTORS
 from knowbound.detectors.detector import Detector
+from knowbound.detectors.learning import check_scores
 from knowbound.errors import UserError
 from knowbound.judgement import Judgement, Verdict, verdicts
 from knowbound.outputs import Outputs
@@ -114,7 +115,7 @@ class Boundary(nn.Module):
         ]
         vectors, stages = (torch.cat(column) for column in zip(*parts, strict=True))
         labels = labels.to(vectors.device)
-        self.detector.fit(vectors, labels)
+        self.detector.learn(vectors, labels, self.class_names)
         synthetic = anomaly_images(source.image_shape, SYNTHETIC_ANOMALIES, _fixed_draw())
         self.domain = Domain().to(stages.device)
         beside = self._stages(near) if near else None
@@ -146,7 +147,9 @@ class Boundary(nn.Module):
             self.detector.score(self.detector.read(self.prepared_outputs(images)))
             for images in self.batches(source)
         ]
-        self.held_scores = torch.cat(scores).double().sort().values
+        held = torch.cat(scores).double()
+        check_scores(held)
+        self.held_scores = held.sort().values
         self.threshold = smallest_accepting(self.held_scores, self.acceptance)
         return self
 

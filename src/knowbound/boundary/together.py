@@ -27,7 +27,7 @@ def with_detectors(
         held_out: others, to set the thresholds from.
 
     Raises:
-        UserError, ValueError: as ``Boundary.calibrate`` and the detectors' ``fit`` raise them.
+        UserError, ValueError: as ``Boundary.calibrate`` and the detectors' ``learn`` raise them.
     """
     stages = "stages" in fields_of(detectors)
     parts: list[list[Tensor]] = [[] for _ in detectors]
@@ -47,7 +47,8 @@ def with_detectors(
             about=boundary.about,
         ).to(vectors.device)
         other.domain = boundary.domain
-        detector.fit(vectors, torch.from_numpy(learned.labels).to(vectors.device))
+        labels = torch.from_numpy(learned.labels).to(vectors.device)
+        detector.learn(vectors, labels, boundary.class_names)
         boundaries.append(other.calibrate(held_out))
     return boundaries
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from knowbound.detectors.learning import check_learned, check_training, count_classes
 from knowbound.outputs import Field, Outputs
 
 Network = Callable[[Tensor], Outputs]
@@ -18,7 +19,8 @@ class Detector(nn.Module):
 
     A subclass calls ``super().__init__(...)``, keeps what it learns in buffers, and has ``fit``,
     ``score`` and ``classify``.  All three take what ``read`` gives: vectors (N, R), the outputs
-    named in ``reads`` side by side.
+    named in ``reads`` side by side.  ``learn`` is ``fit`` with every check around it: of the images
+    before, of what was learned after.
     """
 
     reads: tuple[Field, ...] = ("embedding",)
@@ -28,8 +30,14 @@ class Detector(nn.Module):
     moves_images: ClassVar[bool] = False
     """Whether ``prepare`` changes images by a gradient of the network: then it cannot be exported,
     and takes a pass of its own over the images."""
+    least_images: ClassVar[int] = 1
+    """Training images that it needs of every class."""
+    scale_free: ClassVar[bool] = False
+    """Whether the order of its scores is the same whatever unit each single feature has."""
     settings: dict[str, Any]
     """The constructor's arguments as JSON values."""
+    widths: tuple[int, ...] = ()
+    """How many columns each output had that ``read`` last put side by side."""
 
     def __init__(self, settings: dict[str, Any] | None = None, reads: Field | None = None) -> None:
         """Note the settings, and the output to read where there is a choice.
@@ -53,12 +61,42 @@ class Detector(nn.Module):
             ValueError: the network has no such output.
         """
         values = [outputs.get(field) for field in self.reads]
+        self.widths = tuple(value.shape[1] for value in values)
         return values[0] if len(values) == 1 else torch.cat(values, dim=1)
 
     def prepare(self, network: Network, images: Tensor) -> Tensor:
         """Images (N, C, H, W) as the network is to see them when they are judged; as they are."""
         del network
         return images
+
+    @torch.no_grad()
+    def learn(
+        self, vectors: Tensor, labels: Tensor, class_names: Sequence[str] | None = None
+    ) -> Self:
+        """Fit on training images; the detector itself, whose scores are finite and tell images
+        apart.
+
+        Args:
+            vectors: (N, R) of in-distribution training images, as ``read`` gives them.
+            labels: (N,) in 0..C-1, every class present.
+            class_names: of the classes, for messages.
+
+        Raises:
+            UserError: images whose values are not finite, classes with too few images, images that
+                do not differ, or scores that say nothing.  The sentence names images and classes.
+        """
+        name = type(self).__name__
+        check_training(
+            vectors,
+            labels,
+            detector=name,
+            reads=" and ".join(self.reads),
+            least=self.least_images,
+            class_names=class_names,
+        )
+        self.fit(vectors, labels)
+        check_learned(vectors, labels, detector=name, state=self.named_buffers(), score=self.score)
+        return self
 
     @abstractmethod
     def fit(self, vectors: Tensor, labels: Tensor) -> Self:
@@ -79,21 +117,6 @@ class Detector(nn.Module):
     @abstractmethod
     def classify(self, vectors: Tensor) -> Tensor:
         """(N, R) -> (N,) index of the class each image is taken for."""
-
-
-def count_classes(labels: Tensor) -> Tensor:
-    """How many images each class 0..C-1 has, (C,).
-
-    Raises:
-        ValueError: there is no image, or a class without one.
-    """
-    counts = torch.bincount(labels)
-    if not counts.numel() or bool((counts == 0).any()):
-        raise ValueError(
-            f"classes have {counts.tolist()} training images; expected at least one for each class "
-            "0..C-1"
-        )
-    return counts
 
 
 def class_means(vectors: Tensor, labels: Tensor) -> Tensor:
