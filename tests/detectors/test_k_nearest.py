@@ -100,10 +100,43 @@ def test_without_faiss_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         KNearest(search="faiss").fit(vectors(4, 0), torch.tensor([0, 1, 0, 1])).score(vectors(1, 1))
 
 
+@pytest.mark.parametrize(
+    ("counts", "k"), [([8, 8, 8], 4), ([1, 9], 1), ([3, 40], 2), ([100, 101], 50), ([900, 900], 50)]
+)
+def test_k_follows_the_smallest_class_and_is_saved(counts: list[int], k: int) -> None:
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    bank, queries = vectors(len(labels), 0), vectors(5, 1)
+    detector = KNearest().fit(bank, labels)
+    assert detector.k == k
+    assert detector.settings["k"] is None
+    torch.testing.assert_close(
+        detector.score(queries), KNearest(k).fit(bank, labels).score(queries)
+    )
+    again = KNearest(**detector.settings)
+    for name, value in detector.state_dict().items():
+        setattr(again, name, value)
+    assert again.k == k
+    assert KNearest(77).fit(bank, labels).k == 77
+
+
+def test_few_images_of_each_class_are_told_from_others() -> None:
+    """Eight images of each of five classes: the fiftieth neighbour is in another class."""
+    generator = torch.Generator().manual_seed(0)
+    centres = 10 * torch.randn(10, 6, generator=generator)
+
+    def images(classes: torch.Tensor) -> torch.Tensor:
+        return centres[classes] + torch.randn(len(classes), 6, generator=generator)
+
+    labels = torch.arange(40) % 5
+    detector = KNearest().fit(images(labels), labels)
+    inside, outside = images(labels), images(5 + labels)
+    assert detector.score(inside).max() < detector.score(outside).min()
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(ValueError, match="expected 1 or more"):
         KNearest(0)
-    with pytest.raises(ValueError, match="exact or faiss"):
+    with pytest.raises(ValueError, match="'exact' or 'faiss'"):
         KNearest(search="annoy")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one"):
         KNearest().fit(torch.empty(0, 3), torch.empty(0, dtype=torch.int64))

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from knowbound.detectors.mahalanobis import Mahalanobis, RelativeMahalanobis
+from knowbound.outputs import Outputs
 
 
 def vectors(dim: int = 4, per_class: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,6 +67,23 @@ def test_fewer_images_than_dimensions_and_all_the_same(kind: type[Mahalanobis]) 
     assert torch.isfinite(kind().fit(same, torch.tensor([0, 0, 1, 1, 2, 2])).score(same)).all()
 
 
+@pytest.mark.parametrize("kind", [Mahalanobis, RelativeMahalanobis])
+def test_the_unit_of_a_feature_hides_no_other(kind: type[Mahalanobis]) -> None:
+    """One feature a million times larger; an image 100 deviations out along another one."""
+    train = torch.randn(500, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = torch.arange(500) % 2
+    train[:, 1] += 3 * labels
+    out = train.mean(dim=0, keepdim=True)
+    out[0, 3] += 100
+    plain, units = kind().fit(train, labels), torch.ones(8, dtype=torch.float64)
+    for unit in (1e6, 1e-6):
+        units[0] = unit
+        scaled = kind().fit(train * units, labels)
+        torch.testing.assert_close(scaled.score(train * units), plain.score(train))
+        torch.testing.assert_close(scaled.score(out * units), plain.score(out))
+        assert scaled.score(out * units).item() > scaled.score(train * units).max().item()
+
+
 def test_far_away_is_out_also_with_fewer_images_than_features() -> None:
     """Between classes these images differ in a direction in which none does within its class."""
     train, labels = (
@@ -87,10 +105,10 @@ def test_far_away_is_out_also_with_fewer_images_than_features() -> None:
 
 
 def test_what_is_read_is_a_choice() -> None:
-    features, embeddings = torch.zeros(2, 5), torch.zeros(2, 3)
-    assert Mahalanobis().read(features, embeddings) is embeddings
-    assert Mahalanobis(reads="features").read(features, embeddings) is features
-    with pytest.raises(ValueError, match="expected 'embeddings' or 'features'"):
+    outputs = Outputs(features=torch.zeros(2, 5), embedding=torch.zeros(2, 3))
+    assert Mahalanobis().read(outputs) is outputs.embedding
+    assert Mahalanobis(reads="features").read(outputs) is outputs.features
+    with pytest.raises(ValueError, match="expected 'embedding' or 'features'"):
         Mahalanobis(reads="pixels")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one for each class"):
         Mahalanobis().fit(torch.zeros(2, 3), torch.tensor([0, 2]))

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from knowbound.detectors.vim import Vim, principal_dim
+from knowbound.errors import UserError
+from knowbound.outputs import Outputs
 
 
 def outputs(
@@ -15,6 +17,11 @@ def outputs(
     weights, bias = layer.normal(size=(width, classes)), layer.normal(size=classes)
     features = np.random.default_rng(seed).normal(size=(count, width)) * np.arange(1, width + 1) + 1
     return torch.from_numpy(features), torch.from_numpy(features @ weights + bias)
+
+
+def both(features: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """What the detector reads."""
+    return Vim().read(Outputs(features=features, logits=logits))
 
 
 @pytest.mark.parametrize("dim", [None, 7])
@@ -34,11 +41,11 @@ def test_against_the_formulas_with_the_true_layer(dim: int | None) -> None:
     virtual = np.linalg.norm((queries.numpy() - origin) @ residual, axis=1) * alpha
     energy = np.log(np.exp(query_logits.numpy()).sum(axis=1))
     detector = Vim(dim)
-    detector.fit(detector.read(features, logits), labels)
-    found = detector.score(detector.read(queries, query_logits))
+    detector.fit(both(features, logits), labels)
+    found = detector.score(both(queries, query_logits))
     np.testing.assert_allclose(found.numpy(), virtual - energy, rtol=1e-7)
     assert (
-        detector.classify(detector.read(queries, query_logits)).tolist()
+        detector.classify(both(queries, query_logits)).tolist()
         == query_logits.argmax(dim=1).tolist()
     )
 
@@ -56,18 +63,30 @@ def test_the_dimensions_are_the_authors() -> None:
 
 def test_features_that_do_not_vary_and_too_few_of_them() -> None:
     features, logits = outputs(50, 0)
+    labels = torch.arange(50) % 3
     still = torch.cat([features, torch.full((50, 4), 3.0, dtype=torch.float64)], dim=1)
-    detector = Vim()
-    seen = detector.read(still, logits)
-    assert torch.isfinite(detector.fit(seen, torch.arange(50) % 3).score(seen)).all()
+    seen = both(still, logits)
+    assert torch.isfinite(Vim().fit(seen, labels).score(seen)).all()
+    # four of 30 vary, fewer than the usual 15 principal dimensions: half of the four are taken
     alive = torch.zeros(50, 30, dtype=torch.float64)
-    alive[:, :4] = features[
-        :, :4
-    ]  # fewer than the principal dimensions: the residual of the training images is rounding
-    dead = Vim().fit(Vim().read(alive, logits), torch.arange(50) % 3)
-    queries = Vim().read(alive + 0.01, logits)
-    torch.testing.assert_close(dead.score(queries), -logits.logsumexp(dim=1), rtol=1e-3, atol=1e-3)
-    with pytest.raises(ValueError, match="more features than dimensions"):
-        Vim(10).fit(torch.cat([features, logits], dim=1), torch.arange(50) % 3)
+    alive[:, :4] = features[:, :4]
+    detector = Vim().fit(both(alive, logits), labels)
+    assert detector.residual.shape == (30, 28)
+    same = Vim(2).fit(both(alive, logits), labels)
+    torch.testing.assert_close(detector.score(both(alive, logits)), same.score(both(alive, logits)))
+    for dim in (4, 15):
+        with pytest.raises(UserError, match="vary in 4 directions of their 30"):
+            Vim(dim).fit(both(alive, logits), labels)
+    with pytest.raises(UserError, match="vary in 10 directions"):
+        Vim(10).fit(both(features, logits), labels)
+    with pytest.raises(UserError, match="two features or more"):
+        Vim().fit(both(features[:, :1], logits), labels)
     with pytest.raises(ValueError, match="at least 1"):
         Vim(0)
+
+
+def test_an_alpha_that_is_not_above_0_is_refused() -> None:
+    """With all logits lowered by 50 a long residual would lower the score."""
+    features, logits = outputs(50, 0)
+    with pytest.raises(UserError, match="alpha would not be above 0"):
+        Vim().fit(both(features, logits - 50), torch.arange(50) % 3)

@@ -10,9 +10,16 @@ from knowbound.detectors.max_softmax import check_logits
 
 
 class Energy(Detector):
-    """Scores an image by its free energy, -T log sum exp(logits / T): low where any logit is high.
+    """Scores an image by its free energy, -T log sum exp(logits / T): low where any logit is high
+    (Eq. 4).
 
-    temperature: T; 1 is the authors' choice.  Raises ValueError for one that is not above 0.
+    The unit of the logits matters: it is the one in which their exponentials are probabilities.
+
+    Args:
+        temperature: T, above 0; 1 is the authors' choice.
+
+    Raises:
+        ValueError: another temperature.
     """
 
     reads = ("logits",)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from knowbound.detectors.detector import Detector
+from knowbound.detectors.learning import count_classes
 from knowbound.errors import UserError
 from knowbound.outputs import Field
 
@@ -15,51 +16,80 @@ Search = Literal["exact", "faiss"]
 QUERIES, BANK = 256, 65_536
 """Vectors compared at once: 64 MiB of distances, however many there are."""
 SPARE = 16
-"""Candidates beyond k whose distances are computed anew: products round, and may exchange
-neighbours at nearly equal distance."""
+"""Extra candidates whose distances are computed again exactly: rounding in the matrix product can
+exchange neighbours at nearly equal distance."""
 FLAT = 100_000
 """Training vectors above which FAISS searches a part of them: ``PROBED`` of 4 sqrt(M) cells."""
 PROBED = 32
+MOST = 50
+"""The largest k that is taken unless one is given."""
+
+
+def usual_k(labels: Tensor) -> int:
+    """Half of the images of the smallest class, rounded up, at most ``MOST``; labels (M,)."""
+    return min(MOST, -(-int(count_classes(labels).min()) // 2))
 
 
 class KNearest(Detector):
     """Scores an image by the Euclidean distance to the k-th nearest training vector, or the
     farthest where there are fewer.
 
-    k: 50 for CIFAR-10 in their paper; normalise: vectors to unit length first, as they do; reads:
-    which of the network's outputs, theirs is the features; search: ``exact`` (blocked matrix
-    products, bounded memory), or ``faiss`` (extra ``faiss``), exact up to 100,000 training vectors
-    and approximate beyond. An image's class is that of most of the k neighbours, of the nearest
-    among equally many.
+    An image's class is that of most of the k neighbours, of the nearest among equally many.  One
+    unit for all features does not matter.  The unit of single features does, as in any Euclidean
+    distance.
+
+    Args:
+        k: which neighbour.  None: half of the images of the smallest class, rounded up, and at
+            most 50, their choice for CIFAR-10.  With more neighbours than a class has images, the
+            distance reaches into other classes and no longer tells what is known.
+        normalise: vectors to unit length first, as they do.
+        reads: which of the network's outputs; theirs is the features.
+        search: ``exact`` (blocked matrix products, bounded memory), or ``faiss`` (extra
+            ``faiss``), exact up to 100,000 training vectors and approximate beyond.
+
+    Raises:
+        ValueError: k below 1, or another search.
     """
 
     choices = ("embedding", "features")
     bank: Tensor
     labels: Tensor
+    ranks: Tensor
+    """(k,) 0..k-1: the k that is used, as a length, so that it is saved and never computed again."""
 
     def __init__(
         self,
-        k: int = 50,
+        k: int | None = None,
         normalise: bool = True,
         reads: Field = "embedding",
         search: Search = "exact",
     ) -> None:
         settings = {"k": k, "normalise": normalise, "search": search}
         super().__init__(settings, reads)
-        if k < 1:
+        if k is not None and k < 1:
             raise ValueError(f"the distance to neighbour {k} was asked for; expected 1 or more")
         if search not in ("exact", "faiss"):
             raise ValueError(f"the search {search!r} was given; expected 'exact' or 'faiss'")
-        self.k = k
+        self.register_buffer("ranks", torch.arange(k or 0))
         self.register_buffer("bank", torch.empty(0, 0))
         self.register_buffer("labels", torch.empty(0, dtype=torch.int64))
         self._indexed: tuple[Tensor, Any] | None = None
 
+    @property
+    def k(self) -> int:
+        """Which neighbour's distance is the score; 0 before ``fit`` where it follows the images."""
+        return len(self.ranks)
+
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """Keep the training vectors (M, D) and their labels (M,).  Raises ValueError where there
-        are none."""
+        """Keep the training vectors (M, D), their labels (M,) and k.
+
+        Raises:
+            ValueError: there are none.
+        """
         if not len(embeddings):
             raise ValueError("no training vector was given; expected at least one to be near to")
+        k = self.settings["k"] or usual_k(labels)
+        self.ranks = torch.arange(k, device=embeddings.device)
         self.bank, self.labels = self._scaled(embeddings).clone(), labels.to(torch.int64)
         return self
 
@@ -70,15 +100,14 @@ class KNearest(Detector):
     def classify(self, embeddings: Tensor) -> Tensor:
         """(N, D) -> (N,) class of most of the k neighbours."""
         classes = self.labels[self.neighbours(embeddings)[1]]
-        rank = torch.arange(classes.shape[1], device=classes.device).expand_as(classes)
+        rank = self.ranks[: classes.shape[1]].expand_as(classes)
         shape = (len(classes), int(self.labels.max()) + 1)
         votes = torch.zeros(shape, dtype=torch.int64, device=classes.device).scatter_add_(
             1, classes, torch.ones_like(classes)
         )
         first = torch.full_like(votes, classes.shape[1]).scatter_reduce_(1, classes, rank, "amin")
-        return (votes * (classes.shape[1] + 1) - first).argmax(
-            dim=1
-        )  # the nearest neighbour decides among equally many
+        # the nearest neighbour decides among equally many
+        return (votes * (classes.shape[1] + 1) - first).argmax(dim=1)
 
     def neighbours(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """(N, D) -> distances (N, k) in rising order and indices (N, k) of the nearest training
@@ -101,7 +130,10 @@ class KNearest(Detector):
         return distances, indices
 
     def _scaled(self, vectors: Tensor) -> Tensor:
-        return normalize(vectors.float(), dim=1) if self.settings["normalise"] else vectors.float()
+        if not self.settings["normalise"]:
+            return vectors.float()
+        tiny = torch.finfo(torch.float64).tiny  # only a vector of zeros has no direction
+        return normalize(vectors.double(), dim=1, eps=tiny).float()
 
     def _exact(self, queries: Tensor, k: int) -> Tensor:
         """(n, at least k) candidates by |b|^2 - 2 q b about the bank's mean, block after block, of

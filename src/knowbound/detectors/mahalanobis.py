@@ -7,37 +7,51 @@ import torch
 from torch import Tensor
 
 from knowbound.detectors.detector import Detector, class_means
+from knowbound.detectors.scale import inverse_deviations
 from knowbound.outputs import Field
 
 SMALLEST = 1e-10
-"""Of the largest variance: along directions with less than this share the training vectors do not
-vary, and nothing is measured."""
+"""Of the largest variance of standardised features: along directions with less than this share the
+training vectors do not vary, and nothing is measured."""
 
 
-def whitening(vectors: Tensor) -> Tensor:
-    """Centred vectors (N, D), float64 -> W (D, R) with |x W| the Mahalanobis length of x under
-    their covariance.
+def whitening(vectors: Tensor, centred: Tensor) -> Tensor:
+    """W (D, R), float64, with |x W| the Mahalanobis length of x under the covariance of ``centred``.
 
-    The covariance is divided by N.  Directions in which the vectors do not vary are left out (the
-    pseudo-inverse), R <= D.
+    Features are standardised before directions are looked at, so the result does not depend on the
+    unit of any of them.  The covariance is divided by N.  Features and directions in which the
+    vectors do not vary are left out (the pseudo-inverse), R <= D.
+
+    Args:
+        vectors: (N, D) in the precision that they came in.
+        centred: (N, D) float64, the same minus what they vary about.
     """
-    if not vectors.shape[1]:
-        return vectors.new_empty(0, 0)
-    variances, directions = torch.linalg.eigh(vectors.T @ vectors / max(1, len(vectors)))
-    kept = variances > SMALLEST * variances[-1].clamp(min=torch.finfo(variances.dtype).tiny)
-    whiten: Tensor = directions[:, kept] / variances[kept].sqrt()
+    inverse = inverse_deviations(vectors, centred)
+    features = inverse > 0
+    if not features.any():
+        return centred.new_zeros(centred.shape[1], 0)
+    standardised = centred[:, features] * inverse[features]
+    variances, directions = torch.linalg.eigh(standardised.T @ standardised / len(centred))
+    kept = variances > SMALLEST * variances[-1]
+    whiten = centred.new_zeros(centred.shape[1], int(kept.sum()))
+    whiten[features] = inverse[features, None] * directions[:, kept] / variances[kept].sqrt()
     return whiten
 
 
 class Mahalanobis(Detector):
-    """Scores an image by the squared Mahalanobis distance to the nearest class mean; the covariance
-    is that of all classes.
+    """Scores an image by the squared Mahalanobis distance to the nearest class mean (Eq. 2); the
+    covariance is that of all classes.
 
-    reads: which of the network's outputs; of a network trained with cross-entropy the authors take
-    the features.  Their step against the gradient and their weighted sum over layers, both tuned on
-    out images, are left out.
+    The unit of single features does not matter.  Features that no class varies in are not measured.
+    The authors' step against the gradient and their weighted sum over layers, both tuned on
+    out-of-distribution images, are left out.
+
+    Args:
+        reads: which of the network's outputs; of a network trained with cross-entropy the authors
+            take the features.
     """
 
+    scale_free = True
     choices = ("embedding", "features")
     means: Tensor
     whiten: Tensor
@@ -52,7 +66,7 @@ class Mahalanobis(Detector):
         no image."""
         self.means = class_means(embeddings, labels)
         vectors = embeddings.double()
-        self.whiten = whitening(vectors - self.means[labels])
+        self.whiten = whitening(embeddings, vectors - self.means[labels])
         return self
 
     def distances(self, embeddings: Tensor) -> Tensor:
@@ -90,10 +104,9 @@ class RelativeMahalanobis(Mahalanobis):
         super().fit(embeddings, labels)
         vectors = embeddings.double()
         self.mean = vectors.mean(dim=0)
-        inside = torch.linalg.qr(
-            self.whiten
-        ).Q  # only what the class distances measure may be subtracted from them
-        self.whiten_all = inside @ whitening((vectors - self.mean) @ inside)
+        # only what the class distances measure may be subtracted from them
+        inside = (vectors - self.mean) @ self.whiten
+        self.whiten_all = self.whiten @ whitening(inside, inside)
         return self
 
     def score(self, embeddings: Tensor) -> Tensor:

@@ -32,7 +32,8 @@ class MaxSoftmax(Detector):
     """Scores an image by -log of its largest softmax probability, 0..log C.
 
     The same order as 1 - probability, but in float64 logarithms: as float32 probabilities, most
-    confident images tie at 1.0.
+    confident images tie at 1.0.  The unit of the logits matters: it is the one in which their
+    exponentials are probabilities.
     """
 
     reads = ("logits",)

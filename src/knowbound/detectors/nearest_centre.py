@@ -13,19 +13,28 @@ class NearestCentre(Detector):
     """Scores an image by the Euclidean distance of its embedding to the nearest class centre
     (Section 3.3).
 
-    centres: (C, D), the mean embedding of each class over the training images; set by ``fit``.
+    The centre of a class is the mean embedding of its training images.  One unit for all features
+    does not matter.  The unit of single features does: the loss trained the Euclidean distance as
+    it is.
+
+    Args:
+        reads: which of the network's outputs; a metric loss trains the embedding.
     """
 
     choices = ("embedding", "features")
     centres: Tensor
+    """(C, D) the mean embedding of each class; set by ``fit``."""
 
     def __init__(self, reads: Field = "embedding") -> None:
         super().__init__(reads=reads)
         self.register_buffer("centres", torch.empty(0, 0))
 
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """Centres from embeddings (N, D) and labels (N,) in 0..C-1.  Raises ValueError if a class
-        has no image."""
+        """Keep the centres of embeddings (N, D) with labels (N,) in 0..C-1.
+
+        Raises:
+            ValueError: a class has no image.
+        """
         self.centres = class_means(embeddings, labels).float()
         return self
 

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from knowbound.detectors.detector import Detector
+from knowbound.detectors.learning import count_classes
+from knowbound.errors import UserError
 from knowbound.outputs import Field
 
 SMALLEST = 1e-10
@@ -19,13 +21,20 @@ class NullSpace(Detector):
 
     There the training images of a class coincide and those of different classes do not, C - 1
     dimensions in all.  The kernel is exp(-|x - y|^2 / (2 width^2)), with the width the median
-    distance of training vectors (theirs is a histogram intersection of image features).
-    Eigenvectors of an N x N matrix are needed, so at most ``images`` training images are used, the
-    same number of each class as far as there are, drawn with ``seed``.
+    distance of training vectors (theirs is a histogram intersection of image features).  Where
+    there is no null space (copies in two classes, or vectors of so few dimensions that their kernel
+    has less than full rank) the C - 1 directions are taken in which the least share of all scatter
+    is within classes.  One unit for all features does not matter.  The unit of single features
+    does, because the kernel is one of Euclidean distances.
 
-    reads: which of the network's outputs.  Where there is no null space (copies in two classes, or
-    vectors of so few dimensions that their kernel has less than full rank) the C - 1 directions are
-    taken in which the least share of all scatter is within classes.
+    Args:
+        images: training images that are used at most, because eigenvectors of an N x N matrix are
+            needed; the same number of each class as far as there are.
+        reads: which of the network's outputs.
+        seed: of the draw of these images.
+
+    Raises:
+        ValueError: fewer than two images.
     """
 
     choices = ("embedding", "features")
@@ -43,15 +52,20 @@ class NullSpace(Detector):
         self.register_buffer("width", torch.ones((), dtype=torch.float64))
 
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """The projection and the class points (C, C - 1) from embeddings (N, D) and labels (N,).
+        """Keep the projection and the class points (C, C - 1).
 
-        Raises ValueError for fewer than two classes, or a class of 0..C-1 without images.
+        Args:
+            embeddings: (N, D) of training images.
+            labels: (N,) in 0..C-1.
+
+        Raises:
+            UserError: fewer than two classes, or a class without an image.
         """
-        counts = torch.bincount(labels)
-        if len(counts) < 2 or (counts == 0).any():
-            raise ValueError(
-                f"classes have {counts.tolist()} embeddings; expected at least two classes with "
-                "at least one each"
+        counts = count_classes(labels)
+        if len(counts) < 2:
+            raise UserError(
+                f"{len(labels)} images of one class came; the null space expected at least two "
+                "classes: take nearest_centre"
             )
         chosen = self._choose(labels, len(counts))
         self.vectors, labels = embeddings[chosen].double(), labels[chosen]

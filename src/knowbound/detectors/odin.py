@@ -40,16 +40,22 @@ def _gradient(network: Network, images: Tensor, temperature: float) -> Tensor:
 
 class Odin(Detector):
     """Scores an image by -log max softmax(logits / T), after moving it by -epsilon times the sign
-    of the gradient.
+    of the gradient (Eq. 1 and 2).
 
-    temperature: T; epsilon: the step, in units of images in [0, 1].  The authors' program works on
-    normalised images x' = (x - mean) / std and divides the step by each channel's std: x' - epsilon
-    / std * sign.  As x = mean + std * x', and the sign is the same for both, this is a step of
-    exactly epsilon in [0, 1].  Our backbones normalise inside, so nothing is divided here.
-    channel_std: for networks whose images come normalised from outside: the std of each channel,
-    and the step is epsilon / std.  Nothing is clipped after the step.
+    The authors' program works on normalised images x' = (x - mean) / std and divides the step by
+    each channel's std: x' - epsilon / std * sign.  As x = mean + std * x', and the sign is the same
+    for both, this is a step of exactly epsilon in [0, 1].  Our backbones normalise inside, so
+    nothing is divided here.  Nothing is clipped after the step.  The unit of the logits matters: it
+    is the one in which their exponentials are probabilities.
 
-    Raises ValueError for a temperature or std that is not above 0, and a negative epsilon.
+    Args:
+        temperature: T, above 0.
+        epsilon: the step, at least 0, in units of images in [0, 1].
+        channel_std: for networks whose images come normalised from outside: the std of each
+            channel, and the step is epsilon / std.
+
+    Raises:
+        ValueError: a temperature or std that is not above 0, or a negative epsilon.
     """
 
     reads = ("logits",)

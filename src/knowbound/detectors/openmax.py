@@ -1,84 +1,115 @@
 """OpenMax (Bendale and Boult, CVPR 2016): logits are lowered by how extreme an image is for its
 classes; the rest is unknown."""
 
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from knowbound.detectors.detector import Detector
+from knowbound.detectors.learning import count_classes
+from knowbound.detectors.max_softmax import check_logits
 
+Variant = Literal["euclidean", "libmr"]
+SHIFT: dict[Variant, float] = {"euclidean": 1.0, "libmr": 10_000.0}
+"""The smallest distance of a tail after the shift, before a Weibull distribution is fitted."""
+LEAST = 3
+"""Distances that a Weibull distribution is fitted to; the two images of a pair are equally far from
+their mean."""
 STEEP = 50.0
-"""Shape of the Weibull distribution where a class gives no two different distances to fit one to:
-nearly a step."""
+"""Shape, for a shift of 1, where all distances of a class are the same: nearly a step."""
+ROUNDING = 1e-9
+"""Of the largest distance of a class: distances closer than this share are the same."""
+TINY = torch.finfo(torch.float64).tiny
 
 
 class OpenMax(Detector):
-    """Scores an image by log p(unknown) - log p(known) under the softmax of revised logits.
+    """Scores an image by log p(unknown) - log p(known) under the softmax of revised logits
+    (Algorithm 2).
 
     Each class has the mean logits of its correctly classified training images and a Weibull
-    distribution of the ``tail`` largest Euclidean distances to it.  Of an image's ``alpha`` largest
-    logits, the r-th (r = 0, 1, ...) is multiplied by 1 - (alpha - r) / alpha F(distance to its
-    class), and what is taken from them is the logit of the unknown.
+    distribution of the ``tail`` largest distances to it, fitted by maximum likelihood after a shift
+    (Algorithm 1).  Of an image's ``alpha`` largest logits, the r-th (r = 0, 1, ...) is multiplied
+    by 1 - (alpha - r) / alpha F(distance to its class), and what is taken from them is the logit of
+    the unknown.  A class with fewer than three images classified correctly takes all its images.
+    The unit of the logits matters: it is the one in which their exponentials are probabilities.
 
-    As the authors' program does, distances are shifted so that the smallest of the tail is 1, then
-    fitted by maximum likelihood.  Theirs mixes in a cosine distance, which is left out.  tail: 20
-    in their program; alpha: 10. A class none of whose images is classified correctly takes all its
-    images.
+    Two variants are in use, and their AUROC differs by some tenths of a percent:
+
+    - ``euclidean``: Euclidean distances, shifted so that the smallest of the tail is 1, as in
+      pytorch-ood and the later library of the authors' group.
+    - ``libmr``: the authors' released program.  The distance is the Euclidean one divided by 200
+      plus the cosine one, and the shift makes the smallest of the tail 10,000.
+
+    The default is ``euclidean``: the 200 was chosen for networks with 1,000 logits, and with few
+    classes it leaves the cosine distance alone.
+
+    Args:
+        tail: distances that a distribution is fitted to; 20 in their program.
+        alpha: logits that are revised; 10 in their program.
+        variant: see above.
+
+    Raises:
+        ValueError: a tail below 3, an alpha below 1, or another variant.
     """
 
     reads = ("logits",)
+    least_images = LEAST
     means: Tensor
     shift: Tensor
     shape: Tensor
     scale: Tensor
 
-    def __init__(self, tail: int = 20, alpha: int = 10) -> None:
-        super().__init__({"tail": tail, "alpha": alpha})
-        if tail < 1 or alpha < 1:
+    def __init__(self, tail: int = 20, alpha: int = 10, variant: Variant = "euclidean") -> None:
+        super().__init__({"tail": tail, "alpha": alpha, "variant": variant})
+        if tail < LEAST or alpha < 1:
             raise ValueError(
-                f"OpenMax was given the tail {tail} and alpha {alpha}; expected both above 0"
+                f"OpenMax was given the tail {tail} and alpha {alpha}; expected at least {LEAST} "
+                "and at least 1"
             )
-        self.tail, self.alpha = tail, alpha
+        if variant not in SHIFT:
+            raise ValueError(
+                f"the OpenMax variant {variant!r} was given; expected one of {', '.join(SHIFT)}"
+            )
+        self.tail, self.alpha, self.variant = tail, alpha, variant
         self.register_buffer("means", torch.empty(0, 0, dtype=torch.float64))
         for name in ("shift", "shape", "scale"):
             self.register_buffer(name, torch.empty(0, dtype=torch.float64))
 
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """Means (C, C) and Weibull distributions from logits (N, C) and labels (N,).
+        """Keep the means (C, C) and Weibull distributions of the classes.
 
-        Raises ValueError where a class has no image, or the logits have not one column for each
-        class.
+        Args:
+            embeddings: (N, C) logits of training images.
+            labels: (N,) in 0..C-1.
+
+        Raises:
+            ValueError: a class without an image, or logits without one column for each class.
         """
-        counts = torch.bincount(labels)
-        if len(counts) != embeddings.shape[1] or (counts == 0).any():
-            raise ValueError(
-                f"logits of shape {tuple(embeddings.shape)} came with {counts.tolist()} images of "
-                "the classes; expected one column and at least one image for each class"
-            )
+        classes = len(count_classes(labels))
+        check_logits(embeddings, labels)
         logits = embeddings.double()
         right = logits.argmax(dim=1) == labels
-        means, tails = [], []
-        for label in range(len(counts)):
-            mine = labels == label
-            vectors = logits[mine & right] if (mine & right).any() else logits[mine]
+        means, tails = [], logits.new_full((classes, self.tail), -1.0)
+        for label in range(classes):
+            mine = (labels == label).nonzero().flatten()
+            correct = mine[right[mine]]
+            vectors = logits[correct if len(correct) >= LEAST else mine]
             means.append(vectors.mean(dim=0))
-            distances = (vectors - means[-1]).norm(dim=1)
-            tails.append(fit_tail(distances.topk(min(self.tail, len(distances))).values))
+            distances = self._distances(vectors, means[-1][None])[:, 0]
+            kept = min(self.tail, len(distances))
+            tails[label, :kept] = distances.topk(kept).values
         self.means = torch.stack(means)
-        self.shift, self.shape, self.scale = torch.tensor(
-            tails, dtype=torch.float64, device=logits.device
-        ).unbind(dim=1)
+        self.shift, self.shape, self.scale = fit_tails(tails, SHIFT[self.variant])
         return self
 
     def revised(self, embeddings: Tensor) -> Tensor:
         """Logits (N, C) -> (N, 1 + C) float64: the logit of the unknown, then the revised ones."""
         logits = embeddings.double()
         alpha = min(self.alpha, logits.shape[1])
-        distances = torch.cdist(logits, self.means, compute_mode="donot_use_mm_for_euclid_dist")
-        extreme = 1 - torch.exp(
-            -(((distances - self.shift).clamp(min=0) / self.scale) ** self.shape)
-        )
+        shifted = (self._distances(logits, self.means) - self.shift).clamp(min=0)
+        extreme = -torch.expm1(-((shifted / self.scale) ** self.shape))
         top = logits.topk(alpha, dim=1).indices
         weight = torch.arange(alpha, 0, -1, dtype=torch.float64, device=logits.device) / alpha
         taken = torch.zeros_like(logits).scatter(
@@ -96,16 +127,51 @@ class OpenMax(Detector):
         """Logits (N, C) -> (N,) index of the largest, as it was before it was revised."""
         return embeddings.argmax(dim=1)
 
+    def _distances(self, logits: Tensor, means: Tensor) -> Tensor:
+        """(N, C) and (M, C) -> (N, M) float64."""
+        euclidean = torch.cdist(logits, means, compute_mode="donot_use_mm_for_euclid_dist")
+        if self.variant == "euclidean":
+            return euclidean
+        cosine = 1 - normalize(logits, dim=1, eps=TINY) @ normalize(means, dim=1, eps=TINY).T
+        return euclidean / 200 + cosine
 
-def fit_tail(distances: Tensor) -> tuple[float, float, float]:
-    """(shift, shape, scale) of the Weibull distribution of ``distances - shift``; shift makes the
-    smallest 1."""
-    from scipy.stats import weibull_min
 
-    values = distances.detach().cpu().double().numpy()
-    shift = float(values.min()) - 1
-    shifted = values - shift
-    if shifted.max() - shifted.min() < 1e-9:
-        return shift, STEEP, float(shifted.max())
-    shape, _, scale = weibull_min.fit(shifted, floc=0)
-    return shift, float(shape), float(scale)
+def fit_tails(tails: Tensor, smallest: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Shift, shape and scale (C,) of the Weibull distribution of each row of ``tails - shift``.
+
+    The shift makes the smallest distance of a row ``smallest``.  The maximum of the likelihood is
+    where sum x^k log x / sum x^k - 1 / k = mean log x, which rises with the shape k; bisection
+    finds it for all rows at once.  With u = log(x / largest x) / span in -1..0 and k span for k it
+    depends neither on the unit nor on the shift.
+
+    Args:
+        tails: (C, T) float64 distances, at least one in each row; -1 where a row has fewer.
+        smallest: above 0.
+    """
+    there = tails >= 0
+    least = torch.where(there, tails, float("inf")).amin(dim=1, keepdim=True)
+    largest = tails.amax(dim=1, keepdim=True)
+    logs = torch.where(there, torch.log1p((tails - largest) / (largest - least + smallest)), 0.0)
+    span = -logs.amin(dim=1, keepdim=True)
+    varies = largest - least > ROUNDING * largest
+    u = torch.where(varies, logs / torch.where(varies, span, 1.0), 0.0)
+    count = there.sum(dim=1, keepdim=True)
+    shape = _solve(u, there, count) / torch.where(varies, span, 1.0)
+    shape = torch.where(varies, shape, STEEP * smallest)
+    power = (there * torch.exp(shape * logs)).sum(dim=1, keepdim=True) / count
+    scale = (largest - least + smallest) * power ** (1 / shape)
+    return (least - smallest)[:, 0], shape[:, 0], scale[:, 0]
+
+
+def _solve(u: Tensor, there: Tensor, count: Tensor) -> Tensor:
+    """(C, 1) the shape for logarithms u (C, T) in -1..0 that reach both ends; 0 where not there."""
+    mean = u.sum(dim=1, keepdim=True) / count
+    low = torch.full_like(mean, -14.0)
+    high = torch.log((count * count + count).double())  # the mean is at most -1 / count
+    for _ in range(60):
+        middle = (low + high) / 2
+        weight = there * torch.exp(middle.exp() * u)
+        weighted = (weight * u).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
+        below = weighted - torch.exp(-middle) < mean
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return high.exp()

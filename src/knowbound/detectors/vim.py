@@ -7,10 +7,13 @@ import torch
 from torch import Tensor
 
 from knowbound.detectors.detector import Detector
+from knowbound.errors import UserError
 
-SMALLEST = 1e-6
-"""Of the mean length of the features: residuals shorter than this share are rounding, and the
-energy decides alone."""
+SMALLEST = 1e-13
+"""Of the largest variance about the origin: directions with less than this share do not vary."""
+ROUNDING = 1e-6
+"""Of the largest singular value: of outputs in float32 the smaller ones are rounding, and an inverse
+would blow them up."""
 
 
 def principal_dim(features: int) -> int:
@@ -21,16 +24,22 @@ def principal_dim(features: int) -> int:
 
 class Vim(Detector):
     """Scores an image by alpha |x_perp| - log sum exp(logits): residual of the features, and minus
-    the energy of the logits.
+    the energy of the logits (Section 4).
 
     With the logits W f + b of features f, x = f - o with the origin o = -pinv(W) b, and x_perp the
     part of x outside the ``dim`` principal directions of the training features about o.  alpha is
     the mean largest logit over the mean |x_perp| of the training images.  The score orders images
-    as the authors' probability of the virtual class does.
+    as the authors' probability of the virtual class does.  W and b are read off the training
+    outputs by least squares, which is exact for a linear last layer (of its many solutions where
+    features do not vary, the one of least length).  One unit for all features does not matter.  The
+    unit of single features does, because principal directions depend on it.
 
-    dim: of the principal space; None: ``principal_dim``.  W and b are read off the training outputs
-    by least squares, which is exact for a linear last layer (of its many solutions where features
-    do not vary, the one of least length).
+    Args:
+        dim: of the principal space.  None: ``principal_dim``, or half of the directions in which
+            the training features vary, where these are no more than that.
+
+    Raises:
+        ValueError: dim below 1.
     """
 
     reads = ("features", "logits")
@@ -49,33 +58,52 @@ class Vim(Detector):
         self.register_buffer("alpha", torch.zeros((), dtype=torch.float64))
 
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """Origin, residual space and alpha from features and logits (N, F + C), labels (N,) in
-        0..C-1, all classes present.
+        """Keep the origin, the residual space and alpha.
 
-        Raises ValueError where there are no features beside the logits, or the principal space
-        leaves no direction.
+        Args:
+            embeddings: (N, F + C) features and logits of training images.
+            labels: (N,) in 0..C-1, all classes present.
+
+        Raises:
+            UserError: features without a direction for the residual, or an alpha that is not above
+                0.
         """
         classes = int(labels.max()) + 1
         width = embeddings.shape[1] - classes
-        dim = self.settings["dim"] or principal_dim(width)
-        if width < 2 or dim >= width:
-            raise ValueError(
-                f"{width} features came with {classes} logits for a principal space of {dim} "
-                "dimensions; expected more features than dimensions"
+        if width < 2:
+            raise UserError(
+                f"{embeddings.shape[1]} features and logits came for {classes} classes; ViM "
+                "expected two features or more beside a logit for each class"
             )
         features, logits = embeddings[:, :width].double(), embeddings[:, width:].double()
         self.origin = _origin(features, logits)
         centred = features - self.origin
-        _, directions = torch.linalg.eigh(centred.T @ centred)  # rising variance
+        variances, directions = torch.linalg.eigh(centred.T @ centred)  # rising
+        rank = int((variances > SMALLEST * variances[-1]).sum())
+        dim = self._dim(width, rank)
         self.residual = directions[:, : width - dim].contiguous()
-        length, whole = (centred @ self.residual).norm(dim=1).mean(), centred.norm(dim=1).mean()
-        measurable = (
-            length > SMALLEST * whole
-        )  # else the training features lie in the principal space but for rounding
-        self.alpha = torch.where(
-            measurable, logits.amax(dim=1).mean() / torch.where(measurable, length, 1.0), 0.0
-        )
+        length = (centred @ self.residual).norm(dim=1).mean()
+        self.alpha = logits.amax(dim=1).mean() / length
+        if not self.alpha > 0:
+            raise UserError(
+                f"the largest logit of a training image is {logits.amax(dim=1).mean():.4g} on "
+                "average, so ViM's alpha would not be above 0 and far images would look known; "
+                "expected a mean above 0: add a constant to the logits, or take another detector"
+            )
         return self
+
+    def _dim(self, width: int, rank: int) -> int:
+        """The dimensions of the principal space of ``width`` features that vary in ``rank``."""
+        usual = principal_dim(width)
+        dim: int = self.settings["dim"] or (usual if usual < rank else rank // 2)
+        if not 0 < dim < rank:
+            raise UserError(
+                f"the training images vary in {rank} directions of their {width} features, and "
+                f"ViM's principal space has {dim} dimensions, which leaves nothing to measure a "
+                "residual in; expected fewer dimensions than directions: take another dim, more "
+                "training images, or another detector"
+            )
+        return dim
 
     def score(self, embeddings: Tensor) -> Tensor:
         """(N, F + C) -> (N,) float64."""
@@ -97,7 +125,8 @@ class Vim(Detector):
 def _origin(features: Tensor, logits: Tensor) -> Tensor:
     """-pinv(W) b of logits = W features + b, float64."""
     mean_features, mean_logits = features.mean(dim=0), logits.mean(dim=0)
-    weights = torch.linalg.pinv(features - mean_features) @ (logits - mean_logits)  # (F, C)
+    centred = features - mean_features
+    weights = torch.linalg.pinv(centred, rtol=ROUNDING) @ (logits - mean_logits)  # (F, C)
     bias = mean_logits - mean_features @ weights
-    origin: Tensor = -torch.linalg.pinv(weights.T) @ bias
+    origin: Tensor = -torch.linalg.pinv(weights.T, rtol=ROUNDING) @ bias
     return origin
