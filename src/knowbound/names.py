@@ -12,6 +12,14 @@ ObjectiveName = Literal[
     "ce",
     "confidence",
     "oe",
+    "two_heads",
+    "triplet",
+    "semihard_triplet",
+    "lifted_structure",
+    "histogram",
+    "angular",
+    "ranking",
+    "multi_similarity",
 ]
 OBJECTIVES: dict[ObjectiveName, str] = {
     "odm": "contrastive loss with out-of-distribution images (the paper's ODM)",
@@ -19,6 +27,14 @@ OBJECTIVES: dict[ObjectiveName, str] = {
     "ce": "cross-entropy",
     "confidence": "cross-entropy, and undecided on out-of-distribution images (confidence loss)",
     "oe": "cross-entropy, and undecided on out-of-distribution images (outlier exposure)",
+    "two_heads": "cross-entropy on one head, contrastive loss on another",
+    "triplet": "triplet network's loss (Hoffer and Ailon)",
+    "semihard_triplet": "triplet loss with a margin, on semi-hard triplets (FaceNet)",
+    "lifted_structure": "lifted structure loss (Song et al.)",
+    "histogram": "histogram loss (Ustinova and Lempitsky)",
+    "angular": "angular loss (Wang et al. 2017)",
+    "ranking": "triplet loss with a margin, on all triplets (deep ranking)",
+    "multi_similarity": "multi-similarity loss; needs knowbound[metric-learning]",
 }
 
 BackboneName = Literal["auto", "lenet", "wrn-16-2", "wrn-28-10"]

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from knowbound.outputs import Head, Outputs
 
@@ -19,15 +20,30 @@ class Backbone(nn.Module):
     settings: dict[str, Any]
     """The constructor's arguments as JSON values: enough to build the network again."""
     heads: nn.ModuleDict
+    unit_length: bool = False
+    """Whether embeddings are scaled to Euclidean length 1."""
 
-    def add_heads(self, width: int, embedding: int | None, logits: int | None) -> None:
+    def add_heads(
+        self,
+        width: int,
+        embedding: int | None,
+        logits: int | None,
+        unit_length: bool = False,
+    ) -> None:
         """Put linear layers on features of ``width`` numbers.
 
         Args:
             width: F, the length of the features.
             embedding: D, the length of the embedding; None for no metric head.
             logits: C, the number of classes; None for no class head.
+            unit_length: whether embeddings are scaled to Euclidean length 1.
+
+        Raises:
+            ValueError: embeddings of length 1 without a metric head.
         """
+        if unit_length and embedding is None:
+            raise ValueError("embeddings of length 1 were asked for without a length of embeddings")
+        self.unit_length = unit_length
         sizes: dict[Head, int | None] = {"embedding": embedding, "logits": logits}
         self.heads = nn.ModuleDict(
             {name: nn.Linear(width, size) for name, size in sizes.items() if size is not None}
@@ -54,6 +70,8 @@ class Backbone(nn.Module):
         blocks, features = self.activations(images)
         pooled = torch.cat([pool(block) for block in blocks], dim=1) if stages else None
         given: dict[str, Tensor] = {name: head(features) for name, head in self.heads.items()}
+        if self.unit_length:
+            given["embedding"] = normalize(given["embedding"], dim=1)
         return Outputs(pooled, features, **given)
 
 

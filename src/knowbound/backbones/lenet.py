@@ -19,6 +19,7 @@ class LeNet(Backbone):
     Args:
         embedding: length of the embedding, or None for no metric head.
         logits: number of classes, or None for no class head.
+        unit_length: whether embeddings are scaled to length 1, as some losses compare them.
         channels: 1 or 3.
         height: of the images, in pixels, at least 16.
         width: of the images, in pixels, at least 16.
@@ -33,6 +34,7 @@ class LeNet(Backbone):
         embedding: int | None = None,
         logits: int | None = None,
         *,
+        unit_length: bool = False,
         channels: int = 1,
         height: int = 28,
         width: int = 28,
@@ -46,6 +48,7 @@ class LeNet(Backbone):
         self.settings = {
             "embedding": embedding,
             "logits": logits,
+            "unit_length": unit_length,
             "channels": channels,
             "height": height,
             "width": width,
@@ -55,7 +58,7 @@ class LeNet(Backbone):
         self.conv2 = nn.Conv2d(20, 50, 5)
         rows, columns = (((side - 4) // 2 - 4) // 2 for side in (height, width))
         self.hidden = nn.Linear(50 * rows * columns, hidden)
-        self.add_heads(hidden, embedding, logits)
+        self.add_heads(hidden, embedding, logits, unit_length)
 
     def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """(N, C, H, W) in [0, 1] -> both pooled convolutions, the hidden layer; the hidden layer."""

@@ -30,6 +30,7 @@ class VGG13(Backbone):
     - "ccag": of Lee et al. (ICLR 2018).  Max pool, dropout 0.5, convolutions from N(0, sqrt(2 / (9
       x channels out))), weights of the linear layers from N(0, 0.01), all biases 0.
 
+    unit_length: whether embeddings are scaled to length 1, as some losses compare them;
     dropout: another share in [0, 1) than the variant's; batch_norm: after each convolution, which
     neither of the two has; widen: factor on the convolutions' channels, 1 in both: half of them
     cost a quarter. Pixels enter as they are, not centred or scaled: neither of the two did.  Raises
@@ -41,6 +42,7 @@ class VGG13(Backbone):
         embedding: int | None = None,
         logits: int | None = None,
         *,
+        unit_length: bool = False,
         variant: Variant = "paper",
         channels: int = 3,
         batch_norm: bool = False,
@@ -63,6 +65,7 @@ class VGG13(Backbone):
         self.settings = {
             "embedding": embedding,
             "logits": logits,
+            "unit_length": unit_length,
             "variant": variant,
             "channels": channels,
             "batch_norm": batch_norm,
@@ -77,7 +80,7 @@ class VGG13(Backbone):
             *(nn.Linear(widths[-1], hidden), nn.ReLU(), nn.Dropout(dropout)),
             *(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout)),
         )
-        self.add_heads(hidden, embedding, logits)
+        self.add_heads(hidden, embedding, logits, unit_length)
         self.apply(_draw_paper if variant == "paper" else _draw_ccag)
 
     def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -40,6 +40,7 @@ class WideResNet(Backbone):
     Args:
         embedding: length of the embedding, or None for no metric head.
         logits: number of classes, or None for no class head.
+        unit_length: whether embeddings are scaled to length 1, as some losses compare them.
         depth: 6n + 4, such as 16 or 28.
         widen: factor on the channels.
         channels: 1 or 3.
@@ -56,6 +57,7 @@ class WideResNet(Backbone):
         embedding: int | None = None,
         logits: int | None = None,
         *,
+        unit_length: bool = False,
         depth: int = 16,
         widen: int = 2,
         channels: int = 3,
@@ -70,6 +72,7 @@ class WideResNet(Backbone):
         self.settings = {
             "embedding": embedding,
             "logits": logits,
+            "unit_length": unit_length,
             "depth": depth,
             "widen": widen,
             "channels": channels,
@@ -85,7 +88,7 @@ class WideResNet(Backbone):
                 channels_in = width
         self.stages = nn.Sequential(*stages)
         self.norm = nn.BatchNorm2d(channels_in)
-        self.add_heads(channels_in, embedding, logits)
+        self.add_heads(channels_in, embedding, logits, unit_length)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

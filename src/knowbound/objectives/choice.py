@@ -1,11 +1,15 @@
 """The objective of a name that a user gave; what cannot be is refused in a sentence."""
 
 from collections.abc import Collection
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import Any
 
 from knowbound.errors import UserError
 from knowbound.objectives import OBJECTIVES
+from knowbound.objectives.batches import BalancedBatches
+from knowbound.objectives.contrastive import Contrastive
 from knowbound.objectives.objective import Objective
+from knowbound.objectives.two_heads import TwoHeads
 
 ONLY_WITH_OUTS = ("odm",)
 """Names that promise out-of-distribution images, though their class can do without."""
@@ -35,9 +39,33 @@ def make_objective(
     kind = OBJECTIVES[name]
     _check_outs(name, kind, outs)
     settings = {"margin": margin, "dim": dim}
-    given = {setting: value for setting, value in settings.items() if value is not None}
+    given: dict[str, Any] = {
+        setting: value for setting, value in settings.items() if value is not None
+    }
     _check_settings(name, kind, given)
-    return kind(**given)
+    return TwoHeads(metric=Contrastive(**given)) if kind is TwoHeads else kind(**given)
+
+
+def with_batches(
+    objective: Objective, batches: BalancedBatches, same_share: float | None
+) -> Objective:
+    """The objective with batches that suit a network, where it takes balanced ones; else as it is.
+
+    Args:
+        objective: in its usual settings.
+        batches: the rule of the network's recipe.
+        same_share: what same-class pairs weigh together in a contrastive loss, between 0 and 1;
+            None: every pair weighs the same.
+    """
+    if not isinstance(objective.rule, BalancedBatches):
+        return objective
+    changes: dict[str, Any] = {"rule": batches}
+    if isinstance(objective, Contrastive):
+        changes["same_share"] = same_share
+    if isinstance(objective, TwoHeads) and isinstance(objective.metric, Contrastive):
+        changes["metric"] = replace(objective.metric, same_share=same_share)
+    changed: Objective = replace(objective, **changes)  # type: ignore[type-var]
+    return changed
 
 
 def _check_outs(name: str, kind: type[Objective], outs: bool) -> None:
@@ -67,5 +95,6 @@ def _check_settings(name: str, kind: type[Objective], given: Collection[str]) ->
 
 
 def _settings(kind: type[Objective]) -> set[str]:
-    """The settings that an objective of this kind takes."""
+    """The settings that an objective of this kind takes; for two heads, its metric loss."""
+    kind = Contrastive if kind is TwoHeads else kind
     return {field.name for field in fields(kind)}  # type: ignore[arg-type]

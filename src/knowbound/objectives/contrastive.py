@@ -97,6 +97,11 @@ class Contrastive(MetricObjective):
             embeddings[first], embeddings[second], same, self.margin, squared=self.squared
         )
 
+    @property
+    def scale(self) -> float:
+        """The margin: a loss with a margin of 10 learns sooner from distances of about 10 than 1."""
+        return self.margin
+
     def called(self, outs: bool) -> str:
         """``odm`` with seen-out images, ``ml`` without: the same objective under two names."""
         return "odm" if outs else "ml"

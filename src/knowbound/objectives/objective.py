@@ -48,7 +48,8 @@ class Objective(ABC):
     needs_outs: ClassVar[bool] = False
     """Whether it cannot be trained without them."""
     unit_length: ClassVar[bool] = False
-    """Whether the loss sees embeddings scaled to unit length, so that detectors must too."""
+    """Whether the loss scales embeddings to length 1, so that the network must: what a detector
+    judges is what was trained."""
     rule: Any
     """How batches are built, a ``Rule``."""
 
@@ -83,12 +84,21 @@ class Objective(ABC):
         return batches
 
     def head_sizes(self, classes: int) -> dict[str, int]:
-        """The heads that the network must have, with the length of each, for so many classes."""
+        """The heads that the network must have, as arguments of a backbone, for so many classes.
+
+        Returns:
+            The length of each head by its name, and ``unit_length`` where embeddings must have it.
+        """
         return {"logits": classes}
 
     def without_outs(self) -> "Objective":
         """The same objective for batches of known images alone, as many in a batch."""
         return replace(self, rule=self.rule.without_outs())  # type: ignore[type-var]
+
+    @property
+    def scale(self) -> float:
+        """About how far apart fresh embeddings are best: the ``gain`` of a wide residual network."""
+        return 1.0
 
     def called(self, outs: bool) -> str:
         """What a network trained with it is called; outs: whether it saw out images."""
@@ -107,8 +117,9 @@ class MetricObjective(Objective):
     dim: int
 
     def head_sizes(self, classes: int) -> dict[str, int]:
-        """An embedding of length ``dim``, whatever the number of classes."""
-        return {"embedding": self.dim}
+        """An embedding of ``dim`` numbers, whatever the number of classes."""
+        scaled = {"unit_length": True} if self.unit_length else {}
+        return {"embedding": self.dim, **scaled}
 
 
 def at_least_float32(values: Tensor) -> Tensor:

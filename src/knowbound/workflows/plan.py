@@ -18,8 +18,8 @@ from knowbound.data.pictures.folder import (
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors.choice import make_detector
 from knowbound.errors import UserError
-from knowbound.objectives import Contrastive, Objective
-from knowbound.objectives.choice import make_objective
+from knowbound.objectives import Objective
+from knowbound.objectives.choice import make_objective, with_batches
 from knowbound.outputs import Field
 from knowbound.training import Training
 from knowbound.training.pace import Precision
@@ -142,10 +142,9 @@ def plan_fit(
     for reads, folders in zip(outs, given, strict=True):
         refuse_overlap(inside, known, reads, folders)
     usual = recipe.training(side)
-    if isinstance(objective, Contrastive) and not isinstance(settings.objective, Objective):
-        objective = replace(objective, rule=recipe.batches, same_share=recipe.same_share)
+    if not isinstance(settings.objective, Objective):
+        objective = with_batches(objective, recipe.batches, recipe.same_share)
     share = settings.held_out or _share(settings.acceptance, len(inside.source))
-    gain = objective.margin if isinstance(objective, Contrastive) else 1.0
     made = settings.synthetic and settings.objective != "ml" and objective.uses_outs
     name = objective.called(made or any(given))
     training = replace(
@@ -158,7 +157,7 @@ def plan_fit(
         checkpoint_every=CHECKPOINT_EVERY,
     )
     parts = Parts(
-        backbone=recipe.make(preprocessing, gain),
+        backbone=recipe.make(preprocessing, objective.scale),
         backbone_name=backbone,
         objective=objective,
         detector=lambda _: Chosen(make_detector(detector, outputs)),
