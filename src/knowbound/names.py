@@ -46,6 +46,7 @@ BACKBONES: dict[BackboneName, str] = {
 }
 
 DetectorName = Literal[
+    "centre_and_stages",
     "energy",
     "extreme_value_signature",
     "k_nearest",
@@ -54,11 +55,14 @@ DetectorName = Literal[
     "nearest_centre",
     "null_space",
     "odin",
+    "one_vs_set",
     "openmax",
     "relative_mahalanobis",
+    "stage_mahalanobis",
     "vim",
 ]
 DETECTORS: dict[DetectorName, str] = {
+    "centre_and_stages": "distances to the centre and of all blocks, in one score",
     "energy": "free energy of the logits",
     "extreme_value_signature": "which dimensions of the features are extreme",
     "k_nearest": "distance to the k-th nearest training image",
@@ -67,7 +71,9 @@ DETECTORS: dict[DetectorName, str] = {
     "nearest_centre": "Euclidean distance to the nearest class centre (the paper's)",
     "null_space": "distance in the null space of the classes",
     "odin": "softmax at a temperature, of images moved by a gradient (ODIN)",
+    "one_vs_set": "depth in the slab of a class between two planes (1-vs-set machine)",
     "openmax": "OpenMax: the probability of an unknown class",
     "relative_mahalanobis": "Mahalanobis distance to the nearest class, less that to all images",
+    "stage_mahalanobis": "Mahalanobis distance of the activations of all blocks",
     "vim": "energy, and what the principal space of the features leaves over (ViM)",
 }

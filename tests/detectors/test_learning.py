@@ -83,7 +83,7 @@ def test_few_of_many_images_are_scored() -> None:
 
     many = vectors(12_345)
     check_learned(many, torch.arange(12_345) % 2, detector="own", state=[], score=score)
-    assert seen == [950, 1900]  # every thirteenth, and two others for each
+    assert seen == [294, 588]  # every forty-second, and two others for each
 
 
 @pytest.mark.parametrize("shape", [(40,), (39, 3), (40, 3, 1)])

@@ -3,6 +3,7 @@ saved model may hold."""
 
 from typing import Any
 
+from knowbound.detectors.centre_and_stages import CentreAndStages as CentreAndStages
 from knowbound.detectors.detector import Detector as Detector
 from knowbound.detectors.energy import Energy as Energy
 from knowbound.detectors.extreme_value_signature import (
@@ -15,10 +16,13 @@ from knowbound.detectors.max_softmax import MaxSoftmax as MaxSoftmax
 from knowbound.detectors.nearest_centre import NearestCentre as NearestCentre
 from knowbound.detectors.null_space import NullSpace as NullSpace
 from knowbound.detectors.odin import Odin as Odin
+from knowbound.detectors.one_vs_set import OneVsSet as OneVsSet
 from knowbound.detectors.openmax import OpenMax as OpenMax
+from knowbound.detectors.stage_mahalanobis import StageMahalanobis as StageMahalanobis
 from knowbound.detectors.vim import Vim as Vim
 
 DETECTORS: dict[str, Any] = {
+    "centre_and_stages": CentreAndStages,
     "energy": Energy,
     "extreme_value_signature": ExtremeValueSignature,
     "k_nearest": KNearest,
@@ -27,7 +31,9 @@ DETECTORS: dict[str, Any] = {
     "nearest_centre": NearestCentre,
     "null_space": NullSpace,
     "odin": Odin,
+    "one_vs_set": OneVsSet,
     "openmax": OpenMax,
     "relative_mahalanobis": RelativeMahalanobis,
+    "stage_mahalanobis": StageMahalanobis,
     "vim": Vim,
 }

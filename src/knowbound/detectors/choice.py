@@ -25,10 +25,12 @@ def make_detector(name: str, outputs: Collection[Field]) -> Detector:
     if name not in DETECTORS:
         raise UserError(f"the detector {name!r} is unknown; expected one of {', '.join(DETECTORS)}")
     if not _readable(name, outputs):
+        kind = DETECTORS[name]
+        wanted = " or ".join(kind.choices) or " and ".join(kind.reads)
         raise UserError(
-            f"the detector {name} reads the scores of classes, which a network trained with a "
-            f"metric loss does not give; take one of {', '.join(detectors_for(outputs))}, or train "
-            "with cross-entropy (--objective ce)"
+            f"the detector {name} reads {wanted}; this network gives {', '.join(outputs)}; take "
+            f"one of {', '.join(detectors_for(outputs))}, or train with "
+            f"{'cross-entropy (--objective ce)' if 'logits' in wanted else 'a metric loss'}"
         )
     kind = DETECTORS[name]
     chosen = next((field for field in kind.choices if field in outputs), None)

@@ -9,7 +9,7 @@ from knowbound.errors import UserError
 
 NAMED = 5
 """Images and classes that a message names at most."""
-TRIED = 1000
+TRIED = 300
 """Training images that are scored to see whether the scores tell anything."""
 
 

@@ -31,11 +31,28 @@ def whitening(vectors: Tensor, centred: Tensor) -> Tensor:
     if not features.any():
         return centred.new_zeros(centred.shape[1], 0)
     standardised = centred[:, features] * inverse[features]
-    variances, directions = torch.linalg.eigh(standardised.T @ standardised / len(centred))
-    kept = variances > SMALLEST * variances[-1]
-    whiten = centred.new_zeros(centred.shape[1], int(kept.sum()))
-    whiten[features] = inverse[features, None] * directions[:, kept] / variances[kept].sqrt()
+    root = inverse_root(standardised.T @ standardised / len(centred))
+    whiten = centred.new_zeros(centred.shape[1], root.shape[1])
+    whiten[features] = inverse[features, None] * root
     return whiten
+
+
+def inverse_root(covariance: Tensor) -> Tensor:
+    """W (D, R), float64, with W W' the pseudo-inverse of the covariance (D, D)."""
+    if not len(covariance):
+        return covariance
+    variances, directions = torch.linalg.eigh(covariance)
+    kept = variances > SMALLEST * variances[-1]
+    root: Tensor = directions[:, kept] / variances[kept].sqrt()
+    return root
+
+
+def squared_distances(vectors: Tensor, means: Tensor, whiten: Tensor) -> Tensor:
+    """(N, C) float64 of vectors (N, D) to means (C, D), as W (D, R) measures them."""
+    whitened = vectors.double() @ whiten
+    return torch.cdist(
+        whitened, means @ whiten, compute_mode="donot_use_mm_for_euclid_dist"
+    ).square()
 
 
 class Mahalanobis(Detector):
@@ -71,8 +88,7 @@ class Mahalanobis(Detector):
 
     def distances(self, embeddings: Tensor) -> Tensor:
         """(N, D) -> (N, C) float64 squared Mahalanobis distances to every class mean."""
-        whitened, means = embeddings.double() @ self.whiten, self.means @ self.whiten
-        return torch.cdist(whitened, means, compute_mode="donot_use_mm_for_euclid_dist").square()
+        return squared_distances(embeddings, self.means, self.whiten)
 
     def score(self, embeddings: Tensor) -> Tensor:
         """(N, D) -> (N,) float64, the squared distance to the nearest class mean."""
