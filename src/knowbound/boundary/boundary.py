@@ -4,23 +4,22 @@ out."""
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from knowbound._version import __version__
 from knowbound.backbones import BACKBONES, as_backbone
 from knowbound.boundary.batches import image_batches
 from knowbound.boundary.domain import Domain
+from knowbound.boundary.given import Picture, image_of, is_one
 from knowbound.boundary.likeness import Likeness, smallest_accepting
 from knowbound.boundary.model_file import read_model, write_model
 from knowbound.data.outs.anomalies import anomaly_images
-from knowbound.data.pictures.picture_files import UnreadableImageError, read_image
-from knowbound.data.preprocessing import Preprocessing, to_picture
+from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.detectors import DETECTORS
 from knowbound.detectors.detector import Detector
@@ -35,7 +34,6 @@ SYNTHETIC_ANOMALIES = 4000
 """Of which 2,500 are pieces of photographs and 1,500 are noise."""
 DOMAIN_IMAGES = 4000
 """At most so many of each set of seen-out images teach the domain score."""
-Picture = Image.Image | str | Path | NDArray[Any]
 Arrays = NDArray[Any]
 
 
@@ -209,33 +207,29 @@ class Boundary(nn.Module):
                 "images"
             )
 
-    def predict(self, pictures: Iterable[Picture]) -> list[Verdict]:
-        """A verdict for each picture: PIL images, paths, or arrays (H, W) or (H, W, 3), of any
-        size.
+    @overload
+    def predict(self, pictures: Picture) -> Verdict: ...
+    @overload
+    def predict(self, pictures: Iterable[Picture]) -> list[Verdict]: ...
+    def predict(self, pictures: Picture | Iterable[Picture]) -> Verdict | list[Verdict]:
+        """The verdict on one picture, or a list of verdicts on several, of any size.
 
-        Arrays are uint8, or floating-point numbers in [0, 1].
+        Args:
+            pictures: one or several of: a path, the bytes of a picture file, a PIL image, an array
+                (H, W) or (H, W, 3), a tensor (H, W) or (3, H, W).  Arrays and tensors are uint8, or
+                floating-point numbers in [0, 1]; with four axes they are several pictures.
 
         Raises:
             UserError: a file that cannot be read, or anything else that is no picture.  The command
                 line's ``predict`` reports it in its row instead.
         """
-        arrays = [self._image(picture) for picture in pictures]
-        return self.verdicts(self.judge(np.stack(arrays))) if arrays else []
+        if is_one(pictures):
+            return self._verdicts([pictures])[0]
+        return self._verdicts(list(pictures))
 
-    def _image(self, picture: Picture) -> NDArray[np.uint8]:
-        if isinstance(picture, str | Path):
-            try:
-                return read_image(Path(picture), self.preprocessing)[0]
-            except UnreadableImageError as error:
-                raise UserError(f"{picture} cannot be used: {error}") from error
-        try:
-            return self.preprocessing(
-                _from_array(picture) if isinstance(picture, np.ndarray) else picture
-            )
-        except (ValueError, AttributeError, TypeError) as error:
-            raise UserError(
-                f"a picture of type {type(picture).__name__} cannot be used: {error}"
-            ) from error
+    def _verdicts(self, pictures: Sequence[Picture]) -> list[Verdict]:
+        images = [image_of(picture, self.preprocessing) for picture in pictures]
+        return self.verdicts(self.judge(np.stack(images))) if images else []
 
     def verdicts(self, judgement: Judgement[Arrays]) -> list[Verdict]:
         """The judgement in words, one verdict for each image."""
@@ -342,19 +336,6 @@ def least_to_calibrate(acceptance: float) -> int:
     """The fewest held-out images of which a threshold can reject one, for an acceptance between 0
     and 1: 20 at 0.95."""
     return int(np.ceil(1 / (1 - acceptance) - 1e-9))
-
-
-def _from_array(image: Arrays) -> Image.Image:
-    """A picture of (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).  Raises ValueError for values whose
-    range nothing tells."""
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
-        raise ValueError(f"its shape is {image.shape}; expected (H, W) or (H, W, 3)")
-    in_range = image.dtype.kind == "f" and image.size > 0 and image.min() >= 0 and image.max() <= 1
-    if image.dtype != np.uint8 and not in_range:
-        raise ValueError(
-            f"it holds {image.dtype}; expected uint8, or floating-point numbers from 0 to 1"
-        )
-    return to_picture(image[None] if image.ndim == 2 else image.transpose(2, 0, 1))
 
 
 def _described(
