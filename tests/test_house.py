@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "knowbound"
-WORDS = {"labels", "result", "errors", "files", ""}
+WORDS = {"labels", "result", "errors", "files", "file_set", "lock", "own_output", ""}
 PARTS = {
     "data",
     "backbones",
@@ -30,7 +30,7 @@ NEIGHBOURS = {
 TOP_JOINTS = {"comparison", "experiment", "fitting", "evaluation", "prediction", "tuning"}
 USES = {"paper", "product", "demo"}
 FACE = {"cli", "__init__", "__main__"}
-ONE_FILE_ONLY = {"plotly", "matplotlib", "pooch", "pyarrow", "accelerate", "jinja2", "faiss"}
+ONE_FILE_ONLY = {"plotly", "matplotlib", "pooch", "pyarrow", "accelerate", "jinja2", "faiss", "pillow_heif"}
 
 
 def files() -> list[Path]:
