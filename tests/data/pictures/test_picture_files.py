@@ -62,11 +62,6 @@ def test_the_limit_is_ours_and_judged_by_the_header(
         (b"", "^empty: the file has 0 bytes$"),
         (b"plain text, nothing else, longer than sixteen bytes", "^not a picture"),
         (b"\x89PNG\r\n\x1a\n" + bytes(4), "^begins as a PNG, but its header is broken or cut off$"),
-        (encoded(Image.new("F", (4, 4)), "TIFF"), "^floating-point pixels"),
-        (
-            encoded(Image.new("I", (4, 4), 70_000), "TIFF"),
-            r"^integer pixels in 70000\.\.70000, beyond 16 bits",
-        ),
         (
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
             "^not a picture",
@@ -76,6 +71,24 @@ def test_the_limit_is_ours_and_judged_by_the_header(
 def test_reasons(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "file.png").write_bytes(content)
     assert re.search(words, reason(tmp_path / "file.png"))
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (
+            Image.new("F", (4, 4), 0.25),
+            r"^floating-point pixels in 0\.25\.\.0\.25, .* --range auto",
+        ),
+        (Image.new("I", (4, 4), 70_000), r"^integer pixels in 70000\.\.70000, beyond 16 bits"),
+        (Image.new("I", (4, 4), -3), r"^integer pixels in -3\.\.-3, beyond 16 bits"),
+    ],
+)
+def test_values_of_no_known_range(tmp_path: Path, picture: Image.Image, words: str) -> None:
+    picture.save(tmp_path / "a.tif")
+    ((_, image, said),) = read_files([tmp_path / "a.tif"], SHAPE)
+    assert image is None
+    assert re.search(words, said)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])

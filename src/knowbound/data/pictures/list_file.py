@@ -60,7 +60,7 @@ class ListText:
         lines: without comments, empty lines and the names of the columns.
         path_column: which part of a line is the path.
         class_column: which part is the class, or None where the header names none.
-        has_header: whether the first line named the columns.
+        columns: parts a line may have: as many as the header names, else two.
         encoding: of the file.
         separator: a key of ``SEPARATORS``, or "" where each line is one path.
     """
@@ -68,7 +68,7 @@ class ListText:
     lines: tuple[Line, ...]
     path_column: int
     class_column: int | None
-    has_header: bool
+    columns: int
     encoding: str
     separator: str
 
@@ -202,7 +202,7 @@ def _take_apart(text: str, encoding: str, separator: str, folder: Path) -> ListT
         tuple(lines[1:] if header else lines),
         path_column,
         class_column,
-        has_header=header is not None,
+        columns=max(2, len(lines[0].fields)) if header else 2,
         encoding=encoding,
         separator=separator,
     )

@@ -244,10 +244,9 @@ def _line_problem(
     name: str,
     again: bool,
 ) -> str:
-    if len(fields) > 2 and not text.has_header:
-        return (
-            f"has {len(fields)} parts; expected path or path,class (a path with a comma in quotes)"
-        )
+    if len(fields) > text.columns:
+        expected = "path or path,class" if text.columns == 2 else f"{text.columns} as in line 1"
+        return f"has {len(fields)} parts; expected {expected} (a path with a comma in quotes)"
     if not path:
         return "has no path"
     if path.lower().startswith(("http://", "https://", "s3://", "gs://")):
