@@ -15,7 +15,7 @@ from knowbound._version import __version__
 from knowbound.backbones import BACKBONES, as_backbone
 from knowbound.boundary.batches import image_batches
 from knowbound.boundary.domain import Domain
-from knowbound.boundary.given import Picture, image_of, is_one
+from knowbound.boundary.given import Picture, image_of, is_one, one_or_several
 from knowbound.boundary.likeness import Likeness, smallest_accepting
 from knowbound.boundary.model_file import read_model, write_model
 from knowbound.data.outs.anomalies import anomaly_images
@@ -208,7 +208,7 @@ class Boundary(nn.Module):
             )
 
     @overload
-    def predict(self, pictures: Picture) -> Verdict: ...
+    def predict(self, pictures: Picture) -> Verdict: ...  # type: ignore[overload-overlap]
     @overload
     def predict(self, pictures: Iterable[Picture]) -> list[Verdict]: ...
     def predict(self, pictures: Picture | Iterable[Picture]) -> Verdict | list[Verdict]:
@@ -223,9 +223,8 @@ class Boundary(nn.Module):
             UserError: a file that cannot be read, or anything else that is no picture.  The command
                 line's ``predict`` reports it in its row instead.
         """
-        if is_one(pictures):
-            return self._verdicts([pictures])[0]
-        return self._verdicts(list(pictures))
+        verdicts = self._verdicts(one_or_several(pictures))
+        return verdicts[0] if is_one(pictures) else verdicts
 
     def _verdicts(self, pictures: Sequence[Picture]) -> list[Verdict]:
         images = [image_of(picture, self.preprocessing) for picture in pictures]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ EXPECTED = (
 )
 
 
-def is_one(given: Picture | Iterable[Picture]) -> TypeGuard[Picture]:
+def is_one(given: Picture | Iterable[Picture]) -> bool:
     """Whether one picture was given, not several.
 
     An array or tensor is one picture with two axes, or three of which one is the colours; with
@@ -41,6 +41,17 @@ def is_one(given: Picture | Iterable[Picture]) -> TypeGuard[Picture]:
     if not isinstance(given, Iterable):
         raise UserError(f"{type(given).__name__} was given as a picture; expected {EXPECTED}")
     return False
+
+
+def one_or_several(given: Picture | Iterable[Picture]) -> list[Picture]:
+    """The pictures that were given, as a list.
+
+    Raises:
+        UserError: neither a picture nor several.
+    """
+    if is_one(given):
+        return [cast(Picture, given)]
+    return list(cast(Iterable[Picture], given))
 
 
 def image_of(picture: Picture, preprocessing: Preprocessing) -> NDArray[np.uint8]:
