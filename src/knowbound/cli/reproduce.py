@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from knowbound.cli.console import Compile, console, training_bar
+from knowbound.cli.console import Compile, console, print_results
+from knowbound.cli.progress import training_bar
 
 reproduce_app = typer.Typer(
     no_args_is_help=True, help="Make the paper's tables and figures again, on the real data."
@@ -45,7 +46,6 @@ def table3(
     """
     from knowbound.paper.digits.table3 import reproduce, write_table3
     from knowbound.paper.published import published
-    from knowbound.report import terminal_table
 
     with training_bar() as bar:
         rows = reproduce(
@@ -56,7 +56,7 @@ def table3(
             on_step=lambda e, p: bar(f"{e.method}, seed {e.training.seed}", p),
         )
     write_table3(results)
-    console().print(terminal_table(rows, published("table3")))
+    print_results(rows, published("table3"))
 
 
 @reproduce_app.command()
@@ -117,7 +117,6 @@ def table1(
     from knowbound.paper.objects.page import write_table1
     from knowbound.paper.objects.table1 import choose_scale, reproduce
     from knowbound.paper.published import published
-    from knowbound.report import terminal_table
 
     with training_bar() as bar:
         rows = reproduce(
@@ -131,9 +130,7 @@ def table1(
             ),
         )
     page = write_table1(results)
-    console().print(
-        terminal_table([row for row in rows if row.run.scale == scale], published("table1"))
-    )
+    print_results([row for row in rows if row.run.scale == scale], published("table1"))
     console().print(f"The same in both conventions beside the paper's numbers: [bold]{page}[/bold]")
 
 
@@ -158,7 +155,6 @@ def table2(
     from knowbound.paper.published import published
     from knowbound.paper.signs.scale import choose_scale
     from knowbound.paper.signs.table2 import reproduce, write_table2
-    from knowbound.report import terminal_table
 
     with training_bar() as bar:
         rows = reproduce(
@@ -172,7 +168,7 @@ def table2(
             ),
         )
     write_table2(results)
-    console().print(terminal_table(rows, published("table2")))
+    print_results(rows, published("table2"))
 
 
 @reproduce_app.command()
@@ -198,7 +194,6 @@ def table4(
     from knowbound.paper.published import published
     from knowbound.paper.signs.scale import SHORT_CPU, choose_scale
     from knowbound.paper.signs.table4 import reproduce, write_table4
-    from knowbound.report import terminal_table
 
     with training_bar() as bar:
         rows = reproduce(
@@ -210,7 +205,7 @@ def table4(
             on_step=lambda e, p: bar(f"{e.method} {e.variant}".rstrip() + f", {e.split.name}", p),
         )
     write_table4(results)
-    console().print(terminal_table(rows, published("table4")))
+    print_results(rows, published("table4"))
 
 
 @reproduce_app.command()

@@ -32,6 +32,21 @@ class Fitted:
     train: Source
     held_out: Source
 
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """What came of it, a sentence each."""
+        threshold = float(self.boundary.threshold)
+        return (
+            f"Known means a score of at most {threshold:.4g}: {self.boundary.acceptance:.0%} of "
+            f"{len(self.held_out)} held-out images. Trained in {self.trained.seconds:.0f} s "
+            f"({self.trained.pace}).",
+        )
+
+
+def unfinished(output: Path) -> bool:
+    """Whether the folder holds a training that was cut off."""
+    return any(output.glob(f"{Path(CHECKPOINT).stem}*"))
+
 
 def fit(
     known: str | Path,

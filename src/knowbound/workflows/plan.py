@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from knowbound.boundary.boundary import least_to_calibrate
 from knowbound.building import Base, Chosen, Parts
 from knowbound.data.pictures.folder import (
@@ -15,6 +17,8 @@ from knowbound.data.pictures.folder import (
     read_folder,
     same_bytes,
 )
+from knowbound.data.pictures.picture_lists import describe_classes
+from knowbound.data.pictures.split_folders import refuse_split_folders
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors.choice import make_detector
 from knowbound.errors import UserError
@@ -83,6 +87,27 @@ class Plan:
     """What was chosen for the user, a sentence each."""
 
     @property
+    def summary(self) -> tuple[str, ...]:
+        """What was read and chosen, a sentence each."""
+        source = self.known.source
+        counts = np.bincount(source.labels, minlength=len(source.class_names))
+        known = dict(zip(source.class_names, counts.tolist(), strict=True))
+        outside = {
+            "outliers": self.outliers,
+            "novelties": self.novelties,
+            "anomalies": self.anomalies,
+        }
+        shown = (
+            f"{sum(len(read.source) for read in reads):,} {name}"
+            for name, reads in outside.items()
+            if reads
+        )
+        return (
+            "; ".join([describe_classes(known), *shown]) + ".",
+            f"Chosen: {'; '.join(self.chosen)}.",
+        )
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """Every file that could not be used, or was used with a remark."""
         outside = (problem for read in self.shown for problem in read.problems)
@@ -123,6 +148,7 @@ def plan_fit(
     outputs: tuple[Field, ...] = ("stages", "features", *objective.heads)
     detector = settings.detector or usual_detector(objective)
     make_detector(detector, outputs)  # a name that cannot be is told now
+    refuse_split_folders(known)
     _, colour = measure_folder(known, classes=True)
     channels = settings.channels or (3 if colour else 1)
     named = settings.backbone
