@@ -105,7 +105,11 @@ def test_import_needs_no_torch(words: str) -> None:
 
 
 def test_nothing_from_a_file_is_executed() -> None:
+    """One file may read a pickle, by torch's reader of nothing but tensors: the ImageNet weights of
+    a package are published as one."""
     for path in files():
         for call in ("torch.load(", "pickle.load(", "allow_pickle=True", "eval(", "exec("):
             text = path.read_text(encoding="utf-8").replace(".eval()", "")
+            if path == PACKAGE / "backbones" / "efficientnet_lite.py":
+                text = text.replace("torch.load(io.BytesIO(content), weights_only=True)", "")
             assert call not in text, f"{path} has {call}"
