@@ -60,6 +60,37 @@ def table3(
 
 
 @reproduce_app.command()
+def losses(
+    data: Data,
+    results: Results = Path("results"),
+    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 1,
+    validation: Annotated[
+        bool, typer.Option("--validation", help="On the split on which settings are chosen.")
+    ] = False,
+    download: Download = False,
+) -> None:
+    """Every loss that the paper names on the split of Table 3. About an hour on one core for one
+    seed.
+
+    **Example**
+
+        knowbound reproduce losses --data data
+    """
+    from knowbound.paper.digits.losses import reproduce, write_losses
+
+    with training_bar() as bar:
+        reproduce(
+            data,
+            results,
+            seeds=range(seeds),
+            validation=validation,
+            download=download,
+            on_step=lambda e, p: bar(f"{e.method} {e.variant}, seed {e.training.seed}", p),
+        )
+    console().print(f"Table: [bold]{write_losses(results, validation=validation)}[/bold]")
+
+
+@reproduce_app.command()
 def figure1(
     data: Data, results: Results = Path("results"), seed: Seed = 0, download: Download = False
 ) -> None:
