@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from knowbound.backbones import WideResNet
 from knowbound.data.source import Source
@@ -39,8 +39,8 @@ def source(name: str, labels: np.ndarray, seed: int) -> Source:
     )
 
 
-def network(dim: int) -> nn.Module:
-    return WideResNet(dim, depth=10, widen=1)
+def network(embedding: int) -> WideResNet:
+    return WideResNet(embedding, depth=10, widen=1)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def rows() -> Sequence[Experiment]:
 
 
 def weights(experiment: Experiment) -> Mapping[str, Tensor]:
-    return experiment.backbone(DIM).state_dict()
+    return experiment.backbone(embedding=DIM).state_dict()
 
 
 def assert_same(these: Mapping[str, Tensor], those: Mapping[str, Tensor]) -> None:
@@ -86,11 +86,11 @@ def test_every_row_starts_from_a_network_trained_on_the_in_images_alone(
 ) -> None:
     torch.manual_seed(BASE.seed)
     expected = network(DIM)
-    train(expected, rows[0].run.split.train, [], OBJECTIVE, BASE)
+    train(expected, rows[0].split.train, [], OBJECTIVE, BASE)
     started = start_from_base(rows, OBJECTIVE, BASE, tmp_path)
     for row in started:
         assert_same(weights(row), expected.state_dict())
-    assert [row.run.method for row in started] == ["ODM", "ML"]
+    assert [row.method for row in started] == ["ODM", "ML"]
     assert started[0].split.seen_out  # the base alone goes without
 
 
