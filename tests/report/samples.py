@@ -127,7 +127,7 @@ def evidence(
     names: tuple[str, ...] = (),
     shows: Field = "embedding",
 ) -> Evidence:
-    inside = inside or judged("digits", None, 120, seed=9)
+    inside = judged("digits", None, 120, seed=9) if inside is None else inside
     names = names or ("two", "six", "seven")
     centres = np.zeros((len(names), inside.judgement.embedding.shape[1]), np.float32)
     rows = tuple(

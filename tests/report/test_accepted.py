@@ -43,6 +43,6 @@ def test_accepted_by_class_adds_up_to_fpr95() -> None:
         ]
         assert (row.images, row.accepted) == (30, len(passed))
         assert dict(row.taken_for) == {
-            boundary.class_names[c]: passed.count(c) for c in set(passed)
+            inside.class_names[c]: passed.count(c) for c in set(passed)
         }
     assert rows[0].accepted >= rows[-1].accepted

@@ -127,7 +127,8 @@ def test_a_point_says_set_class_decision_and_score(tmp_path: Path) -> None:
 
 def test_table_decisions_and_provenance_are_on_the_page(tmp_path: Path) -> None:
     model = evidence(*two_outs(), inside=judged("MNIST 2, 6, 7", None, 120))
-    other = replace(model.results[0], convention="seed", auroc=0.1234)
+    (first, *_) = model.results
+    other = replace(first, convention="seed", numbers=replace(first.numbers, auroc=0.1234))
     model = replace(model, results=(*model.results, other))
     text = write(tmp_path, [model], published=[printed(out_dist="others")]).text
     for part in (
