@@ -46,9 +46,7 @@ def test_the_grid_holds_what_a_boundary_with_these_values_gives(backbone: WideRe
             INSIDE.class_names,
         )
         boundary.learn(INSIDE).calibrate(INSIDE)
-        inside, *outs = (
-            boundary.judge(source).score for source in (INSIDE, NOVELTY, NOISE)
-        )
+        inside, *outs = (boundary.judge(source).score for source in (INSIDE, NOVELTY, NOISE))
         for name, scores in zip(("novelty", "Gaussian noise"), outs, strict=True):
             expected = measure(inside, scores)
             assert tried.fpr95[name] == pytest.approx(

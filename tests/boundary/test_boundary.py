@@ -210,15 +210,15 @@ def test_a_network_of_ones_own_works_and_says_it_cannot_be_saved(tmp_path: Path)
 def test_too_few_held_out_images_for_the_acceptance() -> None:
     few = blobs().take(np.arange(19))
     with pytest.raises(UserError, match="19 held-out images.*at least 20"):
-        Boundary(LeNet(embedding=3, height=16, width=16), NearestCentre(), SHAPE, blobs().class_names).learn(
-            blobs()
-        ).calibrate(few)
+        Boundary(
+            LeNet(embedding=3, height=16, width=16), NearestCentre(), SHAPE, blobs().class_names
+        ).learn(blobs()).calibrate(few)
 
 
 def test_judging_before_calibration_or_in_another_shape_is_an_error() -> None:
-    fresh = Boundary(LeNet(embedding=3, height=16, width=16), NearestCentre(), SHAPE, ("a", "b", "c")).learn(
-        blobs()
-    )
+    fresh = Boundary(
+        LeNet(embedding=3, height=16, width=16), NearestCentre(), SHAPE, ("a", "b", "c")
+    ).learn(blobs())
     with pytest.raises(ValueError, match="no threshold yet"):
         fresh.judge(blobs())
     wide = Source("w", np.zeros((2, 1, 16, 20), np.uint8), np.array([-1, -1]))

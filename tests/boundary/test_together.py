@@ -73,9 +73,7 @@ def test_together_equals_alone() -> None:
     np.testing.assert_array_equal(judged[0].score, boundary.judge(queries).score)
     outputs = network(torch.from_numpy(queries.images(slice(None)) / np.float32(255)), stages=True)
     for judgement, read in zip(judged[3:], (outputs.features, outputs.stages), strict=True):
-        np.testing.assert_allclose(
-            judgement.score, -read.norm(dim=1).detach().numpy(), rtol=1e-5
-        )
+        np.testing.assert_allclose(judgement.score, -read.norm(dim=1).detach().numpy(), rtol=1e-5)
 
 
 def test_boundaries_of_two_networks_are_refused() -> None:

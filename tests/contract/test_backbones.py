@@ -78,4 +78,3 @@ def test_settings_build_the_network_again_and_images_do_not_depend_on_their_batc
     assert_same(again.eval()(images), outputs)
     alone = Outputs(*(None if value is None else value[:1] for value in outputs))
     assert_same(network(images[:1]), alone)
-

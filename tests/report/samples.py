@@ -48,9 +48,7 @@ def result(**changes: Any) -> Result:
     """A row with some fields of its run, of its numbers or of its own changed."""
     run = {name: changes.pop(name) for name in list(changes) if name in Run.__slots__}
     numbers = {name: changes.pop(name) for name in list(changes) if name in Numbers.__slots__}
-    return replace(
-        RESULT, run=replace(RUN, **run), numbers=replace(NUMBERS, **numbers), **changes
-    )
+    return replace(RESULT, run=replace(RUN, **run), numbers=replace(NUMBERS, **numbers), **changes)
 
 
 def printed(**changes: Any) -> Published:

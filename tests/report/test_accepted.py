@@ -42,7 +42,5 @@ def test_accepted_by_class_adds_up_to_fpr95() -> None:
             if lab == label and s <= threshold
         ]
         assert (row.images, row.accepted) == (30, len(passed))
-        assert dict(row.taken_for) == {
-            inside.class_names[c]: passed.count(c) for c in set(passed)
-        }
+        assert dict(row.taken_for) == {inside.class_names[c]: passed.count(c) for c in set(passed)}
     assert rows[0].accepted >= rows[-1].accepted

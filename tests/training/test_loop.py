@@ -64,7 +64,9 @@ def test_same_seed_same_weights_other_seed_others() -> None:
 def test_a_killed_training_resumes_bit_for_bit(moment: int, kind: str, tmp_path: Path) -> None:
     def fresh() -> nn.Module:
         torch.manual_seed(0)
-        return network() if kind == "lenet" else WideResNet(embedding=3, depth=10, widen=1, channels=1)
+        return (
+            network() if kind == "lenet" else WideResNet(embedding=3, depth=10, widen=1, channels=1)
+        )
 
     training = replace(
         SHORT, steps=30 if kind == "lenet" else 10, checkpoint_every=7 if kind == "lenet" else 2

@@ -15,6 +15,7 @@ from knowbound.cli.console import (
     training_bar,
 )
 from knowbound.errors import UserError
+from knowbound.names import BackboneName, ObjectiveName
 
 
 def demo(
@@ -79,7 +80,7 @@ def fit(
         ),
     ] = True,
     objective: Annotated[
-        Literal["odm", "ml", "ce", "confidence", "oe"] | None,
+        ObjectiveName | None,
         typer.Option(
             help="With outliers: odm, confidence (confidence loss) or oe (outlier exposure). "
             "Without: ml or ce (cross-entropy).",
@@ -87,7 +88,7 @@ def fit(
         ),
     ] = None,
     backbone: Annotated[
-        Literal["auto", "lenet", "wrn-16-2", "wrn-28-10"],
+        BackboneName,
         typer.Option(help="The network; auto: lenet for grey images, wrn-16-2 for colour."),
     ] = "auto",
     size: Annotated[
@@ -100,8 +101,12 @@ def fit(
         int | None, typer.Option(help="Length of the embedding.", show_default="32", min=1)
     ] = None,
     margin: Annotated[
-        float | None, typer.Option(help="Distance that different classes are pushed apart to.")
-    ] = 10.0,
+        float | None,
+        typer.Option(
+            help="Distance that different classes are pushed apart to.",
+            show_default="10 for odm and ml",
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(help="Training steps.", show_default="1500 for lenet, 1400 for wrn", min=1),
@@ -151,10 +156,10 @@ def fit(
 
         torchrun --nproc-per-node 2 -m knowbound fit signs/ -o model
     """
-    from knowbound.workflows.fit import CHECKPOINT, run_plan
+    from knowbound.workflows.fit import kept_state, run_plan
     from knowbound.workflows.plan import Settings, plan_fit
 
-    unfinished = (output / CHECKPOINT).exists()
+    unfinished = bool(kept_state(output))
     if unfinished and not resume and not overwrite:
         raise UserError(
             f"there is a training that was cut off in {output}; go on with --resume, or start "
