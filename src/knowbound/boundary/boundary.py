@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from knowbound._version import __version__
-from knowbound.backbones import BACKBONES, as_backbone
+from knowbound.backbones import BACKBONES, Backbone, OwnNetwork, as_backbone
 from knowbound.boundary.batches import image_batches
 from knowbound.boundary.domain import Domain
 from knowbound.boundary.given import Picture, image_of, is_one, one_or_several
@@ -262,7 +262,7 @@ class Boundary(nn.Module):
             "knowbound": __version__,
             "class_names": list(self.class_names),
             "preprocessing": self.preprocessing.to_dict(),
-            "backbone": _described(self.backbone, self.backbone.settings, BACKBONES),
+            "backbone": _described(_own(self.backbone), self.backbone.settings, BACKBONES),
             "detector": _described(self.detector, self.detector.settings, DETECTORS),
             "domain": self.domain.name,
             "acceptance": self.acceptance,
@@ -335,6 +335,11 @@ def least_to_calibrate(acceptance: float) -> int:
     """The fewest held-out images of which a threshold can reject one, for an acceptance between 0
     and 1: 20 at 0.95."""
     return int(np.ceil(1 / (1 - acceptance) - 1e-9))
+
+
+def _own(backbone: Backbone) -> nn.Module:
+    """The network that was given, out of its coat."""
+    return backbone.network if isinstance(backbone, OwnNetwork) else backbone
 
 
 def _described(

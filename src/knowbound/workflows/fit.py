@@ -176,6 +176,12 @@ def run_plan(
     )
     if output and built.trained.is_main_process:
         built.boundary.save(output)
-        for kept in output.glob(f"{Path(CHECKPOINT).stem}*"):
+        for kept in kept_state(output):
             kept.unlink(missing_ok=True)
     return Fitted(built.boundary, built.trained, learned, held)
+
+
+def kept_state(output: Path) -> list[Path]:
+    """The files of a training in ``output`` that was cut off, of its base and its main part; none
+    where it is finished or was never begun."""
+    return sorted(output.glob(f"{Path(CHECKPOINT).stem}*.safetensors"))
