@@ -70,7 +70,7 @@ def test_rows_are_counted_as_they_pass_and_not_kept(pictures: Path) -> None:
 
 def test_no_row_stays_in_memory_once_it_has_passed(pictures: Path) -> None:
     """One row after the other: none that has passed is still referred to."""
-    passed: list[weakref.ref[Row]] = []
+    passed: list[weakref.ref[Prediction]] = []
 
     class Row(Prediction):
         __slots__ = ("__weakref__",)
