@@ -30,7 +30,16 @@ NEIGHBOURS = {
 TOP_JOINTS = {"comparison", "experiment", "fitting", "evaluation", "prediction", "tuning"}
 USES = {"paper", "product", "demo"}
 FACE = {"cli", "__init__", "__main__"}
-ONE_FILE_ONLY = {"plotly", "matplotlib", "pooch", "pyarrow", "accelerate", "jinja2", "faiss", "pillow_heif"}
+ONE_FILE_ONLY = {
+    "plotly",
+    "matplotlib",
+    "pooch",
+    "pyarrow",
+    "accelerate",
+    "jinja2",
+    "faiss",
+    "pillow_heif",
+}
 
 
 def files() -> list[Path]:

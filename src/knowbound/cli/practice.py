@@ -210,9 +210,9 @@ def _to_be_trained(output: Path, *, resume: bool, overwrite: bool) -> bool:
 
     Raises UserError where a model, or a training that was cut off, would be lost.
     """
-    from knowbound.workflows.fit import unfinished
+    from knowbound.workflows.fit import kept_state
 
-    cut_off = unfinished(output)
+    cut_off = bool(kept_state(output))
     if cut_off and not resume and not overwrite:
         raise UserError(
             f"there is a training in {output} that was cut off; continue it with --resume, or start "

@@ -43,11 +43,6 @@ class Fitted:
         )
 
 
-def unfinished(output: Path) -> bool:
-    """Whether the folder holds a training that was cut off."""
-    return any(output.glob(f"{Path(CHECKPOINT).stem}*"))
-
-
 def fit(
     known: str | Path,
     outliers: Folders = (),
