@@ -28,7 +28,7 @@ def replace_files(
     ``model-0123456789abcdef.safetensors``, beside the one in use.  Then the index, which names the
     parts, is replaced whole: that is the step.  Last, older parts are removed, but for those of the
     set before, which someone may just be reading.  A run that is killed leaves the old set in use
-    or the new one; what it leaves besides is removed by the next.
+    or the new one; parts that it leaves besides are removed by the next.
 
     Args:
         folder: is made where it is missing.

@@ -276,3 +276,54 @@ def test_reading_is_lazy(tmp_path: Path) -> None:
     Image.fromarray(RGB).save(tmp_path / "a.png")
     rows: Iterator[object] = read_files([tmp_path / "a.png"] * 3, SHAPE)
     assert len([next(rows), next(rows)]) == 2
+
+
+def large_jpeg(path: Path, width: int, height: int, **options: object) -> None:
+    """A picture of few bytes whose four quarters differ."""
+    picture = Image.new("L", (width, height))
+    for index, level in enumerate((10, 90, 170, 250)):
+        left, top = index % 2 * width // 2, index // 2 * height // 2
+        picture.paste(level, (left, top, left + width // 2, top + height // 2))
+    picture.save(path, "JPEG", **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_a_jpeg_of_108_megapixels_is_read_at_a_fraction(
+    tmp_path: Path, options: dict[str, object]
+) -> None:
+    large_jpeg(tmp_path / "phone.jpg", 12_000, 9000, **options)
+    ((_, image, remark),) = read_files([tmp_path / "phone.jpg"], Preprocessing(8, 8, 1))
+    assert remark == ""
+    assert image is not None
+    corners = image[0, ::7, ::7].astype(int)
+    assert np.abs(corners - [[10, 90], [170, 250]]).max() <= 2
+    said = reason(tmp_path / "phone.jpg")
+    assert "12000 x 9000 = 108000000 pixels, over the limit of 100000000" in said
+
+
+def test_a_jpeg_beyond_four_times_the_limit_is_refused_and_the_limit_can_be_raised(
+    tmp_path: Path,
+) -> None:
+    large_jpeg(tmp_path / "a.jpg", 400, 300)
+    ((_, image, said),) = read_files(
+        [tmp_path / "a.jpg"], Preprocessing(2, 2, 1), max_pixels=29_999
+    )
+    assert image is None
+    assert "400 x 300 = 120000 pixels, over the limit of 119996" in said
+    assert said.endswith("; allow more with --max-pixels if you trust it")
+    ((_, image, said),) = read_files(
+        [tmp_path / "a.jpg"], Preprocessing(2, 2, 1), max_pixels=30_000
+    )
+    assert image is not None
+
+
+@pytest.mark.parametrize(
+    ("side", "target", "decoded"),
+    [(1600, 100, 200), (1599, 100, 400), (800, 100, 200), (799, 100, 400), (399, 100, 399)],
+)
+def test_a_jpeg_is_decoded_at_the_smallest_fraction_that_is_twice_the_target(
+    tmp_path: Path, side: int, target: int, decoded: int
+) -> None:
+    Image.new("L", (side, side)).save(tmp_path / "a.jpg")
+    picture, _ = open_picture(tmp_path / "a.jpg", shrink_to=(target, target // 2))
+    assert picture.size == (decoded, decoded)

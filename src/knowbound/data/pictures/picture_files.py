@@ -188,12 +188,17 @@ def read_files(
     return in_order(read, paths, workers)
 
 
+def usual_workers() -> int:
+    """Threads that decode where no number was given: one for each core up to 8."""
+    return min(8, os.cpu_count() or 1)
+
+
 def in_order(
     function: Callable[[T], R], items: Iterable[T], workers: int | None = None
 ) -> Iterator[R]:
     """``function`` of each item, in order, computed on threads (Pillow frees the GIL while it
     decodes) a few items ahead."""
-    workers = workers or min(8, os.cpu_count() or 1)
+    workers = workers or usual_workers()
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -240,6 +245,28 @@ def decode(
     with ExitStack() as stack:
         words = stack.enter_context(overheard())
         return _decode(path, max_pixels, shrink_to, content, wide, stack, words)
+
+
+def bytes_to_read(path: Path, shrink_to: tuple[int, int]) -> int:
+    """About the bytes that decoding a picture takes, from its header alone.
+
+    Args:
+        path: the file.
+        shrink_to: as in ``decode``.
+
+    Raises:
+        UnreadableImageError: for a file whose header cannot be read.
+    """
+    with overheard() as words, _open(path) as file:
+        try:
+            picture = _identify(file, str(path))
+            header = picture.size
+            _draft(picture, shrink_to)
+            return _bytes_to_decode(picture, header)
+        except UnreadableImageError:
+            raise
+        except Exception as error:
+            raise UnreadableImageError(_reason(error, words)) from error
 
 
 def _decode(

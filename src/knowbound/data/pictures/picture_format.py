@@ -58,7 +58,8 @@ def name_format(start: bytes) -> str:
             return f"begins as a {name}, but its header is broken or cut off"
     for pattern, name in OTHERS.items():
         if re.match(pattern, start, re.DOTALL | re.IGNORECASE):
-            return f"not a picture but {name}" if "picture" not in name else name
+            what = name.partition(";")[0]
+            return name if "picture" in what else f"not a picture but {name}"
     return "not a picture (of no format that can be read)"
 
 
