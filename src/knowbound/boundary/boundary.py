@@ -16,8 +16,9 @@ from knowbound.backbones import BACKBONES, Backbone, OwnNetwork, as_backbone
 from knowbound.boundary.batches import image_batches
 from knowbound.boundary.domain import Domain
 from knowbound.boundary.given import Picture, image_of, is_one, one_or_several
-from knowbound.boundary.likeness import Likeness, smallest_accepting
+from knowbound.boundary.likeness import Likeness
 from knowbound.boundary.model_file import read_model, write_model
+from knowbound.boundary.threshold import By, Threshold
 from knowbound.data.outs.anomalies import anomaly_images
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
@@ -40,7 +41,7 @@ Arrays = NDArray[Any]
 class Boundary(nn.Module):
     """Known, novelty or anomaly for every image.
 
-    An image is known if its detector score is at most ``threshold``.  One that is not is a novelty
+    An image is known if its detector score is at most the threshold of its class.  One that is not is a novelty
     if its domain score is at most the domain's own threshold, else an anomaly.  Call ``learn``
     with training images and ``calibrate`` with held-out ones before judging; ``knowbound.fit`` does
     both.
@@ -59,9 +60,6 @@ class Boundary(nn.Module):
     Raises:
         UserError: an acceptance that is no share between 0 and 1.
     """
-
-    threshold: Tensor
-    held_scores: Tensor
 
     def __init__(
         self,
@@ -88,8 +86,7 @@ class Boundary(nn.Module):
         self.class_names = tuple(class_names)
         self.acceptance = acceptance
         self.about: dict[str, Any] = dict(about or {})
-        self.register_buffer("threshold", torch.tensor(float("nan"), dtype=torch.float64))
-        self.register_buffer("held_scores", torch.empty(0, dtype=torch.float64))
+        self.threshold = Threshold(len(self.class_names))
 
     @torch.no_grad()
     def learn(
@@ -128,27 +125,34 @@ class Boundary(nn.Module):
         return torch.cat(parts)
 
     @torch.no_grad()
-    def calibrate(self, source: Source) -> "Boundary":
-        """Set ``threshold`` from held-out in-distribution images, by split-conformal prediction.
+    def calibrate(
+        self,
+        source: Source,
+        groups: NDArray[np.int64] | None = None,
+        *,
+        by: By = "all",
+        confidence: float | None = None,
+    ) -> "Boundary":
+        """Set the threshold from held-out in-distribution images, by split-conformal prediction.
+
+        Args:
+            source: held-out images, like new ones.
+            groups: (N,) the group of each: copies, frames of one track.  None: each is on its own.
+            by: one threshold for ``all`` classes, or one for each ``class`` with enough images.
+            confidence: None promises the acceptance on average; 0.95 in 95% of all draws.
 
         Raises:
-            UserError: fewer images than it takes to reject one of them at that acceptance.
+            UserError: fewer images or groups than it takes; it says how many.
         """
-        least = least_to_calibrate(self.acceptance)
-        if len(source) < least:
-            raise UserError(
-                f"{len(source)} held-out images are there to set the threshold from; expected at "
-                f"least {least} for an acceptance of {self.acceptance:g}: give more images, or "
-                "hold out a larger share"
-            )
-        scores = [
-            self.detector.score(self.detector.read(self.prepared_outputs(images)))
-            for images in self.batches(source)
-        ]
-        held = torch.cat(scores).double()
-        check_scores(held)
-        self.held_scores = held.sort().values
-        self.threshold = smallest_accepting(self.held_scores, self.acceptance)
+        parts = []
+        for images in self.batches(source):
+            vectors = self.detector.read(self.prepared_outputs(images))
+            parts.append((self.detector.score(vectors).double(), self.detector.classify(vectors)))
+        scores, nearest = (torch.cat(column) for column in zip(*parts, strict=True))
+        check_scores(scores)
+        self.threshold.fit(
+            scores, nearest, groups, acceptance=self.acceptance, by=by, confidence=confidence
+        )
         return self
 
     @torch.no_grad()
@@ -172,16 +176,16 @@ class Boundary(nn.Module):
             images if self.domain.reads_images else outputs.get("stages")
         )
         vectors = self.detector.read(outputs)
-        score = self.detector.score(vectors)
+        score = self.detector.score(vectors).double()
+        nearest = self.detector.classify(vectors)
         unknown = torch.where(domain_score <= self.domain.threshold, 1, 2)
-        at_least = len(self.held_scores) - torch.searchsorted(self.held_scores, score.double())
         return Judgement(
             embedding=outputs.shown,
-            score=score.double(),
-            p_value=(1 + at_least) / (1 + len(self.held_scores)),
+            score=score,
+            p_value=self.threshold.p_value(score, nearest),
             domain_score=domain_score,
-            nearest=self.detector.classify(vectors),
-            decision=torch.where(score <= self.threshold, 0, unknown),
+            nearest=nearest,
+            decision=torch.where(self.threshold.accepts(score, nearest), 0, unknown),
         )
 
     def judge(self, images: Arrays | Tensor | Source) -> Judgement[Arrays]:
@@ -201,7 +205,7 @@ class Boundary(nn.Module):
 
     def check_calibrated(self) -> None:
         """Raises ValueError where there is no threshold yet."""
-        if torch.isnan(self.threshold):
+        if not len(self.threshold.held):
             raise ValueError(
                 "this boundary has no threshold yet; call calibrate with held-out in-distribution "
                 "images"
@@ -232,7 +236,8 @@ class Boundary(nn.Module):
 
     def verdicts(self, judgement: Judgement[Arrays]) -> list[Verdict]:
         """The judgement in words, one verdict for each image."""
-        thresholds = [float(self.threshold)] * len(judgement.score)
+        nearest = torch.from_numpy(judgement.nearest).to(self.threshold.pool.device)
+        thresholds = self.threshold.threshold_of(nearest).tolist()
         return verdicts(judgement, thresholds, self.class_names)
 
     def batches(self, source: Source) -> Iterator[Tensor]:
@@ -266,6 +271,7 @@ class Boundary(nn.Module):
             "detector": _described(self.detector, self.detector.settings, DETECTORS),
             "domain": self.domain.name,
             "acceptance": self.acceptance,
+            "promise": self.threshold.describe() if len(self.threshold.held) else None,
             "about": self.about,
         }
 
@@ -329,12 +335,6 @@ def join(parts: Sequence[Judgement[Tensor]]) -> Judgement[Arrays]:
 def _fixed_draw() -> np.random.Generator:
     """The same draw in every boundary: it is no part of a training's randomness."""
     return np.random.default_rng(0)
-
-
-def least_to_calibrate(acceptance: float) -> int:
-    """The fewest held-out images of which a threshold can reject one, for an acceptance between 0
-    and 1: 20 at 0.95."""
-    return int(np.ceil(1 / (1 - acceptance) - 1e-9))
 
 
 def _own(backbone: Backbone) -> nn.Module:

@@ -114,6 +114,25 @@ def fit(
     acceptance: Annotated[
         float, typer.Option(help="Share of known images the threshold accepts.")
     ] = 0.95,
+    per_class: Annotated[
+        bool,
+        typer.Option("--per-class", help="Set a threshold for each class that has enough images."),
+    ] = False,
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            help="Promise the acceptance with this confidence, such as 0.95.",
+            show_default="on average",
+        ),
+    ] = None,
+    group_by: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="Which images belong together beside copies: auto, none, folder, name, or a "
+            "regular expression on the file's name.",
+        ),
+    ] = "auto",
     held_out: Annotated[
         float | None,
         typer.Option(
@@ -170,6 +189,9 @@ def fit(
             steps=steps,
             learning_rate=learning_rate,
             acceptance=acceptance,
+            per_class=per_class,
+            confidence=confidence,
+            group_by=group_by,
             held_out=held_out,
             precision=precision,
             compile=compile,

@@ -1,6 +1,7 @@
 """Evaluation of a saved boundary on folders: known classes, novelties and anomalies -> rows and a
 report."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import get_args
 import numpy as np
 import torch
 
-from knowbound.boundary.boundary import Boundary, least_to_calibrate
+from knowbound.boundary.boundary import Boundary
+from knowbound.boundary.threshold import least_groups
 from knowbound.boundary.together import with_detectors
-from knowbound.data.hold_out import hold_out
+from knowbound.data.group_hold_out import hold_out_groups
+from knowbound.data.groups import group_images
 from knowbound.data.pictures.folder import FolderRead, Problem, read_folder
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet
@@ -20,7 +23,7 @@ from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
 from knowbound.evidence import Evidence
 from knowbound.files import check_writable, replace_file
-from knowbound.judging import judge_sets, seen_names
+from knowbound.judging import judge_sets, seen_names, single_threshold
 from knowbound.labels import Kind
 from knowbound.metrics import CONVENTIONS
 from knowbound.outputs import Field, Head
@@ -154,7 +157,12 @@ def evaluate(
                     used=True,
                 )
             )
-        others = _fitted(boundary, made, match_classes(training.source, boundary, fit_on))
+        others = _fitted(
+            boundary,
+            made,
+            match_classes(training.source, boundary, fit_on),
+            [str(path) for path in training.paths],
+        )
         hashes = {**hashes, "fitted on": training.sha256}
         runs += [
             replace(_run(other, in_source.name, hashes, seen), variant=name)
@@ -183,14 +191,24 @@ def outputs_of(boundary: Boundary) -> tuple[Field, ...]:
     return ("stages", "features", *heads)
 
 
-def _fitted(boundary: Boundary, detectors: Sequence[Detector], source: Source) -> list[Boundary]:
+def _fitted(
+    boundary: Boundary, detectors: Sequence[Detector], source: Source, paths: Sequence[str]
+) -> list[Boundary]:
     """Boundaries on the same network, fitted and calibrated on the images that ``fit`` learned from
     and held out."""
     settings = boundary.about.get("settings", {})
-    seed = int(settings.get("training", {}).get("seed", 0))
-    share, least = float(settings.get("held_out", 0.1)), least_to_calibrate(boundary.acceptance)
-    learned, held = hold_out(source, share, np.random.default_rng(seed), least)
-    return with_detectors(boundary, detectors, learned, held)
+    rng = np.random.default_rng(int(settings.get("training", {}).get("seed", 0)))
+    groups = group_images(source, paths, settings.get("group_by", "none")).ids
+    held = hold_out_groups(
+        source.labels,
+        groups,
+        float(settings.get("held_out", 0.1)),
+        rng,
+        least_groups(boundary.acceptance),
+        class_names=source.class_names,
+    )
+    learned = source.take(np.setdiff1d(np.arange(len(source)), held))
+    return with_detectors(boundary, detectors, learned, source.take(held), groups[held])
 
 
 def match_classes(source: Source, boundary: Boundary, folder: Path) -> Source:
@@ -221,7 +239,7 @@ def _run(
     evaluated = {
         "model": about,
         "acceptance": boundary.acceptance,
-        "threshold": float(boundary.threshold),
+        "threshold": _finite(single_threshold(boundary)),
     }
     return Run(
         experiment="evaluate",
@@ -238,3 +256,8 @@ def _run(
         train_images=int(about.get("train_images", 0)),
         provenance=provenance(evaluated, hashes, describe_hardware(torch.device("cpu"))),
     )
+
+
+def _finite(value: float) -> float | None:
+    """The number, or None where JSON has no word for it."""
+    return value if math.isfinite(value) else None

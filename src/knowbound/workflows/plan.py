@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from knowbound.boundary.boundary import least_to_calibrate
+from knowbound.boundary.threshold import least_groups
 from knowbound.building import Base, Chosen, Parts
+from knowbound.data.groups import Groups, group_images
 from knowbound.data.pictures.folder import (
     FolderRead,
     Problem,
@@ -47,7 +48,9 @@ class Settings:
     margin: of the contrastive loss, a distance; steps, learning_rate, precision, compile: as in
     ``Training``; synthetic: whether to show outliers made from the known images themselves, where
     the objective can use them; acceptance: share of new in-distribution images to accept; held_out: share of the
-    images kept from training to set the threshold; seed: of everything random; memory_limit: bytes
+    images kept from training to set the threshold; per_class, confidence: the strength of the
+    promise, as in ``Boundary.calibrate``; group_by: which images belong together beside copies, as
+    in ``group_images``; seed: of everything random; memory_limit: bytes
     of decoded images over which they are streamed.
     """
 
@@ -62,6 +65,9 @@ class Settings:
     steps: int | None = None
     learning_rate: float | None = None
     acceptance: float = 0.95
+    per_class: bool = False
+    confidence: float | None = None
+    group_by: str = "auto"
     held_out: float | None = None
     precision: Precision = "auto"
     compile: bool | None = None
@@ -81,6 +87,9 @@ class Plan:
     anomalies: tuple[FolderRead, ...]
     """Declared: pushed away, and out of the domain."""
     parts: Parts
+    group_by: str
+    groups: Groups
+    """The known images that belong together: copies, near copies, tracks."""
     held_out: float
     """Share of the images held out to set the threshold."""
     chosen: tuple[str, ...]
@@ -104,6 +113,7 @@ class Plan:
         )
         return (
             "; ".join([describe_classes(known), *shown]) + ".",
+            f"Belonging together: {self.groups.rule}.",
             f"Chosen: {'; '.join(self.chosen)}.",
         )
 
@@ -170,7 +180,8 @@ def plan_fit(
     usual = recipe.training(side)
     if not isinstance(settings.objective, Objective):
         objective = with_batches(objective, recipe.batches, recipe.same_share)
-    share = settings.held_out or _share(settings.acceptance, len(inside.source))
+    groups = group_images(inside.source, [str(path) for path in inside.paths], settings.group_by)
+    share = settings.held_out or _share(settings, groups.count)
     made = settings.synthetic and settings.objective != "ml" and objective.uses_outs
     name = objective.called(made or any(given))
     training = replace(
@@ -190,6 +201,8 @@ def plan_fit(
         training=training,
         preprocessing=preprocessing,
         acceptance=settings.acceptance,
+        by="class" if settings.per_class else "all",
+        confidence=settings.confidence,
         base=_base(objective, training) if made else None,
     )
     chosen = (
@@ -198,7 +211,8 @@ def plan_fit(
         f"the objective {name.upper()}"
         + (" with outliers made from the known images" if made else ""),
         f"the detector {detector}",
-        f"{share:.0%} of the images held out to set the threshold",
+        f"{share:.0%} of the {'groups' if groups.count < len(inside.source) else 'images'} held "
+        "out to set the threshold",
     )
     return Plan(
         known=inside,
@@ -206,6 +220,8 @@ def plan_fit(
         novelties=outs[1],
         anomalies=outs[2],
         parts=parts,
+        group_by=settings.group_by,
+        groups=groups,
         held_out=share,
         chosen=chosen,
     )
@@ -227,8 +243,10 @@ def usual_detector(objective: Objective) -> str:
     return "max_softmax" if objective.heads[0] == "logits" else "nearest_centre"
 
 
-def _share(acceptance: float, images: int) -> float:
-    return min(0.5, max(0.1, least_to_calibrate(acceptance) / images))
+def _share(settings: Settings, groups: int) -> float:
+    """The share of the groups to hold out: a tenth, more where they are few."""
+    least = least_groups(settings.acceptance, settings.confidence)
+    return min(0.5, max(0.1, (least + 1) / groups))
 
 
 def check_numbers(settings: Settings) -> None:
@@ -255,6 +273,12 @@ def check_numbers(settings: Settings) -> None:
             settings.seed,
             0 <= settings.seed < 2**63,
             "a whole number of 0 or more, below 2^63",
+        ),
+        (
+            "a confidence",
+            settings.confidence,
+            settings.confidence is None or 0 < settings.confidence < 1,
+            "a share between 0 and 1, such as 0.95",
         ),
         (
             "an acceptance",
