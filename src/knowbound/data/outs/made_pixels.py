@@ -12,6 +12,8 @@ from knowbound.labels import OUT
 
 CHUNK = 256
 """Images made at once where all of them are asked for."""
+MEMORY_LIMIT = 2 * 1024**3
+"""Bytes of images up to which they are usually held."""
 
 
 @dataclass(frozen=True, eq=False)
