@@ -28,7 +28,8 @@ from knowbound.data.feature_records import (
     width_of,
 )
 from knowbound.data.preprocessing import Preprocessing
-from knowbound.data.source import Source
+from knowbound.data.sets.download import user_cache
+from knowbound.data.source import LazyPixels, Source
 from knowbound.errors import UserError
 
 Rows = NDArray[np.float32]
@@ -48,10 +49,8 @@ NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 def cache_folder() -> Path:
     """Where features are kept: ``$KNOWBOUND_CACHE``, else the user's cache folder."""
-    import pooch
-
     named = os.environ.get(LOCATION)
-    return Path(named) if named else Path(pooch.os_cache("knowbound"))
+    return Path(named) if named else user_cache()
 
 
 def pixel_keys(source: Source) -> list[bytes]:
@@ -74,7 +73,7 @@ def file_keys(contents: Iterable[bytes], preprocessing: Preprocessing) -> list[b
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class Features(LazyPixels):
     """The ``Pixels`` of a Source whose images are features: (N, 1, 1, F) float32, read from the
     cache when asked for.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knowbound.data.source import Source
+from knowbound.data.source import LazyPixels, Source
 from knowbound.labels import OUT
 
 CHUNK = 256
@@ -17,7 +17,7 @@ MEMORY_LIMIT = 2 * 1024**3
 
 
 @dataclass(frozen=True, eq=False)
-class MadePixels:
+class MadePixels(LazyPixels):
     """The ``Pixels`` of a Source whose images a function makes, the same ones whenever asked.
 
     make: positions (B,) -> images (B, C, H, W) of ``dtype``, uint8 or float32; order: (N,) int64,

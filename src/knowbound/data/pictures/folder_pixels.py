@@ -17,11 +17,12 @@ from knowbound.data.pictures.picture_files import (
     read_image,
 )
 from knowbound.data.preprocessing import Preprocessing
+from knowbound.data.source import LazyPixels
 from knowbound.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
-class FolderPixels:
+class FolderPixels(LazyPixels):
     """The ``Pixels`` of a Source whose images stay in their files.
 
     order: (N,) int64, which of ``files`` image n is; indexed like an array of shape (N, C, H, W),

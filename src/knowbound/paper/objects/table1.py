@@ -46,7 +46,7 @@ from knowbound.objectives.batches import (
     RandomBatchesWithOuts,
 )
 from knowbound.objectives.energy_margin import free_energy
-from knowbound.paper.cells import OnStep, cell_name, has_rows, run_missing
+from knowbound.paper.cells import OnStep, cell_name, cell_of, has_rows, run_missing
 from knowbound.paper.objects.sheet import write_sheets
 from knowbound.paper.objects.split import (
     CIFAR10,
@@ -58,6 +58,7 @@ from knowbound.paper.objects.split import (
     table1_split,
 )
 from knowbound.paper.shared_base import copy_of
+from knowbound.report.drawing import check_can_draw
 from knowbound.result import METRICS, Numbers, Result, read_rows
 from knowbound.training.settings import Training
 from knowbound.tuning import tune_odin
@@ -374,9 +375,18 @@ def reproduce(
 def run_in_dist(
     pictures: Pictures, in_dist: str, scale: Scale, results: Path, seed: int, on_step: OnStep | None
 ) -> None:
-    """The rows of one in-distribution that are not in ``results/table1.jsonl`` yet."""
+    """The rows of one in-distribution that are not in ``results/table1.jsonl`` yet.
+
+    Raises:
+        UserError: CC-AG's rows are to be made and its pictures cannot be drawn; before any
+            training.
+    """
     path, models = results / "table1.jsonl", results / "models"
     split = table1_split(pictures, in_dist)
+    sheets = results / f"table1_ccag_{in_dist.lower()}_{scale.name}.png"
+    ccag = ccag_experiment(split, scale, sheets, seed)
+    if not has_rows(path, *cell_of(ccag)):
+        check_can_draw()
     ce = ce_experiment(split, scale, seed)
     detectors = partial(_rows_of_detectors, tuning=seen_validation(pictures, in_dist))
     run_missing(ce, path, on_step, models=models, more_rows=detectors)
@@ -395,8 +405,7 @@ def run_in_dist(
         run_missing(
             energy_experiment(split, scale, boundary, seed), path, on_step, more_rows=legacy_rows
         )
-    sheets = results / f"table1_ccag_{in_dist.lower()}_{scale.name}.png"
-    run_missing(ccag_experiment(split, scale, sheets, seed), path, on_step, more_rows=legacy_rows)
+    run_missing(ccag, path, on_step, more_rows=legacy_rows)
 
 
 def legacy_rows(experiment: Experiment, outcome: Outcome) -> list[Result]:
