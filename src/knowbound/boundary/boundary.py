@@ -87,6 +87,8 @@ class Boundary(nn.Module):
         self.acceptance = acceptance
         self.about: dict[str, Any] = dict(about or {})
         self.threshold = Threshold(len(self.class_names))
+        for name in ("learned_pictures", "shown_pictures"):
+            self.register_buffer(name, torch.empty(0, dtype=torch.int64))
 
     @torch.no_grad()
     def learn(
@@ -123,6 +125,19 @@ class Boundary(nn.Module):
         batches = chain.from_iterable(map(self.batches, drawn))
         parts = [self.outputs(images).get("stages") for images in batches]
         return torch.cat(parts)
+
+    def remember(self, learned: Sequence[str], shown: Sequence[str]) -> None:
+        """Keep which pictures it was fitted on, so that an evaluation can tell them from new ones.
+
+        Args:
+            learned: fingerprints (``data.pictures.copies``) of the known images, held-out ones too.
+            shown: of the out-of-distribution images seen in training.
+        """
+        self.learned_pictures, self.shown_pictures = _packed(learned), _packed(shown)
+
+    def fingerprints(self) -> tuple[list[str], list[str]]:
+        """What ``remember`` was given: fingerprints of the learned and of the shown pictures."""
+        return _unpacked(self.learned_pictures), _unpacked(self.shown_pictures)
 
     @torch.no_grad()
     def calibrate(
@@ -335,6 +350,17 @@ def join(parts: Sequence[Judgement[Tensor]]) -> Judgement[Arrays]:
 def _fixed_draw() -> np.random.Generator:
     """The same draw in every boundary: it is no part of a training's randomness."""
     return np.random.default_rng(0)
+
+
+def _packed(digests: Sequence[str]) -> Tensor:
+    """Sixteen hexadecimal digits each -> (N,) int64, in rising order."""
+    return torch.tensor(
+        [int(digest, 16) - 2**63 for digest in sorted(set(digests))], dtype=torch.int64
+    )
+
+
+def _unpacked(numbers: Tensor) -> list[str]:
+    return [f"{number + 2**63:016x}" for number in numbers.tolist()]
 
 
 def _own(backbone: Backbone) -> nn.Module:

@@ -48,6 +48,7 @@ def from_version_1(
         for name, tensor in tensors.items()
         if name not in ("detector.classes", "detector.softmax.classes")
     }
+    renamed |= dict.fromkeys(("learned_pictures", "shown_pictures"), zeros(0).long())
     renamed |= _threshold(renamed.pop("threshold"), description)
     backbone["settings"] = settings
     parts = {"backbone": backbone, "detector": detector, "domain": "image statistics"}

@@ -294,7 +294,10 @@ def predict(
         print_predictions(counted(judged))
         console(err=True).print(f"{counted}.")
         return
-    with table_writer(output, overwrite=overwrite) as write, reading_bar("Judging") as bar:
+    with (
+        table_writer(output, overwrite=overwrite, inputs=inputs) as write,
+        reading_bar("Judging") as bar,
+    ):
         for done, row in enumerate(counted(judged), 1):
             write(row)
             bar(done, len(found.files))

@@ -1,5 +1,6 @@
 """From a folder of labelled images to a boundary, in one call: what a practitioner uses."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ from knowbound.boundary import Boundary
 from knowbound.boundary.threshold import ClassAcceptance, least_groups
 from knowbound.building import build
 from knowbound.data.group_hold_out import hold_out_groups
+from knowbound.data.pictures.copies import fingerprints
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet
 from knowbound.files import check_writable
 from knowbound.labels import Kind
+from knowbound.lock import locked
 from knowbound.objectives import Objective
 from knowbound.training import Trained
 from knowbound.training.loop import Progress
@@ -174,8 +177,16 @@ def run_plan(
     Raises:
         UserError: as ``train`` does, and before anything else where ``output`` cannot be written.
     """
-    if output:
-        check_writable(output)
+    if output is None or os.environ.get("RANK", "0") != "0":  # the main process alone writes
+        return _run(plan, output, resume, on_step)
+    check_writable(output)
+    with locked(output):
+        return _run(plan, output, resume, on_step)
+
+
+def _run(
+    plan: Plan, output: Path | None, resume: bool, on_step: Callable[[Progress], None] | None
+) -> Fitted:
     rng = np.random.default_rng(plan.parts.training.seed)
     known, groups = plan.known.source, plan.groups.ids
     held_out = hold_out_groups(
@@ -212,6 +223,10 @@ def run_plan(
         checkpoint=output / CHECKPOINT if output else None,
         resume=resume,
         on_step=on_step,
+    )
+    built.boundary.remember(
+        fingerprints(plan.known),
+        [digest for read in plan.shown for digest in fingerprints(read)],
     )
     if output and built.trained.is_main_process:
         built.boundary.save(output)

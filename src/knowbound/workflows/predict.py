@@ -20,6 +20,7 @@ from knowbound.data.pictures.problems import Problem
 from knowbound.errors import UserError
 from knowbound.files import cannot_write
 from knowbound.judgement import Verdict
+from knowbound.own_output import check_overwrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +117,16 @@ class Writer(Protocol):
 
 
 @contextmanager
-def table_writer(path: Path, *, overwrite: bool = False) -> Iterator[Writer]:
+def table_writer(
+    path: Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()
+) -> Iterator[Writer]:
     """A function that writes rows to a .csv, .jsonl or .parquet file, or as CSV to standard output
     where the path is ``-``; rows already written stay if the run ends early.
 
     Args:
         path: of the table.
-        overwrite: whether a file that is there may be replaced.
+        overwrite: whether a file that this program did not make may be replaced.
+        inputs: files that are read; none of them is ever replaced.
 
     Raises:
         UserError: another ending, a file that is there, or a place that cannot be written.
@@ -134,10 +138,7 @@ def table_writer(path: Path, *, overwrite: bool = False) -> Iterator[Writer]:
     if path.suffix not in openers:
         expected = ", ".join(openers)
         raise UserError(f"{path} ends in {path.suffix or 'nothing'!r}; expected {expected}, or -")
-    if path.exists() and not overwrite:
-        raise UserError(
-            f"{path} is there already; name another file, or replace it with --overwrite"
-        )
+    check_overwrite(path, overwrite, inputs)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with openers[path.suffix](path) as write:
