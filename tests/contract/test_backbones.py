@@ -7,13 +7,24 @@ import torch
 
 from knowbound.backbones import BACKBONES, Backbone
 
-SMALL: dict[str, dict[str, Any]] = {"wide_resnet": {"depth": 10, "widen": 1}}
+TINY_RESNET = {
+    "model_type": "resnet",
+    "embedding_size": 8,
+    "hidden_sizes": [8, 8],
+    "depths": [1, 1],
+}
+SMALL: dict[str, dict[str, Any]] = {
+    "pretrained": {"config": TINY_RESNET, "side": 32, "mean": [0.5] * 3, "std": [0.25] * 3},
+    "wide_resnet": {"depth": 10, "widen": 1},
+}
 SIDES = {"efficientnet_lite": 64}
 
 every = pytest.mark.parametrize("name", sorted(BACKBONES))
 
 
 def network(name: str, embedding: int | None, logits: int | None, channels: int = 3) -> Backbone:
+    if name == "pretrained":
+        pytest.importorskip("transformers")
     torch.manual_seed(0)
     settings = {"channels": channels, **SMALL.get(name, {})}
     return BACKBONES[name](embedding, logits, **settings).eval()
