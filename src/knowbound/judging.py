@@ -55,6 +55,7 @@ def judge_sets(
                 threshold=single_threshold(boundary),
                 acceptance=boundary.acceptance,
                 centres=_centres(boundary),
+                promise=boundary.threshold.describe(),
                 shows="embedding" if "embedding" in boundary.backbone.heads else "logits",
                 in_set=inside[i],
                 out_sets=outs,

@@ -81,7 +81,7 @@ def print_results(results: "Sequence[Result]", published: "Sequence[Published]" 
     """The rows as a table on stdout, in the convention ``exact``."""
     from knowbound.report import terminal_table
 
-    if not process():
+    if results and not process():
         typer.echo(terminal_table(results, published, width=width()))
 
 

@@ -343,6 +343,7 @@ def evaluate(
             metavar="DIR", help="The images the model was trained on, to fit the --detector on."
         ),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure a model on images whose truth you know, and write a report.
 
@@ -355,6 +356,7 @@ def evaluate(
         signs/ -o report
     """
     from knowbound.boundary import Boundary
+    from knowbound.report import summary
     from knowbound.workflows.evaluate import evaluate as evaluate_folders
 
     with reading_bar() as reading:
@@ -366,9 +368,12 @@ def evaluate(
             detectors=detector or (),
             fit_on=fit_on,
             output=output,
+            overwrite=overwrite,
             progress=reading,
         )
     print_problems(evaluation.problems)
+    for sentence in summary(evaluation.evidence):
+        console().print(sentence, markup=False)
     everything = (evaluation.evidence, *evaluation.others)
     print_results([row for one in everything for row in one.results])
     console().print(f"Report: {output / 'report.html'}", markup=False)
