@@ -31,22 +31,21 @@ def main(steps: int = 200) -> float:
     )  # below 0 = out
     train, test = torch.arange(len(images)) % 3 > 0, torch.arange(len(images)) % 3 == 0
 
-    backbone, loss = LeNet(5, height=16, width=16), Contrastive(margin=10.0)
+    backbone, loss = LeNet(embedding=5, height=16, width=16), Contrastive(margin=10.0)
     optimizer = torch.optim.Adam(backbone.parameters(), 1e-3)
     for _ in range(steps):
         batch = torch.randperm(int(train.sum()))[:128]
         optimizer.zero_grad()
-        loss(backbone(images[train][batch]), labels[train][batch]).backward()
+        loss(backbone(images[train][batch]).embedding, labels[train][batch]).backward()
         optimizer.step()
 
     backbone.eval()
     with torch.no_grad():
         inside = train & (labels >= 0)
-        detector = NearestCentre().fit(backbone(images[inside]), labels[inside])
-        in_scores = detector.score(backbone(images[test & (labels >= 0)]))
-        out_scores = detector.score(
-            backbone(torch.from_numpy(to_unit_interval(new.images(slice(None)))))
-        )
+        detector = NearestCentre().fit(backbone(images[inside]).embedding, labels[inside])
+        in_scores = detector.score(backbone(images[test & (labels >= 0)]).embedding)
+        unseen = torch.from_numpy(to_unit_interval(new.images(slice(None))))
+        out_scores = detector.score(backbone(unseen).embedding)
     return measure(in_scores.numpy(), out_scores.numpy()).auroc
 
 

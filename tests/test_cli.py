@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from knowbound.boundary.together import detectors_for
 from knowbound.cli import main
+from knowbound.detectors.choice import detectors_for
 from tests.samples import blobs, write_folder
 
-FIT = ("--size", "16", "--steps", "30", "--precision", "float32")
+FIT = ("--size", "16", "--steps", "30", "--precision", "float32", "--no-synthetic")
+METRIC = ("stages", "features", "embedding")
+"""What a network trained with a metric loss gives."""
 
 
 def knowbound(*words: object) -> subprocess.CompletedProcess[str]:
@@ -111,7 +113,7 @@ def test_evaluate_compares_every_detector_the_network_can_have(
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (place / "all" / "rows.jsonl").read_text().splitlines()]
     exact = {row["variant"]: row for row in rows if row["convention"] == "exact"}
-    assert set(exact) == {"", *detectors_for(logits=False)}
+    assert set(exact) == {"", *detectors_for(METRIC)}
     own, again = exact[""], exact["nearest_centre"]
     # fitted on the same images as the saved one
     assert (own["auroc"], own["fpr95"], own["in_accuracy"]) == (
@@ -123,7 +125,7 @@ def test_evaluate_compares_every_detector_the_network_can_have(
         again["provenance"]["settings"]["threshold"] == own["provenance"]["settings"]["threshold"]
     )
     assert "fitted on" in again["provenance"]["data_sha256"]
-    assert all(name in done.stdout for name in detectors_for(logits=False))
+    assert all(name in done.stdout for name in detectors_for(METRIC))
 
 
 @pytest.mark.parametrize(
@@ -229,6 +231,7 @@ def test_resume_after_sigkill_gives_the_model_of_an_uninterrupted_run(place: Pat
         "400",
         "--precision",
         "float32",
+        "--no-synthetic",
     )
     whole = ("fit", place / "known", "-o", place / "whole", *arguments[4:])
     assert knowbound(*whole).returncode == 0

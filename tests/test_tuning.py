@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from knowbound.backbones import WideResNet
 from knowbound.boundary.boundary import Boundary
@@ -22,9 +21,9 @@ TEMPERATURE, EPSILON = (1.0, 100.0), (0.0, 0.01, 0.1)
 
 
 @pytest.fixture(scope="module")
-def backbone() -> nn.Module:
+def backbone() -> WideResNet:
     torch.manual_seed(0)
-    return WideResNet(3, depth=10, widen=1, channels=1)
+    return WideResNet(logits=3, depth=10, widen=1, channels=1)
 
 
 INSIDE = blobs(per_class=20)
@@ -32,7 +31,7 @@ NOVELTY = blobs(per_class=30, first=3, classes=2, seed=1).without_labels("novelt
 NOISE = gaussian_noise(50, (1, 16, 16), np.random.default_rng(0))
 
 
-def test_the_grid_holds_what_a_boundary_with_these_values_gives(backbone: nn.Module) -> None:
+def test_the_grid_holds_what_a_boundary_with_these_values_gives(backbone: WideResNet) -> None:
     tuning = tune_odin(
         backbone, INSIDE, [NOVELTY, NOISE], temperatures=TEMPERATURE, epsilons=EPSILON
     )
@@ -47,9 +46,7 @@ def test_the_grid_holds_what_a_boundary_with_these_values_gives(backbone: nn.Mod
             INSIDE.class_names,
         )
         boundary.learn(INSIDE).calibrate(INSIDE)
-        inside, *outs = (
-            boundary.judge_source(source).scores for source in (INSIDE, NOVELTY, NOISE)
-        )
+        inside, *outs = (boundary.judge(source).score for source in (INSIDE, NOVELTY, NOISE))
         for name, scores in zip(("novelty", "Gaussian noise"), outs, strict=True):
             expected = measure(inside, scores)
             assert tried.fpr95[name] == pytest.approx(
@@ -64,7 +61,7 @@ def test_the_grid_holds_what_a_boundary_with_these_values_gives(backbone: nn.Mod
     )
 
 
-def test_per_out_set_is_tuning_with_that_set_alone(backbone: nn.Module) -> None:
+def test_per_out_set_is_tuning_with_that_set_alone(backbone: WideResNet) -> None:
     both = tune_odin(backbone, INSIDE, [NOVELTY, NOISE], temperatures=TEMPERATURE, epsilons=EPSILON)
     for source in (NOVELTY, NOISE):
         assert tune_odin(
@@ -96,7 +93,7 @@ def test_the_full_grid_is_the_papers() -> None:
     np.testing.assert_allclose(EPSILONS, np.linspace(0, 0.004, 21))
 
 
-def test_nothing_to_choose_from_is_refused(backbone: nn.Module) -> None:
+def test_nothing_to_choose_from_is_refused(backbone: WideResNet) -> None:
     with pytest.raises(ValueError, match="at least one of each"):
         tune_odin(backbone, INSIDE, [])
     with pytest.raises(ValueError, match="at least one score"):

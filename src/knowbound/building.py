@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from knowbound.backbones import Backbone
 from knowbound.boundary import Boundary
+from knowbound.boundary.threshold import By
 from knowbound.data.outs.changed_copies import Invariances, measure_invariances
 from knowbound.data.outs.synthetic import SyntheticOutliers, synthetic_outliers
 from knowbound.data.preprocessing import Preprocessing
@@ -78,7 +79,8 @@ class Parts:
 
     backbone: from the heads' sizes, as keyword arguments, to a network with fresh weights;
     detector: from the trained network to a fresh detector, with what to note of its choice; base:
-    what is trained first, if anything.
+    what is trained first, if anything; acceptance, by, confidence: the promise, as in
+    ``Boundary.calibrate``.
     """
 
     backbone: Callable[..., Backbone]
@@ -88,6 +90,8 @@ class Parts:
     training: Training
     preprocessing: Preprocessing
     acceptance: float = 0.95
+    by: By = "all"
+    confidence: float | None = None
     trainer: Trainer = train
     base: Base | None = None
 
@@ -109,6 +113,7 @@ def build(
     held_out: Source,
     seen_out: Sequence[OutSet | Source] = (),
     *,
+    held_groups: NDArray[np.int64] | None = None,
     data_sha256: Mapping[str, str],
     identity: Mapping[str, Any] | None = None,
     note: Mapping[str, Any] | None = None,
@@ -124,6 +129,8 @@ def build(
         held_out: others, of the same classes, to set the threshold from.
         seen_out: sets of out-of-distribution images shown in training.  Those declared novelty or
             anomaly also teach the domain score.
+        held_groups: (N,) of the held-out images that belong together (copies, tracks); None: each
+            is on its own.
         data_sha256: hash of every set of images, by its role; a checkpoint must agree with it.
         identity: what else a checkpoint must agree with.
         note: what to add to the settings in the model's ``about``.
@@ -201,7 +208,7 @@ def build(
     )
     near = [*synthetic.sources, *_declared(seen_out, Kind.NOVELTY)]
     boundary.learn(learned, near=near, far=_declared(seen_out, Kind.ANOMALY))
-    boundary.calibrate(held_out)
+    boundary.calibrate(held_out, held_groups, by=parts.by, confidence=parts.confidence)
     return Built(boundary, trained, chosen, invariances)
 
 

@@ -1,5 +1,6 @@
 """What one trained model said of every set of images: all that a report needs, as plain arrays."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,8 @@ class Evidence:
     """(C, D) class centres, or None for a detector that has none."""
     in_set: JudgedSet
     out_sets: tuple[JudgedSet, ...]
+    promise: Mapping[str, Any]
+    """The range in which the acceptance of new known images lies, and from what it was set."""
     shows: Field
     """What the embedding of the judgements is: of a network without a metric head its logits."""
     results: tuple[Result, ...]

@@ -1,5 +1,6 @@
 """Boundaries and sets of images -> evidence and rows."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -51,9 +52,10 @@ def judge_sets(
             Evidence(
                 method=run.method,
                 class_names=boundary.class_names,
-                threshold=float(boundary.threshold),
+                threshold=single_threshold(boundary),
                 acceptance=boundary.acceptance,
                 centres=_centres(boundary),
+                promise=boundary.threshold.describe(),
                 shows="embedding" if "embedding" in boundary.backbone.heads else "logits",
                 in_set=inside[i],
                 out_sets=outs,
@@ -103,6 +105,12 @@ def measure_sets(
                 )
             )
     return rows
+
+
+def single_threshold(boundary: Boundary) -> float:
+    """The threshold of all classes; not a number where classes have thresholds of their own."""
+    thresholds = boundary.threshold.thresholds
+    return float(thresholds) if len(thresholds) == 1 else math.nan
 
 
 def accuracy_of(judged: JudgedSet) -> float | None:

@@ -41,7 +41,7 @@ LINEAR = [(512, 512), (512, 512), (10, 512)]
 @pytest.fixture(scope="module", params=["paper", "ccag"])
 def network(request: pytest.FixtureRequest) -> VGG13:
     torch.manual_seed(7)
-    return VGG13(10, variant=request.param)
+    return VGG13(logits=10, variant=request.param)
 
 
 def modules(network: nn.Module, kind: type[nn.Module]) -> list[Any]:
@@ -65,7 +65,7 @@ def test_layers_are_those_of_configuration_b(network: VGG13) -> None:
 
 def test_batch_norm_adds_two_numbers_for_each_channel() -> None:
     with torch.device("meta"):
-        plain, normed = VGG13(10), VGG13(10, batch_norm=True)
+        plain, normed = VGG13(logits=10), VGG13(logits=10, batch_norm=True)
     assert [norm.num_features for norm in modules(normed, nn.BatchNorm2d)] == [
         out for out, _ in CONVOLUTIONS
     ]
@@ -89,14 +89,15 @@ def test_output_is_that_of_the_layers_applied_one_by_one(network: VGG13) -> None
     for _ in range(2):
         features = linear(features, next(weights), next(weights)).clamp(min=0)
     network.eval()
-    torch.testing.assert_close(network.features(images), features)
-    torch.testing.assert_close(network(images), linear(features, next(weights), next(weights)))
+    outputs = network(images)
+    torch.testing.assert_close(outputs.features, features)
+    torch.testing.assert_close(outputs.logits, linear(features, next(weights), next(weights)))
 
 
 @torch.no_grad()
 def test_the_paper_s_initial_weights() -> None:
     torch.manual_seed(1)
-    network = VGG13(10)
+    network = VGG13(logits=10)
     for conv in modules(network, nn.Conv2d):
         out, into = conv.weight.shape[:2]
         limit = math.sqrt(6 / (9 * into + 9 * out))
@@ -114,7 +115,7 @@ def test_the_paper_s_initial_weights() -> None:
 @torch.no_grad()
 def test_the_initial_weights_of_ccag() -> None:
     torch.manual_seed(1)
-    network = VGG13(10, variant="ccag")
+    network = VGG13(logits=10, variant="ccag")
     for conv in modules(network, nn.Conv2d):
         std = math.sqrt(2 / (3 * 3 * conv.weight.shape[0]))
         assert conv.weight.std() == pytest.approx(std, rel=0.05)
@@ -132,11 +133,11 @@ def test_the_initial_weights_of_ccag() -> None:
 def test_dropout_works_in_training_alone(network: VGG13) -> None:
     images = torch.rand(2, 3, 32, 32)
     network.eval()
-    assert torch.equal(network(images), network(images))
+    assert torch.equal(network(images).logits, network(images).logits)
     pooled = torch.rand(200, 512)  # what comes out of the last pool
     alive = (network.hidden(pooled) > 0).float().mean().item()
     network.train()
-    assert not torch.equal(network(images), network(images))
+    assert not torch.equal(network(images).logits, network(images).logits)
     kept = {"paper": 0.8, "ccag": 0.5}[network.settings["variant"]]
     share = (network.hidden(pooled) > 0).float().mean().item()
     assert share == pytest.approx(kept * alive, abs=0.04)
@@ -149,11 +150,15 @@ def test_dropout_works_in_training_alone(network: VGG13) -> None:
 
 def test_settings_are_json_and_build_the_network_again() -> None:
     with torch.device("meta"):
-        network = VGG13(5, variant="ccag", channels=1, hidden=64, batch_norm=True, dropout=0.1)
+        network = VGG13(5, 7, variant="ccag", channels=1, hidden=64, batch_norm=True, dropout=0.1)
         again = VGG13(**json.loads(json.dumps(network.settings)))
     assert again.settings == network.settings
     assert str(again) == str(network)
-    assert (network.embed.in_features, network.settings["dropout"]) == (64, 0.1)
+    assert {name: tuple(head.weight.shape) for name, head in network.heads.items()} == {
+        "embedding": (5, 64),
+        "logits": (7, 64),
+    }
+    assert network.settings["dropout"] == 0.1
 
 
 @pytest.mark.parametrize(
@@ -166,7 +171,7 @@ def test_settings_are_json_and_build_the_network_again() -> None:
 )
 def test_wrong_settings_are_refused(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        VGG13(10, **arguments)
+        VGG13(logits=10, **arguments)
 
 
 @pytest.mark.parametrize("size", [(28, 28), (64, 32)])
@@ -176,11 +181,11 @@ def test_other_sizes_are_refused(network: VGG13, size: tuple[int, int]) -> None:
 
 
 def test_widen_scales_the_channels_of_every_convolution() -> None:
-    half = VGG13(10, widen=0.5)
+    half = VGG13(logits=10, widen=0.5)
     assert [conv.out_channels for conv in modules(half, nn.Conv2d)] == [
         out // 2 for out, _ in CONVOLUTIONS
     ]
     assert modules(half, nn.Linear)[0].in_features == 256
-    assert VGG13(**half.settings)(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+    assert VGG13(**half.settings)(torch.zeros(1, 3, 32, 32)).logits.shape == (1, 10)
     with pytest.raises(ValueError, match="width of 0"):
-        VGG13(10, widen=0)
+        VGG13(logits=10, widen=0)

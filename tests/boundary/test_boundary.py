@@ -1,5 +1,6 @@
 """Calibration, judging, and what saving and loading refuse."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from knowbound.boundary.model_file import DESCRIPTION, WEIGHTS
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.detectors import MaxSoftmax, NearestCentre
+from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
 from knowbound.labels import Decision
 from tests.samples import blobs
@@ -23,23 +25,20 @@ from tests.samples import blobs
 SHAPE = Preprocessing(16, 16, 1)
 
 
-def boundary(acceptance: float = 0.9, detector: nn.Module | None = None) -> Boundary:
+def boundary(acceptance: float = 0.9, detector: Detector | None = None) -> Boundary:
     """Untrained: judging, saving and loading do not need a good embedding."""
     torch.manual_seed(0)
-    network = LeNet(3, height=16, width=16, hidden=16)
+    network = LeNet(embedding=3, logits=3, height=16, width=16, hidden=16)
     source = blobs()
-    return (
-        Boundary(
-            network,
-            detector or NearestCentre(),
-            SHAPE,
-            source.class_names,
-            acceptance=acceptance,
-            about={"a": [1]},
-        )  # type: ignore[arg-type]
-        .learn(source)
-        .calibrate(blobs(seed=1))
+    made = Boundary(
+        network,
+        detector or NearestCentre(),
+        SHAPE,
+        source.class_names,
+        acceptance=acceptance,
+        about={"a": [1]},
     )
+    return made.learn(source).calibrate(blobs(seed=1))
 
 
 @pytest.mark.parametrize("acceptance", [0.5, 0.9, 0.95])
@@ -47,7 +46,7 @@ def test_threshold_is_the_smallest_score_that_accepts_the_share_of_held_out_imag
     acceptance: float,
 ) -> None:
     found = boundary(acceptance)
-    scores = sorted(found.judge_source(blobs(seed=1)).scores)
+    scores = sorted(found.judge(blobs(seed=1)).score)
     accepted = [sum(s <= t for s in scores) / len(scores) for t in scores]
     expected = next(
         t for t, share in zip(scores, accepted, strict=True) if share >= acceptance - 1e-12
@@ -55,24 +54,44 @@ def test_threshold_is_the_smallest_score_that_accepts_the_share_of_held_out_imag
     assert float(found.threshold) == expected
 
 
-def test_known_is_score_at_most_threshold_and_the_rest_is_split_by_likeness() -> None:
+def test_known_is_score_at_most_threshold_and_the_rest_is_split_by_the_domain_score() -> None:
     found = boundary()
     noise = np.random.default_rng(0).integers(0, 256, (40, 1, 16, 16), dtype=np.uint8)
     images = np.concatenate([blobs(seed=2).pixels[:], noise])
     judgement = found.judge(images)
-    likeness = found.likeness.score(torch.from_numpy(images).float() / 255).numpy()
-    for score, decision, sort in zip(judgement.scores, judgement.decisions, likeness, strict=True):
+    stages = found.outputs(torch.from_numpy(images).float() / 255).get("stages").double()
+    domain = (stages * found.domain.weight).sum(dim=1) + found.domain.bias
+    np.testing.assert_allclose(judgement.domain_score, domain, rtol=1e-3, atol=1e-3)
+    for score, decision, sort in zip(
+        judgement.score, judgement.decision, judgement.domain_score, strict=True
+    ):
         if score <= float(found.threshold):
             assert decision == 0
         else:
-            assert decision == (1 if sort <= float(found.likeness.threshold) else 2)
-    assert (judgement.decisions[-40:] != 1).all()  # noise is never of the same sort
+            assert decision == (1 if sort <= float(found.domain.threshold) else 2)
+    assert (judgement.decision[-40:] == 2).mean() > 0.9  # noise is another kind of picture
+
+
+@pytest.mark.parametrize("acceptance", [0.5, 0.9, 0.95])
+def test_the_p_value_counts_held_out_images_and_says_the_same_as_the_threshold(
+    acceptance: float,
+) -> None:
+    found = boundary(acceptance)
+    held = found.judge(blobs(seed=1)).score
+    queries = np.concatenate([blobs(seed=2, classes=5).pixels[:], blobs(seed=1).pixels[:9]])
+    judgement = found.judge(queries)
+    for score, p_value in zip(judgement.score, judgement.p_value, strict=True):
+        at_least = sum(other >= score for other in held)
+        assert p_value == pytest.approx((1 + at_least) / (1 + len(held)), abs=1.5 / (1 + len(held)))
+    rejects = int(np.floor((1 - acceptance) * len(held) + 1e-9))
+    smallest_known = (1 + rejects) / (1 + len(held))
+    np.testing.assert_array_equal(judgement.decision == 0, judgement.p_value > smallest_known)
 
 
 def test_centres_are_the_means_over_all_training_images() -> None:
     found = boundary()
     source = blobs()
-    embeddings = found.judge_source(source).embeddings
+    embeddings = found.judge(source).embedding
     for label in range(3):
         expected = embeddings[source.labels == label].mean(axis=0)
         np.testing.assert_allclose(found.detector.centres[label].numpy(), expected, rtol=1e-4)
@@ -101,20 +120,19 @@ def test_predict_takes_arrays_and_paths_alike(tmp_path: Path) -> None:
         assert other.score == pytest.approx(
             first.score, rel=1e-4
         )  # an image's place in the batch moves its last digits
-        assert replace(other, score=first.score) == first
+        assert replace(other, score=first.score, domain_score=first.domain_score) == first
     with pytest.raises(UserError, match="missing.png cannot be used"):
         found.predict([tmp_path / "missing.png"])
 
 
 @pytest.mark.parametrize("detector", [NearestCentre, MaxSoftmax])
-def test_a_saved_boundary_judges_the_same(detector: type[nn.Module], tmp_path: Path) -> None:
+def test_a_saved_boundary_judges_the_same(detector: type[Detector], tmp_path: Path) -> None:
     found = boundary(detector=detector())
     found.save(tmp_path / "model")
     again = Boundary.load(tmp_path / "model")
     source = blobs(seed=5)
-    first, second = found.judge_source(source), again.judge_source(source)
-    np.testing.assert_array_equal(first.scores, second.scores)
-    np.testing.assert_array_equal(first.decisions, second.decisions)
+    for one, other in zip(found.judge(source), again.judge(source), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
     assert (again.class_names, again.preprocessing, again.acceptance) == (
         found.class_names,
         SHAPE,
@@ -126,19 +144,18 @@ def test_a_saved_boundary_judges_the_same(detector: type[nn.Module], tmp_path: P
 
 def edit(folder: Path, **changes: object) -> None:
     """Change the description and renew its checksum, as a later version of the program would."""
-    from knowbound.boundary.model_file import _hash
-
     description = json.loads((folder / DESCRIPTION).read_text())
     description.pop("description_sha256")
     description |= changes
-    description["description_sha256"] = _hash(description)
+    content = json.dumps(description, sort_keys=True, ensure_ascii=False).encode()
+    description["description_sha256"] = hashlib.sha256(content).hexdigest()
     (folder / DESCRIPTION).write_text(json.dumps(description))
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format_version": 2}, "knowbound-model 2.*install the version that wrote it"),
+        ({"format_version": 3}, "knowbound-model 3.*install the version that wrote it"),
         ({"format": "other"}, "has the format other"),
         ({"backbone": {"name": "os.system", "settings": {}}}, "backbone 'os.system' is unknown"),
         ({"detector": {"name": "new", "settings": {}}}, "detector 'new' is unknown"),
@@ -185,7 +202,7 @@ def test_a_network_of_ones_own_works_and_says_it_cannot_be_saved(tmp_path: Path)
         .learn(blobs())
         .calibrate(blobs(seed=1))
     )
-    assert len(found.judge(blobs(seed=2).pixels[:5]).scores) == 5
+    assert len(found.judge(blobs(seed=2).pixels[:5]).score) == 5
     with pytest.raises(UserError, match="Sequential cannot be saved"):
         found.save(tmp_path)
 
@@ -193,26 +210,26 @@ def test_a_network_of_ones_own_works_and_says_it_cannot_be_saved(tmp_path: Path)
 def test_too_few_held_out_images_for_the_acceptance() -> None:
     few = blobs().take(np.arange(19))
     with pytest.raises(UserError, match="19 held-out images.*at least 20"):
-        Boundary(LeNet(3, height=16, width=16), NearestCentre(), SHAPE, blobs().class_names).learn(
-            blobs()
-        ).calibrate(few)
+        Boundary(
+            LeNet(embedding=3, height=16, width=16), NearestCentre(), SHAPE, blobs().class_names
+        ).learn(blobs()).calibrate(few)
 
 
 def test_judging_before_calibration_or_in_another_shape_is_an_error() -> None:
-    fresh = Boundary(LeNet(3, height=16, width=16), NearestCentre(), SHAPE, ("a", "b", "c")).learn(
-        blobs()
-    )
+    fresh = Boundary(
+        LeNet(embedding=3, height=16, width=16), NearestCentre(), SHAPE, ("a", "b", "c")
+    ).learn(blobs())
     with pytest.raises(ValueError, match="no threshold yet"):
-        fresh.judge_source(blobs())
+        fresh.judge(blobs())
     wide = Source("w", np.zeros((2, 1, 16, 20), np.uint8), np.array([-1, -1]))
     with pytest.raises(ValueError, match=r"expected \(1, 16, 16\)"):
-        boundary().judge_source(wide)
+        boundary().judge(wide)
 
 
 @pytest.mark.parametrize("acceptance", [0.0, 1.0, 95.0])
 def test_acceptance_is_a_share(acceptance: float) -> None:
     with pytest.raises(UserError, match="between 0 and 1"):
-        Boundary(LeNet(3), NearestCentre(), SHAPE, ("a",), acceptance=acceptance)
+        Boundary(LeNet(embedding=3), NearestCentre(), SHAPE, ("a",), acceptance=acceptance)
 
 
 def test_arrays_mean_the_same_in_every_type_or_are_refused() -> None:

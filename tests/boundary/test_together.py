@@ -1,6 +1,6 @@
 """Several detectors in one pass say what each says alone."""
 
-from typing import Any, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pytest
@@ -12,27 +12,29 @@ from knowbound.boundary.boundary import Boundary
 from knowbound.boundary.together import judge_together, with_detectors
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors import MaxSoftmax, NearestCentre, Odin
+from knowbound.detectors.detector import Detector
+from knowbound.outputs import Field
 from tests.samples import blobs
 
 
-class FeatureNorm(nn.Module):
-    """Reads the features: minus their length."""
+class Norm(Detector):
+    """Minus the length of what it reads."""
 
-    settings: dict[str, Any] = {}  # noqa: RUF012
+    choices: ClassVar[tuple[Field, ...]] = ("features", "stages")
 
-    def read(self, features: Tensor, embeddings: Tensor) -> Tensor:
-        return features
+    def __init__(self, reads: Field = "features") -> None:
+        super().__init__(reads=reads)
 
-    def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        self.width = embeddings.shape[1]
+    def fit(self, vectors: Tensor, labels: Tensor) -> Self:
+        self.width = vectors.shape[1]
         return self
 
-    def score(self, embeddings: Tensor) -> Tensor:
-        assert embeddings.shape[1] == self.width
-        return -embeddings.norm(dim=1)
+    def score(self, vectors: Tensor) -> Tensor:
+        assert vectors.shape[1] == self.width
+        return -vectors.norm(dim=1)
 
-    def classify(self, embeddings: Tensor) -> Tensor:
-        return torch.zeros(len(embeddings), dtype=torch.int64)
+    def classify(self, vectors: Tensor) -> Tensor:
+        return torch.zeros(len(vectors), dtype=torch.int64)
 
 
 class Counting(LeNet):
@@ -40,24 +42,24 @@ class Counting(LeNet):
 
     passed = 0
 
-    def features(self, images: Tensor) -> Tensor:
+    def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         self.passed += len(images)
-        return super().features(images)
+        return super().activations(images)
 
 
 def trained() -> tuple[Boundary, Counting]:
     torch.manual_seed(0)
-    network = Counting(3, channels=1, height=16, width=16, hidden=8)
+    network = Counting(embedding=3, logits=3, channels=1, height=16, width=16, hidden=8)
     boundary = Boundary(network, NearestCentre(), Preprocessing(16, 16, 1), ("a", "b", "c"))
     return boundary.learn(blobs()).calibrate(blobs(seed=1)), network
 
 
 def test_together_equals_alone() -> None:
     boundary, network = trained()
-    detectors = [NearestCentre(), MaxSoftmax(), Odin(10.0, 0.01), FeatureNorm()]
+    detectors = [NearestCentre(), MaxSoftmax(), Odin(10.0, 0.01), Norm(), Norm("stages")]
     boundaries = with_detectors(boundary, detectors, blobs(), blobs(seed=1))
     for one in boundaries:  # set on the held-out images, not on those the detector learned from
-        held_out = one.judge_source(blobs(seed=1)).scores
+        held_out = one.judge(blobs(seed=1)).score
         assert float(one.threshold) == np.sort(held_out)[int(np.ceil(0.95 * len(held_out))) - 1]
     queries = blobs(seed=2, classes=5)
     network.passed = 0
@@ -66,15 +68,12 @@ def test_together_equals_alone() -> None:
         queries
     )  # once for all; ODIN for its gradient and for the moved images
     for one, together in zip(boundaries, judged, strict=True):
-        alone = one.judge_source(queries)
-        np.testing.assert_array_equal(together.scores, alone.scores)
-        np.testing.assert_array_equal(together.decisions, alone.decisions)
-        np.testing.assert_array_equal(together.nearest, alone.nearest)
-    np.testing.assert_array_equal(judged[0].scores, boundary.judge_source(queries).scores)
-    images = torch.from_numpy(queries.images(slice(None)) / np.float32(255))
-    np.testing.assert_allclose(
-        judged[3].scores, -network.features(images).norm(dim=1).detach().numpy(), rtol=1e-5
-    )
+        for mine, theirs in zip(together, one.judge(queries), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    np.testing.assert_array_equal(judged[0].score, boundary.judge(queries).score)
+    outputs = network(torch.from_numpy(queries.images(slice(None)) / np.float32(255)), stages=True)
+    for judgement, read in zip(judged[3:], (outputs.features, outputs.stages), strict=True):
+        np.testing.assert_allclose(judgement.score, -read.norm(dim=1).detach().numpy(), rtol=1e-5)
 
 
 def test_boundaries_of_two_networks_are_refused() -> None:
@@ -89,9 +88,11 @@ def test_an_uncalibrated_boundary_is_refused() -> None:
         judge_together([boundary], blobs())
 
 
-def test_a_network_without_features_gives_its_embeddings_for_both() -> None:
+def test_a_network_that_gives_one_tensor_gives_it_for_all() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(256, 4))
-    boundary = Boundary(network, FeatureNorm(), Preprocessing(16, 16, 1), ("a", "b", "c"))
-    features, embeddings = boundary.outputs(torch.rand(2, 1, 16, 16))
-    assert features is embeddings
-    assert embeddings.shape == (2, 4)
+    boundary = Boundary(network, Norm("stages"), Preprocessing(16, 16, 1), ("a", "b", "c"))
+    outputs = boundary.outputs(torch.rand(2, 1, 16, 16))
+    assert outputs.features is outputs.embedding
+    assert outputs.embedding is not None
+    assert outputs.embedding.shape == (2, 4)
+    assert outputs.logits is None

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from knowbound.ccag import CIFAR10, SVHN, CcagProgress, CcagTrained, CcagTraining, train_ccag
 from knowbound.data.source import Source
-from knowbound.errors import UserError
-from knowbound.errors import TrainingStoppedError
+from knowbound.errors import TrainingStoppedError, UserError
 from tests.samples import blob_images
 
 SHORT = CcagTraining(steps=2, images=6, noise=4, width=2, sheets=2, checkpoint_every=2)

@@ -17,7 +17,7 @@ from sklearn.metrics import (
 )
 
 from knowbound import metrics
-from knowbound.metrics import CONVENTIONS, Metrics, legacy, measure, ranking
+from knowbound.metrics import CONVENTIONS, FORMER, Metrics, legacy, measure, ranking
 from knowbound.metrics.exact import needed
 from knowbound.metrics.ranking import rank
 
@@ -78,17 +78,90 @@ def samples(ties: bool = False) -> tuple[Array, Array]:
 def test_scikit_learn_agrees(ties: bool) -> None:
     inside, outside = samples(ties)
     is_in, scores = np.r_[np.ones(700), np.zeros(400)], np.r_[inside, outside]
-    found, seed = measure(inside, outside), measure(inside, outside, convention="seed")
+    found = measure(inside, outside)
     assert found.auroc == pytest.approx(roc_auc_score(is_in, -scores))
     assert found.aupr_in == pytest.approx(average_precision_score(is_in, -scores))
     assert found.aupr_out == pytest.approx(average_precision_score(1 - is_in, scores))
-    fpr, tpr, _ = roc_curve(is_in, -scores, drop_intermediate=False)
-    nearest = np.abs(tpr - 0.95).argmin()
-    assert seed.fpr95 == pytest.approx(fpr[nearest])
-    assert seed.detection_error == pytest.approx(0.5 * (1 - tpr[nearest]) + 0.5 * fpr[nearest])
+
+
+def released(
+    inside: Array, outside: Array, tpr: float = 0.95, *, thinned: bool = True
+) -> dict[str, float]:
+    """The calls of the paper's released program (``calculate_metrics``), on minus our scores."""
+    is_in, scores = np.r_[np.ones(len(inside)), np.zeros(len(outside))], np.r_[inside, outside]
+    fpr, found, thresholds = roc_curve(is_in, -scores, pos_label=1, drop_intermediate=thinned)
+    nearest = np.abs(found - tpr).argmin()
+    areas = {}
     for name, truth, score in (("aupr_in", is_in, -scores), ("aupr_out", 1 - is_in, scores)):
         precision, recall, _ = precision_recall_curve(truth, score)
-        assert getattr(seed, name) == pytest.approx(auc(recall, precision)), name
+        areas[name] = float(auc(recall, precision))
+    return {
+        "fpr95": float(fpr[nearest]),
+        "detection_error": float(0.5 * (1 - found[nearest]) + 0.5 * fpr[nearest]),
+        "auroc": float(roc_auc_score(is_in, -scores)),
+        "threshold": float(-thresholds[nearest]),
+        **areas,
+    }
+
+
+def openood_program(inside: Array, outside: Array, tpr: float = 0.95) -> dict[str, float]:
+    """The calls of OpenOOD's ``auc_and_fpr_recall`` (version 1.5), on minus our scores."""
+    is_out, conf = np.r_[np.zeros(len(inside)), np.ones(len(outside))], -np.r_[inside, outside]
+    fpr, found, thresholds = roc_curve(is_out, -conf)
+    first = np.argmax(found >= tpr)
+    precision_in, recall_in, _ = precision_recall_curve(1 - is_out, conf)
+    precision_out, recall_out, _ = precision_recall_curve(is_out, -conf)
+    return {
+        "fpr95": float(fpr[first]),
+        "auroc": float(auc(fpr, found)),
+        "aupr_in": float(auc(recall_in, precision_in)),
+        "aupr_out": float(auc(recall_out, precision_out)),
+        "threshold": float(thresholds[first]),
+    }
+
+
+apart = st.tuples(tied, tied, st.booleans()).map(  # perfectly separated, either way round
+    lambda drawn: (drawn[0], drawn[1] + 10) if drawn[2] else (drawn[1] + 10, drawn[0])
+)
+pairs = st.one_of(
+    st.tuples(tied, tied),
+    st.tuples(continuous, continuous),
+    st.tuples(continuous, tied),
+    apart,
+    st.permutations(range(30)).map(lambda p: (np.array(p[:22], float), np.array(p[22:], float))),
+)
+shares = st.sampled_from([0.95, 0.95, 0.5, 0.3, 0.05, 1.0])
+
+
+@settings(max_examples=300, deadline=None)
+@given(pairs, shares)
+def test_seed_is_what_the_released_program_computes(pair: tuple[Array, Array], tpr: float) -> None:
+    same(measure(*pair, convention="seed", tpr=tpr), released(*pair, tpr))
+    same(measure(*pair, convention="seed_unthinned", tpr=tpr), released(*pair, tpr, thinned=False))
+
+
+@settings(max_examples=300, deadline=None)
+@given(pairs, shares)
+def test_openood_is_what_its_program_computes(pair: tuple[Array, Array], tpr: float) -> None:
+    same(measure(*pair, convention="openood", tpr=tpr), openood_program(*pair, tpr))
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_both_programs_agree_on_many_scores(ties: bool) -> None:
+    pair = samples(ties)
+    same(measure(*pair, convention="seed"), released(*pair))
+    same(measure(*pair, convention="openood"), openood_program(*pair))
+    assert measure(*pair, convention="openood").fpr95 != measure(*pair).fpr95
+
+
+def test_thinning_moves_the_tpr() -> None:
+    low, high = np.arange(100.0), np.arange(100.0) + 1000
+    thinned, whole = (measure(low, high, convention=c) for c in ("seed", "seed_unthinned"))
+    assert (thinned.detection_error, thinned.threshold) == (0.0, 99.0)
+    assert (whole.detection_error, whole.threshold) == (pytest.approx(0.025), 94.0)
+    assert measure(low[:40], low[:40], convention="openood").fpr95 == 1.0
+    found = measure([1.0], [2.0], convention="seed", tpr=0.4)  # nothing accepted: a TPR of 0
+    assert (found.threshold, found.fpr95, found.detection_error) == (-math.inf, 0.0, 0.5)
 
 
 def loop(
@@ -219,22 +292,6 @@ def test_fpr_is_1_where_no_ccag_step_has_a_tpr_near_95() -> None:
     assert measure(inside, np.r_[0.5, 2.0], convention="ccag").fpr95 == 1.0
 
 
-@pytest.mark.parametrize("ties", [False, True])
-def test_openood_is_what_its_program_computes(ties: bool) -> None:
-    inside, outside = samples(ties)
-    found = measure(inside, outside, convention="openood")
-    threshold = max(t for t in outside if np.mean(outside >= t) >= 0.95)
-    assert (found.threshold, found.fpr95) == (threshold, np.mean(inside >= threshold))
-    assert found.fpr95 != measure(inside, outside).fpr95
-    is_out, scores = np.r_[np.zeros(700), np.ones(400)], np.r_[inside, outside]
-    fpr, tpr, _ = roc_curve(is_out, scores)
-    assert found.fpr95 == pytest.approx(fpr[np.argmax(tpr >= 0.95)])
-    assert found.auroc == pytest.approx(auc(fpr, tpr))
-    for name, truth, score in (("aupr_in", 1 - is_out, -scores), ("aupr_out", is_out, scores)):
-        precision, recall, _ = precision_recall_curve(truth, score)
-        assert getattr(found, name) == pytest.approx(auc(recall, precision)), name
-
-
 def test_perfect_and_reversed_separation() -> None:
     low, high = np.arange(100.0), np.arange(100.0) + 1000
     perfect, reversed_ = measure(low, high), measure(high, low)
@@ -245,7 +302,7 @@ def test_perfect_and_reversed_separation() -> None:
     assert metrics.best_detection_error(low, high) == 0
 
 
-@pytest.mark.parametrize("convention", ["exact", "seed", "openood"])
+@pytest.mark.parametrize("convention", ["exact", "seed", "seed_unthinned", "openood"])
 def test_any_increasing_function_of_the_scores_changes_nothing(convention: str) -> None:
     inside, outside = samples()
     first = measure(inside, outside, convention=convention)
@@ -259,7 +316,7 @@ def test_a_threshold_is_an_attained_score_and_accepts_at_least_the_share() -> No
     assert (found.threshold, found.fpr95) == (95.0, 1.0)
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("convention", CONVENTIONS + FORMER)
 def test_single_scores_and_other_number_types(convention: str) -> None:
     found = measure(
         np.array([1], dtype=np.int32), np.array([2], dtype=np.float32), convention=convention
@@ -366,7 +423,7 @@ def test_scores_of_any_size_keep_their_order_and_their_ties(inside: Array, outsi
 def test_blocks_make_no_difference(inside: Array, outside: Array, block: int) -> None:
     """Groups of equal scores that end in, fill, or run over the blocks that are looked at
     together."""
-    conventions = ("exact", "seed", "openood")
+    conventions = ("exact", "seed", "seed_unthinned", "openood")
     whole = [measure(inside, outside, convention=convention) for convention in conventions]
     best = metrics.best_detection_error(inside, outside)
     with pytest.MonkeyPatch.context() as patch:
@@ -383,7 +440,7 @@ def test_blocks_make_no_difference(inside: Array, outside: Array, block: int) ->
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int16, np.int64, bool])
 def test_every_number_type_counts_as_its_values(dtype: type) -> None:
     inside, outside = (np.round(scores * 2).astype(dtype) for scores in samples())
-    for convention in CONVENTIONS:
+    for convention in CONVENTIONS + FORMER:
         found = measure(inside, outside, convention=convention)
         assert repr(found) == repr(
             measure(inside.astype(np.float64), outside.astype(np.float64), convention=convention)

@@ -34,6 +34,36 @@ def test_balanced_batches_hold_every_class_and_out_set_equally() -> None:
         assert counts(batches[step]) == {0: 10, 1: 10, 2: 10, -1: 10, -2: 10}
 
 
+def test_out_sets_of_any_number_and_size_are_drawn_equally() -> None:
+    """More sets than places in a batch: over as many steps as sets every set has the same."""
+    sizes = [1, 2000, 3, 50, 400]
+    labels = np.concatenate([[0, 1], *(np.full(n, -1 - k) for k, n in enumerate(sizes))])
+    batches = BalancedBatches(images=2, outs=3).plan(labels, seed=0)
+    drawn = np.concatenate([labels[batches[step]] for step in range(10, 10 + len(sizes))])
+    assert np.unique(drawn[drawn < 0], return_counts=True)[1].tolist() == [3] * len(sizes)
+
+
+def test_every_image_of_an_out_set_is_drawn_as_often_as_the_others() -> None:
+    labels = np.repeat([0, 1, -1, -2], [40, 40, 10, 100])
+    batches = BalancedBatches(images=8, outs=20).plan(labels, seed=0)
+    drawn = np.bincount(np.concatenate([batches[step] for step in range(400)]), minlength=190)
+    assert (drawn[80:90] == 400).all()  # the small set whole, in every batch
+    assert drawn[90:].sum() == 4000  # the large one as often in all
+    assert abs(drawn[90:] - 40).max() < 25
+
+
+def test_one_class_and_out_sets_alone_fill_a_batch() -> None:
+    labels = np.repeat([0, -1, -2], [3, 2, 9])
+    batch = labels[BalancedBatches(images=6, outs=4).plan(labels, seed=0)[0]]
+    assert np.unique(batch, return_counts=True)[1].tolist() == [2, 2, 6]
+
+
+@pytest.mark.parametrize("sizes", [{"images": 0}, {"outs": -1}, {"per_class": 0}])
+def test_balanced_batches_of_nothing_are_refused(sizes: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"expected at least 1 .* 0 .* 1"):
+        BalancedBatches(**sizes)
+
+
 def test_balanced_batches_repeat_no_image_of_a_large_enough_class() -> None:
     batch = BalancedBatches(images=30, outs=20).plan(LABELS, seed=0)[0]
     large = batch[LABELS[batch] != 1]

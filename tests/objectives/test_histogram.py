@@ -38,6 +38,7 @@ def test_loss_is_the_sum_over_two_nodes_in_the_wrong_order(labels: list[int], bi
 
 @given(batches(least=2).filter(lambda some: int(some[1].eq(2).sum()) != 1), st.integers(2, 150))
 @settings(max_examples=60, deadline=None)
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
 def test_it_is_the_histogram_loss_there(some: tuple[Tensor, Tensor], bins: int) -> None:
     """Theirs takes the negatives of anchors that have a positive, so no class has one image."""
     embeddings, labels = some

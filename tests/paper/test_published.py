@@ -66,18 +66,18 @@ def test_table1_turns_tnr_and_accuracy_over() -> None:
     row = find(
         "table1", "ODM", "", "Tiny ImageNet", "CIFAR-10"
     )  # prints TNR 17.1, detection accuracy 66.9, AUPR-in 60.3
-    assert row.numbers.fpr95 == pytest.approx(0.829)
-    assert row.numbers.detection_error == pytest.approx(0.331)
-    assert (row.in_accuracy, row.numbers.auroc, row.numbers.aupr_in, row.numbers.aupr_out) == (0.54, 0.662, 0.603, 0.682)
+    assert row.fpr95 == pytest.approx(0.829)
+    assert row.detection_error == pytest.approx(0.331)
+    assert (row.in_accuracy, row.auroc, row.aupr_in, row.aupr_out) == (0.54, 0.662, 0.603, 0.682)
     assert find("table1", "CC-AG", "", "CIFAR-10", "SVHN").in_accuracy == 0.942
 
 
 def test_spot_numbers() -> None:
     row = find("table3", "ML", "", "Novelty")
-    assert (row.in_accuracy, row.numbers.fpr95, row.numbers.detection_error) == (0.9954, 0.2105, 0.1303)
-    assert (row.numbers.auroc, row.numbers.aupr_in, row.numbers.aupr_out) == (0.9448, 0.9402, 0.9446)
+    assert (row.in_accuracy, row.fpr95, row.detection_error) == (0.9954, 0.2105, 0.1303)
+    assert (row.auroc, row.aupr_in, row.aupr_out) == (0.9448, 0.9402, 0.9446)
     row = find("table2", "ODM", "background seen", "Tsinghua")
-    assert (row.numbers.fpr95, row.numbers.aupr_in, row.run.in_dist) == (0.0865, 0.9440, "Tsinghua")
+    assert (row.fpr95, row.aupr_in, row.in_dist) == (0.0865, 0.9440, "Tsinghua")
     assert find("table4", "ODM", "noise seen", "Background").detection_error == 0.0299
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from knowbound.backbones import WideResNet
 from knowbound.data.source import Source
@@ -17,15 +17,14 @@ from knowbound.experiment import Experiment, run
 from knowbound.labels import OUT, Kind
 from knowbound.objectives import Contrastive
 from knowbound.objectives.batches import BalancedBatches
-from knowbound.paper import shared_base
-from knowbound.paper.shared_base import start_from_base, without_outs
-from knowbound.training.settings import Training
+from knowbound.paper.shared_base import start_from_base
 from knowbound.training.loop import Progress, train
+from knowbound.training.settings import Training
 
 DIM = 4
 BASE = Training(steps=3, learning_rate=1e-2, precision="float32", compile=False)
 RULE = BalancedBatches(images=6, outs=2, per_class=2)
-OBJECTIVE = Contrastive(dim=DIM, rule=without_outs(RULE))
+OBJECTIVE = Contrastive(dim=DIM, rule=RULE).without_outs()
 
 
 def source(name: str, labels: np.ndarray, seed: int) -> Source:
@@ -39,8 +38,8 @@ def source(name: str, labels: np.ndarray, seed: int) -> Source:
     )
 
 
-def network(dim: int) -> nn.Module:
-    return WideResNet(dim, depth=10, widen=1)
+def network(embedding: int) -> WideResNet:
+    return WideResNet(embedding, depth=10, widen=1)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +71,7 @@ def rows() -> Sequence[Experiment]:
 
 
 def weights(experiment: Experiment) -> Mapping[str, Tensor]:
-    return experiment.backbone(DIM).state_dict()
+    return experiment.backbone(embedding=DIM).state_dict()
 
 
 def assert_same(these: Mapping[str, Tensor], those: Mapping[str, Tensor]) -> None:
@@ -86,11 +85,11 @@ def test_every_row_starts_from_a_network_trained_on_the_in_images_alone(
 ) -> None:
     torch.manual_seed(BASE.seed)
     expected = network(DIM)
-    train(expected, rows[0].run.split.train, [], OBJECTIVE, BASE)
+    train(expected, rows[0].split.train, [], OBJECTIVE, BASE)
     started = start_from_base(rows, OBJECTIVE, BASE, tmp_path)
     for row in started:
         assert_same(weights(row), expected.state_dict())
-    assert [row.run.method for row in started] == ["ODM", "ML"]
+    assert [row.method for row in started] == ["ODM", "ML"]
     assert started[0].split.seen_out  # the base alone goes without
 
 
@@ -114,19 +113,23 @@ def test_training_one_row_leaves_the_start_of_the_next_as_it_was(
 
 
 def test_the_kept_base_is_taken_again_and_one_of_other_settings_is_not(
-    rows: Sequence[Experiment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rows: Sequence[Experiment], tmp_path: Path
 ) -> None:
-    first = weights(start_from_base(rows, OBJECTIVE, BASE, tmp_path)[0])
-    trained = []
-    real = shared_base.train
-    monkeypatch.setattr(
-        shared_base, "train", lambda *a, **k: trained.append(a[4].steps) or real(*a, **k)
+    trained: list[int] = []
+
+    def note(experiment: Experiment, progress: Progress) -> None:
+        trained.append(progress.step)
+
+    first = weights(start_from_base(rows, OBJECTIVE, BASE, tmp_path, note)[0])
+    assert trained == [1, 2, 3]
+    assert_same(weights(start_from_base(rows, OBJECTIVE, BASE, tmp_path, note)[0]), first)
+    assert trained == [1, 2, 3]
+    start_from_base(rows, OBJECTIVE, replace(BASE, steps=1), tmp_path, note)
+    assert trained == [1, 2, 3, 1]
+    start_from_base(
+        rows, replace(OBJECTIVE, same_share=0.5), replace(BASE, steps=2), tmp_path, note
     )
-    assert_same(weights(start_from_base(rows, OBJECTIVE, BASE, tmp_path)[0]), first)
-    assert not trained
-    start_from_base(rows, OBJECTIVE, replace(BASE, steps=4), tmp_path)
-    start_from_base(rows, replace(OBJECTIVE, same_share=0.5), replace(BASE, steps=4), tmp_path)
-    assert trained == [4, 4]
+    assert trained == [1, 2, 3, 1, 1, 2]
 
 
 def test_a_base_that_was_cut_off_goes_on(rows: Sequence[Experiment], tmp_path: Path) -> None:

@@ -1,46 +1,54 @@
 """Made-up evidence: random embeddings and images, decided by their scores."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knowbound.evidence import Evidence, JudgedSet
+from knowbound.judgement import Judgement
 from knowbound.labels import Kind
-from knowbound.result import Published, Result
+from knowbound.outputs import Field
+from knowbound.result import Numbers, Published, Result, Run
 
 EVIL = "</script><b>x</b> & 'y' \" %{x}"
 
 
+RUN = Run(
+    experiment="table3",
+    scale="cpu",
+    method="ML",
+    variant="",
+    backbone="LeNet",
+    in_dist="MNIST 2, 6, 7",
+    split="s",
+    seed=0,
+    seen_out=(),
+    detector="NearestCentre",
+    train_seconds=1.0,
+    train_images=10,
+    provenance={"commit": "abc"},
+)
+NUMBERS = Numbers(fpr95=0.2, detection_error=0.125, auroc=0.95, aupr_in=0.94, aupr_out=0.93)
+RESULT = Result(
+    run=RUN,
+    out_dist="Novelty",
+    kind="novelty",
+    seen=False,
+    convention="exact",
+    n_in=3000,
+    n_out=1000,
+    in_accuracy=0.99,
+    numbers=NUMBERS,
+)
+
+
 def result(**changes: Any) -> Result:
-    values: dict[str, Any] = {
-        "experiment": "table3",
-        "scale": "cpu",
-        "method": "ML",
-        "variant": "",
-        "backbone": "LeNet",
-        "in_dist": "MNIST 2, 6, 7",
-        "split": "s",
-        "seed": 0,
-        "seen_out": (),
-        "out_dist": "Novelty",
-        "kind": "novelty",
-        "seen": False,
-        "detector": "NearestCentre",
-        "convention": "exact",
-        "n_in": 3000,
-        "n_out": 1000,
-        "in_accuracy": 0.99,
-        "fpr95": 0.2,
-        "detection_error": 0.125,
-        "auroc": 0.95,
-        "aupr_in": 0.94,
-        "aupr_out": 0.93,
-        "train_seconds": 1.0,
-        "train_images": 10,
-        "provenance": {"commit": "abc"},
-    }
-    return Result(**{**values, **changes})
+    """A row with some fields of its run, of its numbers or of its own changed."""
+    run = {name: changes.pop(name) for name in list(changes) if name in Run.__slots__}
+    numbers = {name: changes.pop(name) for name in list(changes) if name in Numbers.__slots__}
+    return replace(RESULT, run=replace(RUN, **run), numbers=replace(NUMBERS, **numbers), **changes)
 
 
 def printed(**changes: Any) -> Published:
@@ -89,16 +97,25 @@ def judged(
         kind,
         rng.integers(0, 256, (count, channels, side, side), dtype=np.uint8),
         labels,
-        rng.normal(shift, 1.0, (count, dim)).astype(np.float32),
-        scores,
-        nearest,
-        decide(scores),
+        Judgement(
+            embedding=rng.normal(shift, 1.0, (count, dim)).astype(np.float32),
+            score=scores,
+            p_value=np.full(count, 0.5),
+            domain_score=scores - 3,
+            nearest=nearest,
+            decision=decide(scores),
+        ),
         tuple(f"/data/<{name}>/{i}.png" for i in range(count)) if paths else (),
     )
 
 
-def decide(scores: NDArray[np.float64]) -> NDArray[np.str_]:
-    return np.where(scores <= 1.5, "known", np.where(scores <= 3, "novelty", "anomaly"))
+def rejudged(judged_set: JudgedSet, **changes: Any) -> JudgedSet:
+    """The set with some fields of its judgement changed."""
+    return replace(judged_set, judgement=judged_set.judgement._replace(**changes))
+
+
+def decide(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.where(scores <= 1.5, 0, np.where(scores <= 3, 1, 2))
 
 
 def evidence(
@@ -106,15 +123,26 @@ def evidence(
     method: str = "ML",
     inside: JudgedSet | None = None,
     names: tuple[str, ...] = (),
+    shows: Field = "embedding",
 ) -> Evidence:
-    inside = inside or judged("digits", None, 120, seed=9)
+    inside = judged("digits", None, 120, seed=9) if inside is None else inside
     names = names or ("two", "six", "seven")
     centres = np.zeros((len(names), inside.judgement.embedding.shape[1]), np.float32)
     rows = tuple(
         result(method=method, in_dist=inside.name, out_dist=out.name, kind=str(out.kind))
         for out in outs
     )
-    return Evidence(method, names, 1.5, 0.95, centres, inside, outs, rows)
+    return Evidence(
+        method=method,
+        class_names=names,
+        threshold=1.5,
+        acceptance=0.95,
+        centres=centres,
+        in_set=inside,
+        out_sets=outs,
+        shows=shows,
+        results=rows,
+    )
 
 
 def two_outs(**options: Any) -> tuple[JudgedSet, JudgedSet]:

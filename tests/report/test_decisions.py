@@ -24,7 +24,9 @@ def test_counts_are_those_of_a_loop() -> None:
 def test_accuracy_with_and_without_rejection() -> None:
     model = evidence()
     judged_set = model.in_set
-    pairs = list(zip(judged_set.labels, judged_set.nearest, judged_set.decisions, strict=True))
+    pairs = list(
+        zip(judged_set.labels, judged_set.judgement.nearest, judged_set.decisions, strict=True)
+    )
     accepted = [(label, nearest) for label, nearest, decision in pairs if decision == "known"]
     overall, among_known = class_accuracy(model)
     assert overall == sum(label == nearest for label, nearest, _ in pairs) / len(pairs)

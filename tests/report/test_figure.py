@@ -41,12 +41,17 @@ def test_every_class_gets_its_own_points() -> None:
         assert cloud.points == pytest.approx(inside.judgement.embedding[inside.labels == label])
 
 
-def test_only_cross_entropy_of_three_classes_is_drawn_as_probabilities() -> None:
+def test_only_logits_of_three_classes_are_drawn_as_probabilities() -> None:
     out = judged("others", Kind.NOVELTY, 20, dim=3)
     inside = judged("in", None, 20, dim=3)
     (ce,), (ml,) = (
         [row[1].clouds[-1].points]
-        for row in embedding_grid([evidence(out, inside=inside, method=m) for m in ("CE", "ML")])
+        for row in embedding_grid(
+            [
+                evidence(out, inside=inside, method="X", shows="logits"),
+                evidence(out, inside=inside, method="CE", shows="embedding"),
+            ]
+        )
     )
     assert ce == pytest.approx(softmax(out.judgement.embedding), abs=1e-6)
     assert ce.sum(axis=1) == pytest.approx(np.ones(20))

@@ -15,7 +15,7 @@ from knowbound.errors import UserError
 from knowbound.evidence import Evidence, JudgedSet
 from knowbound.labels import Kind
 from knowbound.report import write_page
-from tests.report.samples import EVIL, evidence, judged, printed, two_outs
+from tests.report.samples import EVIL, evidence, judged, printed, rejudged, two_outs
 
 
 class Page(HTMLParser):
@@ -101,7 +101,7 @@ def test_the_three_plots_hold_the_evidence(tmp_path: Path) -> None:
     page = write(tmp_path, [model], max_points=50)
     sets = (model.in_set, *model.out_sets)
     for trace, judged_set in zip(page.plots["model-1-scores-data"]["data"], sets, strict=True):
-        assert sum(trace["y"][:-1]) == len(judged_set.scores)
+        assert sum(trace["y"][:-1]) == len(judged_set)
     points = page.plots["model-1-embedding-data"]["data"]
     assert sum(len(t["x"]) for t in points if t["name"].startswith("in: ")) == 50
     assert [len(t["x"]) for t in points[-3:]] == [50, 50, 3]  # novelty, noise, centres
@@ -110,11 +110,10 @@ def test_the_three_plots_hold_the_evidence(tmp_path: Path) -> None:
 
 def test_a_point_says_set_class_decision_and_score(tmp_path: Path) -> None:
     inside = judged("digits", None, 2, dim=3)
-    inside = replace(
-        inside,
-        scores=np.array([0.5, 9.0]),
-        decisions=np.array(["known", "anomaly"]),
-        labels=np.array([1, 1]),
+    inside = rejudged(
+        replace(inside, labels=np.array([1, 1])),
+        score=np.array([0.5, 9.0]),
+        decision=np.array([0, 2]),
         nearest=np.array([1, 2]),
     )
     trace = write(tmp_path, [evidence(inside=inside)]).plots["model-1-embedding-data"]["data"][0]
@@ -128,7 +127,8 @@ def test_a_point_says_set_class_decision_and_score(tmp_path: Path) -> None:
 
 def test_table_decisions_and_provenance_are_on_the_page(tmp_path: Path) -> None:
     model = evidence(*two_outs(), inside=judged("MNIST 2, 6, 7", None, 120))
-    other = replace(model.results[0], convention="seed", auroc=0.1234)
+    (first, *_) = model.results
+    other = replace(first, convention="seed", numbers=replace(first.numbers, auroc=0.1234))
     model = replace(model, results=(*model.results, other))
     text = write(tmp_path, [model], published=[printed(out_dist="others")]).text
     for part in (
@@ -143,7 +143,7 @@ def test_table_decisions_and_provenance_are_on_the_page(tmp_path: Path) -> None:
 
 
 def test_surprises_or_a_sentence(tmp_path: Path) -> None:
-    outs = tuple(replace(out, decisions=np.full(len(out.judgement.score), "anomaly")) for out in two_outs())
+    outs = tuple(rejudged(out, decision=np.full(len(out), 2)) for out in two_outs())
     page = write(tmp_path, [evidence(*outs)])
     assert "No out image was accepted as known." in page.text
     assert page.tags.count("img") == 16  # the rejected ins
@@ -151,9 +151,9 @@ def test_surprises_or_a_sentence(tmp_path: Path) -> None:
 
 
 def infinite(judged_set: JudgedSet) -> JudgedSet:
-    scores = judged_set.scores.copy()
+    scores = judged_set.judgement.score.copy()
     scores[::3] = np.inf
-    return replace(judged_set, scores=scores)
+    return rejudged(judged_set, score=scores)
 
 
 @pytest.mark.parametrize(

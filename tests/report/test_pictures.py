@@ -2,14 +2,13 @@
 
 import base64
 import io
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from knowbound.report.pictures import accepted_outs, png_address, rejected_ins
-from tests.report.samples import evidence, judged, two_outs
+from tests.report.samples import evidence, judged, rejudged, two_outs
 
 
 def test_accepted_outs_are_the_lowest_scores_of_all_out_sets() -> None:
@@ -53,7 +52,7 @@ def test_rejected_ins_are_the_highest_scores() -> None:
 
 def test_none_when_nothing_surprises() -> None:
     inside = judged("digits", None, 10)
-    model = evidence(inside=replace(inside, decisions=np.full(10, "known")))
+    model = evidence(inside=rejudged(inside, decision=np.zeros(10, np.int64)))
     assert accepted_outs(model) == ()
     assert rejected_ins(model) == ()
 

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from knowbound.backbones import LeNet, WideResNet
 from knowbound.data.augmentation import Augmentation
 from knowbound.data.source import Source
-from knowbound.errors import UserError
+from knowbound.errors import TrainingStoppedError, UserError
 from knowbound.objectives import Contrastive, CrossEntropy
 from knowbound.objectives.batches import BalancedBatches, RandomBatches
-from knowbound.training.settings import Training
-from knowbound.errors import TrainingStoppedError
 from knowbound.training.loop import Pool, Progress, ahead, train
+from knowbound.training.settings import Training
 from tests.samples import blobs
 
 OBJECTIVE = Contrastive(dim=3, rule=BalancedBatches(images=12, outs=6))
@@ -28,7 +27,12 @@ SHORT = Training(
 
 def network(seed: int = 0) -> LeNet:
     torch.manual_seed(seed)
-    return LeNet(3, height=16, width=16, hidden=16)
+    return LeNet(embedding=3, height=16, width=16, hidden=16)
+
+
+def classifier() -> LeNet:
+    torch.manual_seed(0)
+    return LeNet(logits=3, height=16, width=16, hidden=16)
 
 
 def weights(backbone: nn.Module) -> Tensor:
@@ -60,7 +64,9 @@ def test_same_seed_same_weights_other_seed_others() -> None:
 def test_a_killed_training_resumes_bit_for_bit(moment: int, kind: str, tmp_path: Path) -> None:
     def fresh() -> nn.Module:
         torch.manual_seed(0)
-        return network() if kind == "lenet" else WideResNet(3, depth=10, widen=1, channels=1)
+        return (
+            network() if kind == "lenet" else WideResNet(embedding=3, depth=10, widen=1, channels=1)
+        )
 
     training = replace(
         SHORT, steps=30 if kind == "lenet" else 10, checkpoint_every=7 if kind == "lenet" else 2
@@ -140,9 +146,9 @@ def test_out_images_take_part_and_their_labels_do_not() -> None:
 
 def test_training_learns_to_tell_the_classes_apart() -> None:
     source = blobs()
-    backbone = network()
+    backbone = classifier()
     train(backbone, source, [], CrossEntropy(RandomBatches(images=24)), replace(SHORT, steps=60))
-    logits = backbone(torch.from_numpy(source.images(slice(None))).float() / 255)
+    logits = backbone(torch.from_numpy(source.images(slice(None))).float() / 255).logits
     assert (logits.argmax(dim=1).numpy() == source.labels).mean() > 0.95
 
 
@@ -159,8 +165,9 @@ def test_a_loss_that_is_not_a_number_stops_with_an_explanation() -> None:
 
 def test_collapsed_embeddings_stop_with_an_explanation() -> None:
     backbone = network()
-    nn.init.zeros_(backbone.embed.weight)
-    backbone.embed.weight.requires_grad_(False)
+    weight = backbone.heads["embedding"].get_parameter("weight")
+    nn.init.zeros_(weight)
+    weight.requires_grad_(False)
     with pytest.raises(TrainingStoppedError, match="the same point"):
         train(backbone, blobs(), [], OBJECTIVE, replace(SHORT, steps=60))
 
@@ -259,9 +266,9 @@ def test_small_images_first() -> None:
     seen: list[tuple[int, ...]] = []
 
     class Watching(WideResNet):
-        def features(self, images: Tensor) -> Tensor:
+        def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
             seen.append(tuple(images.shape[-2:]))
-            return super().features(images)
+            return super().activations(images)
 
     training = replace(
         SHORT,

@@ -42,7 +42,7 @@ if int(os.environ.get("WORLD_SIZE", "1")) > 1:
     except UserError as error:
         assert "[0, 100]" in str(error), error
 torch.manual_seed(0)
-backbone = LeNet(3, height=16, width=16, hidden=16)
+backbone = LeNet(embedding=3, height=16, width=16, hidden=16)
 objective = Contrastive(dim=3, rule=BalancedBatches(images=int(sys.argv[2]), outs=6))
 training = Training(steps=1, augmentation=Augmentation(shift=1), precision="float32")
 result = train(backbone, blobs(), [blobs(first=3, classes=2)], objective, training)

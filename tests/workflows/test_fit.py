@@ -1,8 +1,9 @@
 """From folders to a boundary: what is chosen, what is held out, and what is refused."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,15 +11,46 @@ from PIL import Image
 
 import knowbound
 from knowbound.backbones import LeNet, WideResNet
+from knowbound.data.hold_out import hold_out
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
-from knowbound.detectors import DETECTORS
+from knowbound.detectors import DETECTORS, MaxSoftmax
 from knowbound.errors import UserError
-from knowbound.objectives import ConfidenceLoss, Contrastive, CrossEntropy, OutlierExposure
-from knowbound.workflows.fit import CHECKPOINT, backbone_maker, carry_out, hold_out, plan_fit
+from knowbound.objectives import (
+    ConfidenceLoss,
+    Contrastive,
+    CrossEntropy,
+    Objective,
+    OutlierExposure,
+)
+from knowbound.training.loop import Progress
+from knowbound.workflows.fit import kept_state, run_plan
+from knowbound.workflows.plan import Folders, Plan, Settings, plan_fit
 from tests.samples import blobs, write_folder
 
-QUICK = {"steps": 12, "size": 16, "precision": "float32"}
+QUICK: dict[str, Any] = {"steps": 12, "size": 16, "precision": "float32", "synthetic": False}
+
+
+def planned(known: Path, outliers: Folders = (), **settings: Any) -> Plan:
+    return plan_fit(known, outliers, Settings(**settings))
+
+
+def often_kept(plan: Plan) -> Plan:
+    """The plan with a checkpoint every five steps."""
+    training = replace(plan.parts.training, checkpoint_every=5)
+    return replace(plan, parts=replace(plan.parts, training=training))
+
+
+class Killed(BaseException):
+    """SIGKILL in the loop: nothing in the package may catch it."""
+
+
+def kill_at(step: int, stage: str = "training") -> Callable[[Progress], None]:
+    def kill(progress: Progress) -> None:
+        if (progress.stage, progress.step) == (stage, step):
+            raise Killed
+
+    return kill
 
 
 @pytest.fixture
@@ -30,34 +62,35 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_choices_follow_the_images(folders: tuple[Path, Path], tmp_path: Path) -> None:
     known, outs = folders
-    grey = plan_fit(known)
-    assert (grey.backbone_name, grey.objective_name, grey.preprocessing) == (
+    grey = planned(known, synthetic=False).parts
+    assert (grey.backbone_name, grey.objective.called(outs=False), grey.preprocessing) == (
         "lenet",
         "ml",
         Preprocessing(28, 28, 1),
     )
-    assert isinstance(grey.backbone(5), LeNet)
+    assert isinstance(grey.backbone(embedding=5), LeNet)
     Image.new("RGB", (20, 20), "red").save(known / "place 0" / "red.png")
-    colour = plan_fit(known, [outs])
-    assert (colour.backbone_name, colour.objective_name, colour.preprocessing) == (
+    colour = planned(known, [outs]).parts
+    assert (colour.backbone_name, colour.objective.called(outs=True), colour.preprocessing) == (
         "wrn-16-2",
         "odm",
         Preprocessing(32, 32, 3),
     )
-    assert (colour.objective.to_dict()["same_share"], colour.backbone.keywords["gain"]) == (
-        0.25,
-        10.0,
-    )  # type: ignore[attr-defined]
-    assert isinstance(colour.backbone(5), WideResNet)
-    assert plan_fit(known, objective="ce", channels=1, size=16).preprocessing == Preprocessing(
-        16, 16, 1
-    )
-    assert isinstance(plan_fit(known, objective="ce").objective, CrossEntropy)
-    assert plan_fit(known, objective=Contrastive(margin=3.0)).objective == Contrastive(margin=3.0)
+    network = colour.backbone(embedding=5)
+    assert isinstance(network, WideResNet)
+    assert (colour.objective.to_dict()["same_share"], network.settings["gain"]) == (0.25, 10.0)
+    small = planned(known, objective="ce", channels=1, size=16).parts
+    assert (small.preprocessing, type(small.objective)) == (Preprocessing(16, 16, 1), CrossEntropy)
+    assert small.backbone(logits=3).settings["channels"] == 1
+
+
+def test_an_objective_of_ones_own_is_taken_as_it_is(folders: tuple[Path, Path]) -> None:
+    own = Contrastive(margin=3.0)
+    assert planned(folders[0], objective=own).parts.objective is own
 
 
 def test_small_sets_hold_out_enough_to_set_a_threshold(folders: tuple[Path, Path]) -> None:
-    plan = plan_fit(folders[0], **QUICK)  # type: ignore[arg-type]
+    plan = planned(folders[0], **QUICK)
     assert plan.held_out == pytest.approx(20 / 90)
     learned, held = hold_out(plan.known.source, plan.held_out, np.random.default_rng(0))
     assert len(held) == 21
@@ -84,70 +117,66 @@ def test_fit_returns_a_calibrated_boundary_that_says_how_it_was_made(
     assert boundary.about["settings"]["training"]["steps"] == 12
 
 
+@pytest.mark.parametrize(
+    ("stage", "step", "synthetic"),
+    [("training", 9, False), ("base", 5, True), ("training", 9, True)],
+)
 def test_a_training_killed_in_between_resumes_to_the_same_model(
-    folders: tuple[Path, Path], tmp_path: Path
+    stage: str, step: int, synthetic: bool, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     known, outs = folders
-    plan = plan_fit(known, [outs], **QUICK)  # type: ignore[arg-type]
-    plan = replace(plan, training=replace(plan.training, checkpoint_every=5))
-    carry_out(plan, output=tmp_path / "whole")
-
-    class Killed(BaseException):
-        pass
-
-    def kill(progress: object) -> None:
-        if progress.step == 9:  # type: ignore[attr-defined]
-            raise Killed
-
+    plan = often_kept(planned(known, [outs], **(QUICK | {"synthetic": synthetic})))
+    if synthetic:
+        assert plan.parts.base
+        base = replace(plan.parts.base, synthetic=40)
+        base = replace(base, training=replace(base.training, checkpoint_every=2))
+        plan = replace(plan, parts=replace(plan.parts, base=base))
+    run_plan(plan, output=tmp_path / "whole")
     with pytest.raises(Killed):
-        carry_out(plan, output=tmp_path / "killed", on_step=kill)
-    assert (tmp_path / "killed" / CHECKPOINT).exists()
-    carry_out(plan, output=tmp_path / "killed", resume=True)
+        run_plan(plan, output=tmp_path / "killed", on_step=kill_at(step, stage))
+    assert kept_state(tmp_path / "killed")
+    seen: list[tuple[str, int]] = []
+    run_plan(
+        plan,
+        output=tmp_path / "killed",
+        resume=True,
+        on_step=lambda progress: seen.append((progress.stage, progress.step)),
+    )
+    assert seen[0] == (stage, {"base": 5, "training": 6}[stage])  # kept after 4 and after 5
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed")]
     assert weights[0] == weights[1]
-    assert not (tmp_path / "killed" / CHECKPOINT).exists()
+    assert not kept_state(tmp_path / "killed")
 
 
 def test_resuming_with_other_images_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
     known, _ = folders
-    plan = plan_fit(known, **QUICK)  # type: ignore[arg-type]
-    plan = replace(plan, training=replace(plan.training, checkpoint_every=5))
-
-    class Killed(BaseException):
-        pass
-
-    def kill(progress: object) -> None:
-        if progress.step == 9:  # type: ignore[attr-defined]
-            raise Killed
-
     with pytest.raises(Killed):
-        carry_out(plan, output=tmp_path / "model", on_step=kill)
+        run_plan(often_kept(planned(known, **QUICK)), output=tmp_path / "model", on_step=kill_at(9))
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(known / "place 0" / "new.png")
-    changed = plan_fit(known, **QUICK)  # type: ignore[arg-type]
-    changed = replace(changed, training=replace(changed.training, checkpoint_every=5))
+    changed = often_kept(planned(known, **QUICK))
     with pytest.raises(UserError, match="belongs to another training"):
-        carry_out(changed, output=tmp_path / "model", resume=True)
+        run_plan(changed, output=tmp_path / "model", resume=True)
 
 
 def test_outliers_that_are_also_known_are_refused(folders: tuple[Path, Path]) -> None:
     known, outs = folders
     (outs / "copy.png").write_bytes((known / "place 1" / "31.png").read_bytes())
     with pytest.raises(UserError, match=r"1 images of .* byte for byte .*copy.png"):
-        plan_fit(known, [outs], **QUICK)  # type: ignore[arg-type]
+        planned(known, [outs], **QUICK)
 
 
 def test_the_same_picture_in_two_classes_is_refused(folders: tuple[Path, Path]) -> None:
     known, _ = folders
     (known / "place 0" / "copy.png").write_bytes((known / "place 1" / "31.png").read_bytes())
     with pytest.raises(UserError, match="in two classes"):
-        plan_fit(known, **QUICK)  # type: ignore[arg-type]
+        planned(known, **QUICK)
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
         ({"objective": "odm"}, "odm was asked for without outliers"),
-        ({"objective": "triplet"}, "objective 'triplet' is unknown"),
+        ({"objective": "sextuplet"}, "objective 'sextuplet' is unknown"),
         ({"acceptance": 95}, "between 0 and 1"),
         ({"backbone": "resnet50"}, "backbone 'resnet50' is unknown"),
     ],
@@ -156,12 +185,12 @@ def test_settings_that_cannot_be_used(
     settings: dict[str, object], words: str, folders: tuple[Path, Path]
 ) -> None:
     with pytest.raises(UserError, match=words):
-        plan_fit(folders[0], **settings)  # type: ignore[arg-type]
+        planned(folders[0], **settings)
 
 
 def test_outliers_for_an_objective_that_learns_from_none(folders: tuple[Path, Path]) -> None:
     with pytest.raises(UserError, match="objective ml learns from none"):
-        plan_fit(folders[0], [folders[1]], objective="ml")
+        planned(folders[0], [folders[1]], objective="ml")
 
 
 def test_a_class_with_one_image_and_one_class_only(
@@ -171,10 +200,10 @@ def test_a_class_with_one_image_and_one_class_only(
     (known / "single").mkdir()
     Image.fromarray(np.ones((16, 16), np.uint8)).save(known / "single" / "a.png")
     with pytest.raises(UserError, match=r"too few usable images of single \(1\)"):
-        carry_out(plan_fit(known, **QUICK))  # type: ignore[arg-type]
+        run_plan(planned(known, **QUICK))
     write_folder(tmp_path / "one", blobs(per_class=30, classes=1))
     with pytest.raises(UserError, match="has 1 class; expected at least two"):
-        carry_out(plan_fit(tmp_path / "one", **QUICK))  # type: ignore[arg-type]
+        run_plan(planned(tmp_path / "one", **QUICK))
 
 
 def test_an_output_that_cannot_be_written_is_said_before_the_training(
@@ -183,31 +212,25 @@ def test_an_output_that_cannot_be_written_is_said_before_the_training(
     (tmp_path / "file").touch()
     steps: list[object] = []
     with pytest.raises(UserError, match="cannot be written"):
-        carry_out(
-            plan_fit(folders[0], **QUICK), output=tmp_path / "file" / "model", on_step=steps.append
-        )  # type: ignore[arg-type]
+        run_plan(
+            planned(folders[0], **QUICK), output=tmp_path / "file" / "model", on_step=steps.append
+        )
     assert not steps
-
-
-def test_backbones_by_name() -> None:
-    assert backbone_maker("wrn-28-10", Preprocessing(32, 32, 3)).keywords["depth"] == 28  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
     ("objective", "kind"), [("confidence", ConfidenceLoss), ("oe", OutlierExposure)]
 )
 def test_objectives_that_learn_logits_from_outliers(
-    objective: Literal["confidence", "oe"], kind: type, folders: tuple[Path, Path]
+    objective: str, kind: type[Objective], folders: tuple[Path, Path]
 ) -> None:
-    plan = plan_fit(folders[0], [folders[1]], objective=objective)
-    assert (type(plan.objective), plan.objective_name, plan.detector) == (
-        kind,
-        objective,
-        "max_softmax",
-    )
-    assert plan_fit(folders[0], [folders[1]], objective=kind()).objective_name == objective
+    plan = planned(folders[0], [folders[1]], objective=objective)
+    assert type(plan.parts.objective) is kind
+    assert plan.parts.objective.called(outs=True) == objective
+    detector = plan.parts.detector(plan.parts.backbone(logits=3)).detector
+    assert type(detector) is MaxSoftmax
     with pytest.raises(UserError, match="asked for without outliers"):
-        plan_fit(folders[0], objective=objective)
+        planned(folders[0], objective=objective)
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -222,9 +245,9 @@ def test_every_detector_can_be_chosen_saved_and_loaded(
         boundary.judge(images),
         knowbound.Boundary.load(tmp_path / "model").judge(images),
     )
-    np.testing.assert_allclose(loaded.scores, expected.scores)
-    np.testing.assert_array_equal(loaded.decisions, expected.decisions)
-    assert np.isfinite(expected.scores).all()
+    np.testing.assert_allclose(loaded.score, expected.score)
+    np.testing.assert_array_equal(loaded.decision, expected.decision)
+    assert np.isfinite(expected.score).all()
 
 
 @pytest.mark.parametrize(
@@ -248,8 +271,8 @@ def test_every_detector_can_be_chosen_saved_and_loaded(
 def test_numbers_that_cannot_be_are_refused_before_a_picture_is_read(
     given: dict[str, Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="expected|leave them out"):
-        plan_fit(tmp_path / "not there", **given)
+    with pytest.raises(UserError, match="expected|leave it out"):
+        planned(tmp_path / "not there", **given)
 
 
 def test_enough_is_held_out_for_the_threshold_or_it_is_said_before_the_training() -> None:

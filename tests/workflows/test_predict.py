@@ -2,6 +2,9 @@
 
 import csv
 import json
+import weakref
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,9 @@ from PIL import Image
 from knowbound.errors import UserError
 from knowbound.workflows.predict import (
     COLUMNS,
-    count_verdicts,
+    NUMBERS,
+    Counted,
+    Prediction,
     find_inputs,
     predict_files,
     prediction_writer,
@@ -36,20 +41,52 @@ def test_every_file_has_its_row_in_order(pictures: Path) -> None:
     for row, path in zip(rows, paths, strict=True):
         if path.suffix in (".png", ".bmp") and path.stat().st_size:
             (verdict,) = found.predict([path])
-            assert (row.verdict, row.class_name, row.nearest_class) == (
-                verdict.decision,
-                verdict.class_name,
-                verdict.nearest_class,
-            )
-            assert row.score == pytest.approx(
-                verdict.score, rel=1e-3
-            )  # batches of another size round otherwise
+            assert row.verdict is not None
+            # batches of another size round otherwise
+            assert row.verdict.score == pytest.approx(verdict.score, rel=1e-3)
+            assert row.verdict.p_value == pytest.approx(verdict.p_value, abs=0.02)
+            for name in ("decision", "class_name", "nearest_class", "threshold"):
+                assert getattr(row.verdict, name) == getattr(verdict, name)
             assert row.error == ""
         else:
-            assert (row.verdict, row.score) == (None, None)
+            assert row.verdict is None
             assert row.error
-    assert count_verdicts(rows)["error"] == 2
-    assert sum(count_verdicts(rows).values()) == len(rows) == 9
+    assert len(rows) == 9
+
+
+def test_rows_are_counted_as_they_pass_and_not_kept(pictures: Path) -> None:
+    rows = list(predict_files(boundary(), find_inputs([pictures])))
+    slow = Counter(str(row.verdict.decision) if row.verdict else "error" for row in rows)
+    counted = Counted()
+    passing = counted(iter(rows))
+    for row, passed in zip(rows, passing, strict=True):
+        assert passed is row
+    assert counted.counts == {name: slow[name] for name in ("known", "novelty", "anomaly", "error")}
+    assert str(counted) == (
+        f"9 files: {slow['known']} known, {slow['novelty']} novelties, {slow['anomaly']} "
+        "anomalies, 2 that could not be read"
+    )
+
+
+def test_no_row_stays_in_memory_once_it_has_passed(pictures: Path) -> None:
+    """One row after the other: none that has passed is still referred to."""
+    passed: list[weakref.ref[Prediction]] = []
+
+    class Row(Prediction):
+        __slots__ = ("__weakref__",)
+
+    def rows() -> Iterator[Prediction]:
+        for number in range(20):
+            row = Row(str(number), None, error="unreadable")
+            passed.append(weakref.ref(row))
+            yield row
+            del row
+            assert sum(one() is not None for one in passed) <= 1
+
+    counted = Counted()
+    for row in counted(rows()):
+        del row
+    assert counted.counts["error"] == 20
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
@@ -63,8 +100,7 @@ def test_tables_hold_what_the_rows_hold(ending: str, pictures: Path, tmp_path: P
         with path.open(newline="", encoding="utf-8") as file:
             read = [{k: v or None for k, v in line.items()} for line in csv.DictReader(file)]
         read = [
-            {**line, **{k: float(line[k]) if line[k] else None for k in ("score", "threshold")}}
-            for line in read
+            {**line, **{k: float(line[k]) if line[k] else None for k in NUMBERS}} for line in read
         ]
     elif ending == ".jsonl":
         read = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -73,16 +109,22 @@ def test_tables_hold_what_the_rows_hold(ending: str, pictures: Path, tmp_path: P
         read = pq.read_table(path).to_pylist()
     assert (
         list(read[0])
-        == list(COLUMNS.values())
-        == ["path", "verdict", "class", "nearest_class", "score", "threshold", "error", "remark"]
+        == list(COLUMNS)
+        == [
+            *("path", "verdict", "class", "nearest_class", "score", "threshold"),
+            *("p_value", "domain_score", "error", "remark"),
+        ]
     )
     for line, row in zip(read, rows, strict=True):
-        assert (line["path"], line["verdict"], line["class"]) == (
-            row.path,
-            row.verdict,
-            row.class_name,
-        )
-        assert line["score"] == (pytest.approx(row.score) if row.score is not None else None)
+        said = row.verdict
+        assert line["path"] == row.path
+        assert (line["error"] or "") == row.error
+        if said is None:
+            assert all(line[name] is None for name in COLUMNS[1:8])
+            continue
+        assert (line["verdict"], line["class"]) == (str(said.decision), said.class_name)
+        for name in NUMBERS:
+            assert line[name] == pytest.approx(getattr(said, name))
 
 
 def test_rows_written_before_an_error_stay(pictures: Path, tmp_path: Path) -> None:

@@ -4,23 +4,23 @@ out."""
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from knowbound._version import __version__
-from knowbound.backbones import BACKBONES, as_backbone
+from knowbound.backbones import BACKBONES, Backbone, OwnNetwork, as_backbone
 from knowbound.boundary.batches import image_batches
 from knowbound.boundary.domain import Domain
-from knowbound.boundary.likeness import Likeness, smallest_accepting
+from knowbound.boundary.given import Picture, image_of, is_one, one_or_several
+from knowbound.boundary.likeness import Likeness
 from knowbound.boundary.model_file import read_model, write_model
+from knowbound.boundary.threshold import By, Threshold
 from knowbound.data.outs.anomalies import anomaly_images
-from knowbound.data.pictures.picture_files import UnreadableImageError, read_image
-from knowbound.data.preprocessing import Preprocessing, to_picture
+from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.detectors import DETECTORS
 from knowbound.detectors.detector import Detector
@@ -35,14 +35,13 @@ SYNTHETIC_ANOMALIES = 4000
 """Of which 2,500 are pieces of photographs and 1,500 are noise."""
 DOMAIN_IMAGES = 4000
 """At most so many of each set of seen-out images teach the domain score."""
-Picture = Image.Image | str | Path | NDArray[Any]
 Arrays = NDArray[Any]
 
 
 class Boundary(nn.Module):
     """Known, novelty or anomaly for every image.
 
-    An image is known if its detector score is at most ``threshold``.  One that is not is a novelty
+    An image is known if its detector score is at most the threshold of its class.  One that is not is a novelty
     if its domain score is at most the domain's own threshold, else an anomaly.  Call ``learn``
     with training images and ``calibrate`` with held-out ones before judging; ``knowbound.fit`` does
     both.
@@ -61,9 +60,6 @@ class Boundary(nn.Module):
     Raises:
         UserError: an acceptance that is no share between 0 and 1.
     """
-
-    threshold: Tensor
-    held_scores: Tensor
 
     def __init__(
         self,
@@ -90,8 +86,9 @@ class Boundary(nn.Module):
         self.class_names = tuple(class_names)
         self.acceptance = acceptance
         self.about: dict[str, Any] = dict(about or {})
-        self.register_buffer("threshold", torch.tensor(float("nan"), dtype=torch.float64))
-        self.register_buffer("held_scores", torch.empty(0, dtype=torch.float64))
+        self.threshold = Threshold(len(self.class_names))
+        for name in ("learned_pictures", "shown_pictures"):
+            self.register_buffer(name, torch.empty(0, dtype=torch.int64))
 
     @torch.no_grad()
     def learn(
@@ -129,28 +126,48 @@ class Boundary(nn.Module):
         parts = [self.outputs(images).get("stages") for images in batches]
         return torch.cat(parts)
 
+    def remember(self, learned: Sequence[str], shown: Sequence[str]) -> None:
+        """Keep which pictures it was fitted on, so that an evaluation can tell them from new ones.
+
+        Args:
+            learned: fingerprints (``data.pictures.copies``) of the known images, held-out ones too.
+            shown: of the out-of-distribution images seen in training.
+        """
+        self.learned_pictures, self.shown_pictures = _packed(learned), _packed(shown)
+
+    def fingerprints(self) -> tuple[list[str], list[str]]:
+        """What ``remember`` was given: fingerprints of the learned and of the shown pictures."""
+        return _unpacked(self.learned_pictures), _unpacked(self.shown_pictures)
+
     @torch.no_grad()
-    def calibrate(self, source: Source) -> "Boundary":
-        """Set ``threshold`` from held-out in-distribution images, by split-conformal prediction.
+    def calibrate(
+        self,
+        source: Source,
+        groups: NDArray[np.int64] | None = None,
+        *,
+        by: By = "all",
+        confidence: float | None = None,
+    ) -> "Boundary":
+        """Set the threshold from held-out in-distribution images, by split-conformal prediction.
+
+        Args:
+            source: held-out images, like new ones.
+            groups: (N,) the group of each: copies, frames of one track.  None: each is on its own.
+            by: one threshold for ``all`` classes, or one for each ``class`` with enough images.
+            confidence: None promises the acceptance on average; 0.95 in 95% of all draws.
 
         Raises:
-            UserError: fewer images than it takes to reject one of them at that acceptance.
+            UserError: fewer images or groups than it takes; it says how many.
         """
-        least = least_to_calibrate(self.acceptance)
-        if len(source) < least:
-            raise UserError(
-                f"{len(source)} held-out images are there to set the threshold from; expected at "
-                f"least {least} for an acceptance of {self.acceptance:g}: give more images, or "
-                "hold out a larger share"
-            )
-        scores = [
-            self.detector.score(self.detector.read(self.prepared_outputs(images)))
-            for images in self.batches(source)
-        ]
-        held = torch.cat(scores).double()
-        check_scores(held)
-        self.held_scores = held.sort().values
-        self.threshold = smallest_accepting(self.held_scores, self.acceptance)
+        parts = []
+        for images in self.batches(source):
+            vectors = self.detector.read(self.prepared_outputs(images))
+            parts.append((self.detector.score(vectors).double(), self.detector.classify(vectors)))
+        scores, nearest = (torch.cat(column) for column in zip(*parts, strict=True))
+        check_scores(scores)
+        self.threshold.fit(
+            scores, nearest, groups, acceptance=self.acceptance, by=by, confidence=confidence
+        )
         return self
 
     @torch.no_grad()
@@ -174,16 +191,16 @@ class Boundary(nn.Module):
             images if self.domain.reads_images else outputs.get("stages")
         )
         vectors = self.detector.read(outputs)
-        score = self.detector.score(vectors)
+        score = self.detector.score(vectors).double()
+        nearest = self.detector.classify(vectors)
         unknown = torch.where(domain_score <= self.domain.threshold, 1, 2)
-        at_least = len(self.held_scores) - torch.searchsorted(self.held_scores, score.double())
         return Judgement(
             embedding=outputs.shown,
-            score=score.double(),
-            p_value=(1 + at_least) / (1 + len(self.held_scores)),
+            score=score,
+            p_value=self.threshold.p_value(score, nearest),
             domain_score=domain_score,
-            nearest=self.detector.classify(vectors),
-            decision=torch.where(score <= self.threshold, 0, unknown),
+            nearest=nearest,
+            decision=torch.where(self.threshold.accepts(score, nearest), 0, unknown),
         )
 
     def judge(self, images: Arrays | Tensor | Source) -> Judgement[Arrays]:
@@ -203,43 +220,39 @@ class Boundary(nn.Module):
 
     def check_calibrated(self) -> None:
         """Raises ValueError where there is no threshold yet."""
-        if torch.isnan(self.threshold):
+        if not len(self.threshold.held):
             raise ValueError(
                 "this boundary has no threshold yet; call calibrate with held-out in-distribution "
                 "images"
             )
 
-    def predict(self, pictures: Iterable[Picture]) -> list[Verdict]:
-        """A verdict for each picture: PIL images, paths, or arrays (H, W) or (H, W, 3), of any
-        size.
+    @overload
+    def predict(self, pictures: Picture) -> Verdict: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict(self, pictures: Iterable[Picture]) -> list[Verdict]: ...
+    def predict(self, pictures: Picture | Iterable[Picture]) -> Verdict | list[Verdict]:
+        """The verdict on one picture, or a list of verdicts on several, of any size.
 
-        Arrays are uint8, or floating-point numbers in [0, 1].
+        Args:
+            pictures: one or several of: a path, the bytes of a picture file, a PIL image, an array
+                (H, W) or (H, W, 3), a tensor (H, W) or (3, H, W).  Arrays and tensors are uint8, or
+                floating-point numbers in [0, 1]; with four axes they are several pictures.
 
         Raises:
             UserError: a file that cannot be read, or anything else that is no picture.  The command
                 line's ``predict`` reports it in its row instead.
         """
-        arrays = [self._image(picture) for picture in pictures]
-        return self.verdicts(self.judge(np.stack(arrays))) if arrays else []
+        verdicts = self._verdicts(one_or_several(pictures))
+        return verdicts[0] if is_one(pictures) else verdicts
 
-    def _image(self, picture: Picture) -> NDArray[np.uint8]:
-        if isinstance(picture, str | Path):
-            try:
-                return read_image(Path(picture), self.preprocessing)[0]
-            except UnreadableImageError as error:
-                raise UserError(f"{picture} cannot be used: {error}") from error
-        try:
-            return self.preprocessing(
-                _from_array(picture) if isinstance(picture, np.ndarray) else picture
-            )
-        except (ValueError, AttributeError, TypeError) as error:
-            raise UserError(
-                f"a picture of type {type(picture).__name__} cannot be used: {error}"
-            ) from error
+    def _verdicts(self, pictures: Sequence[Picture]) -> list[Verdict]:
+        images = [image_of(picture, self.preprocessing) for picture in pictures]
+        return self.verdicts(self.judge(np.stack(images))) if images else []
 
     def verdicts(self, judgement: Judgement[Arrays]) -> list[Verdict]:
         """The judgement in words, one verdict for each image."""
-        thresholds = [float(self.threshold)] * len(judgement.score)
+        nearest = torch.from_numpy(judgement.nearest).to(self.threshold.pool.device)
+        thresholds = self.threshold.threshold_of(nearest).tolist()
         return verdicts(judgement, thresholds, self.class_names)
 
     def batches(self, source: Source) -> Iterator[Tensor]:
@@ -269,10 +282,11 @@ class Boundary(nn.Module):
             "knowbound": __version__,
             "class_names": list(self.class_names),
             "preprocessing": self.preprocessing.to_dict(),
-            "backbone": _described(self.backbone, self.backbone.settings, BACKBONES),
+            "backbone": _described(_own(self.backbone), self.backbone.settings, BACKBONES),
             "detector": _described(self.detector, self.detector.settings, DETECTORS),
             "domain": self.domain.name,
             "acceptance": self.acceptance,
+            "promise": self.threshold.describe() if len(self.threshold.held) else None,
             "about": self.about,
         }
 
@@ -338,23 +352,20 @@ def _fixed_draw() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def least_to_calibrate(acceptance: float) -> int:
-    """The fewest held-out images of which a threshold can reject one, for an acceptance between 0
-    and 1: 20 at 0.95."""
-    return int(np.ceil(1 / (1 - acceptance) - 1e-9))
+def _packed(digests: Sequence[str]) -> Tensor:
+    """Sixteen hexadecimal digits each -> (N,) int64, in rising order."""
+    return torch.tensor(
+        [int(digest, 16) - 2**63 for digest in sorted(set(digests))], dtype=torch.int64
+    )
 
 
-def _from_array(image: Arrays) -> Image.Image:
-    """A picture of (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).  Raises ValueError for values whose
-    range nothing tells."""
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
-        raise ValueError(f"its shape is {image.shape}; expected (H, W) or (H, W, 3)")
-    in_range = image.dtype.kind == "f" and image.size > 0 and image.min() >= 0 and image.max() <= 1
-    if image.dtype != np.uint8 and not in_range:
-        raise ValueError(
-            f"it holds {image.dtype}; expected uint8, or floating-point numbers from 0 to 1"
-        )
-    return to_picture(image[None] if image.ndim == 2 else image.transpose(2, 0, 1))
+def _unpacked(numbers: Tensor) -> list[str]:
+    return [f"{number + 2**63:016x}" for number in numbers.tolist()]
+
+
+def _own(backbone: Backbone) -> nn.Module:
+    """The network that was given, out of its coat."""
+    return backbone.network if isinstance(backbone, OwnNetwork) else backbone
 
 
 def _described(

@@ -5,6 +5,7 @@ It knows no ``Boundary``, only a description and tensors.  Nothing in a file is 
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 from knowbound._version import __version__
 from knowbound.boundary.old_formats import from_version_1
 from knowbound.errors import UserError
-from knowbound.files import replace_file
+from knowbound.file_set import read_files, replace_files
 
 FORMAT = "knowbound-model"
 FORMAT_VERSION = 2
@@ -26,11 +27,13 @@ WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 def write_model(
     folder: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Write ``model.safetensors`` and ``model.json`` into a folder, each replaced whole.
+    """Put a model into a folder in one step: ``model.json``, and the weights under a name that
+    carries their hash.  A reader sees the old model or the new one, never a mix.
 
     Args:
         folder: made where it is missing.
-        description: JSON values; the format, a checksum of the weights and one of itself are added.
+        description: JSON values; the format, the name and the checksum of the weights, and a
+            checksum of the description itself are added.
         tensors: the weights by name.
 
     Raises:
@@ -39,16 +42,19 @@ def write_model(
     from safetensors.torch import save
 
     weights = save({name: tensor.contiguous() for name, tensor in tensors.items()})
-    whole = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        **description,
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-    }
-    whole["description_sha256"] = _hash(whole)
-    replace_file(folder / WEIGHTS, weights)
-    text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
-    replace_file(folder / DESCRIPTION, text.encode())
+
+    def describe(stored: Mapping[str, str]) -> bytes:
+        whole = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            **description,
+            "weights": stored[WEIGHTS],
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        }
+        whole["description_sha256"] = _hash(whole)
+        return (json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode()
+
+    replace_files(folder, DESCRIPTION, {WEIGHTS: weights}, describe)
 
 
 def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -61,18 +67,25 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     from safetensors.torch import load
 
-    description = _read_description(folder)
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise UserError(
+            f"there is no model in {folder} ({DESCRIPTION} is missing); expected a folder that "
+            "`knowbound fit -o` wrote"
+        )
     try:
-        weights = (folder / WEIGHTS).read_bytes()
+        content, parts = read_files(folder, DESCRIPTION, lambda text: [weights_of(path, text)])
     except OSError as error:
         raise UserError(
-            f"{folder / WEIGHTS} cannot be read ({error.strerror}); a model is the two files "
-            f"{WEIGHTS} and {DESCRIPTION}"
+            f"{error.filename or folder} cannot be read ({(error.strerror or '').lower()}); a "
+            f"model is {DESCRIPTION} and the file of weights that it names: copy both"
         ) from error
+    description = _described(path, content)
+    (weights,) = parts.values()
     if hashlib.sha256(weights).hexdigest() != description["weights_sha256"]:
         raise UserError(
-            f"{folder / WEIGHTS} is damaged or of another model: its checksum is not the one in "
-            f"{DESCRIPTION}; copy both"
+            f"{folder / next(iter(parts))} is damaged or of another model: its checksum is not the "
+            f"one in {DESCRIPTION}; copy both"
         )
     tensors = load(weights)
     if description["format_version"] == 1:
@@ -80,17 +93,24 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return description, tensors
 
 
-def _read_description(folder: Path) -> dict[str, Any]:
-    path = folder / DESCRIPTION
-    if not folder.is_dir() or not path.is_file():
-        raise UserError(
-            f"there is no model in {folder} ({DESCRIPTION} is missing); expected a folder that "
-            "`knowbound fit -o` wrote"
-        )
+def weights_of(path: Path, content: bytes) -> str:
+    """The name of the file of weights that a description names, after its checksum was compared."""
+    name = str(_described(path, content).get("weights", WEIGHTS))
+    if not re.fullmatch(r"model(-[0-9a-f]+)?\.safetensors", name):
+        raise UserError(f"{path} names {name!r} as its weights; expected a file of its own folder")
+    return name
+
+
+def _described(path: Path, content: bytes) -> dict[str, Any]:
+    """The description without its own checksum.
+
+    Raises:
+        UserError: it is no description, of an unknown format version, or was changed.
+    """
     try:
-        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        description: dict[str, Any] = json.loads(content)
         found = (description["format"], description["format_version"])
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} is not the description of a model: {error}; expected a file that `knowbound "
             "fit -o` wrote"
@@ -105,7 +125,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
     if checksum != _hash(description):
         raise UserError(
             f"{path} was changed or damaged since it was written (its checksum differs); copy it "
-            "again, or fit anew"
+            "again, or fit again"
         )
     return description
 

@@ -2,10 +2,22 @@
 
 from typing import Any
 
-from torch import Tensor, zeros
+from torch import Tensor, ones, zeros
+
+from knowbound.boundary.threshold import Threshold
 
 LOGIT_OBJECTIVES = ("ce", "confidence", "oe")
 """Objectives whose single output was the logits of the classes, in format 1."""
+
+
+def _threshold(threshold: Tensor, description: dict[str, Any]) -> dict[str, Tensor]:
+    """The state of a ``Threshold`` whose only held-out score is the threshold itself."""
+    acceptance = float(description["acceptance"])
+    fitted = Threshold(len(description["class_names"]))
+    if not threshold.isnan():
+        fitted.fit(threshold.repeat(1), zeros(1).long(), acceptance=0.5)
+        fitted.levels = ones(1).double() - acceptance
+    return {f"threshold.{name}": value for name, value in fitted.state_dict().items()}
 
 
 def _renamed(name: str, head: str) -> str:
@@ -36,8 +48,8 @@ def from_version_1(
         for name, tensor in tensors.items()
         if name not in ("detector.classes", "detector.softmax.classes")
     }
-    threshold = renamed["threshold"]
-    renamed["held_scores"] = threshold.repeat(1) if not threshold.isnan() else zeros(0).double()
+    renamed |= dict.fromkeys(("learned_pictures", "shown_pictures"), zeros(0).long())
+    renamed |= _threshold(renamed.pop("threshold"), description)
     backbone["settings"] = settings
     parts = {"backbone": backbone, "detector": detector, "domain": "image statistics"}
     return {**description, **parts}, renamed

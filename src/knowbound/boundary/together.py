@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -15,7 +16,11 @@ from knowbound.judgement import Judgement
 
 @torch.no_grad()
 def with_detectors(
-    boundary: Boundary, detectors: Sequence[Detector], learned: Source, held_out: Source
+    boundary: Boundary,
+    detectors: Sequence[Detector],
+    learned: Source,
+    held_out: Source,
+    groups: NDArray[np.int64] | None = None,
 ) -> list[Boundary]:
     """A calibrated boundary for each detector, all on the network and the domain score of ``boundary``,
     which does not change.
@@ -25,6 +30,7 @@ def with_detectors(
         detectors: fresh ones that read what the network gives.
         learned: in-distribution training images, labels 0..C-1.
         held_out: others, to set the thresholds from.
+        groups: (N,) of the held-out images that belong together; None: each is on its own.
 
     Raises:
         UserError, ValueError: as ``Boundary.calibrate`` and the detectors' ``learn`` raise them.
@@ -49,7 +55,7 @@ def with_detectors(
         other.domain = boundary.domain
         labels = torch.from_numpy(learned.labels).to(vectors.device)
         detector.learn(vectors, labels, boundary.class_names)
-        boundaries.append(other.calibrate(held_out))
+        boundaries.append(other.calibrate(held_out, groups))
     return boundaries
 
 

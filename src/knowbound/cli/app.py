@@ -2,13 +2,16 @@
 
 import os
 import sys
+from typing import Annotated, NoReturn
 
 import typer
 
+from knowbound._version import __version__
 from knowbound.cli.console import process
 from knowbound.cli.practice import demo, evaluate, fit, predict
 from knowbound.cli.reproduce import reproduce_app
 from knowbound.errors import TrainingStoppedError, UserError
+from knowbound.files import sentence_for
 
 app = typer.Typer(
     name="knowbound",
@@ -26,8 +29,10 @@ app.add_typer(reproduce_app, name="reproduce")
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one sentence on stderr and exit code 2, never a
-    traceback."""
+    """Entry point: a user's mistake, or the operating system's refusal, is one sentence on stderr
+    and exit code 2, never a traceback."""
+    # spinning threads take the cores from whoever shares the machine, and wait for ever for it
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
     except (UserError, TrainingStoppedError) as error:
@@ -36,6 +41,11 @@ def main() -> None:
         _fail(
             "there is not enough memory for this; choose a smaller --size, or close other programs"
         )
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except (OSError, UnicodeError) as error:
+        _fail(sentence_for(error, _place(error)))
     finally:
         if "torch" in sys.modules:  # --help must not load it
             from knowbound.training.processes import leave_processes
@@ -43,17 +53,38 @@ def main() -> None:
             leave_processes()
 
 
-def _fail(message: str) -> None:
+def _place(error: OSError | UnicodeError) -> str:
+    """What the error is about, as far as it says."""
+    if isinstance(error, UnicodeError):
+        return "a name or the output's encoding"
+    return str(error.filename or "a file or the network")
+
+
+def _fail(message: str) -> NoReturn:
     place = f" in process {process()}" if process() else ""
-    typer.secho(f"Error{place}: {message}", fg="red", err=True)
+    text = f"Error{place}: {message}"
+    encoding = sys.stderr.encoding or "utf-8"
+    typer.secho(text.encode(encoding, "backslashreplace").decode(encoding), fg="red", err=True)
     sys.exit(2)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"knowbound {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _check_processes(context: typer.Context) -> None:
+def _before(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
     several = "LOCAL_RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
     if several and context.invoked_subcommand != "fit":
         raise UserError(
             f"`knowbound {context.invoked_subcommand}` was started in {os.environ['WORLD_SIZE']} "
-            "processes, but only fit trains in several; start it once (predict takes --workers)"
+            "processes, but only fit trains in several; start it once"
         )

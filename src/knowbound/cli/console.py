@@ -1,17 +1,16 @@
-"""What the commands share: where they print, their progress bars, and an option."""
+"""Where the commands print, and how tables stay readable there."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from knowbound.data.pictures.folder import Problem
-    from knowbound.training.loop import Progress
+    from knowbound.data.pictures.problems import Problem
+    from knowbound.result import Published, Result
     from knowbound.workflows.predict import Prediction
 
 Compile = Annotated[
@@ -19,9 +18,14 @@ Compile = Annotated[
     typer.Option(
         "--compile/--no-compile",
         help="Train with torch.compile.",
-        show_default="if a few timed steps of a long training gain from it",
+        show_default="for long trainings on a GPU",
     ),
 ]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is already there.", show_default=False)
+]
+PATH = 40
+"""Characters of a path that a narrow table shows: its end, which tells files apart."""
 
 
 def process() -> int:
@@ -38,80 +42,56 @@ def console(*, err: bool = False) -> Any:
     return Console(stderr=err, highlight=False, soft_wrap=True, quiet=process() > 0)
 
 
-@contextmanager
-def reading_bar(words: str = "Reading") -> "Iterator[Callable[[int, int], None]]":
-    """A bar on stderr to be called with (done, total), gone when it is full."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+def print_problems(problems: "Iterable[Problem]") -> None:
+    """A line on stderr for each kind of problem: how many files, and the first."""
+    from knowbound.data.pictures.problems import group_problems
 
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console(err=True),
-        transient=True,
-    ) as bar:
-        task = bar.add_task(words, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def training_bar() -> "Iterator[Callable[[str, Progress], None]]":
-    """A bar with loss, images per second and the time left; a new one for each new name."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=console(err=True)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(name: str, progress: "Progress") -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=progress.steps, numbers="")
-            numbers = f"loss {progress.loss:.3f}, {progress.images_per_second:,.0f} images/s"
-            bar.update(tasks[name], completed=progress.step, numbers=numbers)
-
-        yield show
-
-
-def print_problems(problems: "tuple[Problem, ...]") -> None:
-    """A line on stderr for each file that was left out or used with a remark."""
     shown = console(err=True)
-    for problem in problems:
-        shown.print(
-            f"{'note' if problem.used else 'left out'}: {problem.path}: {problem.reason}",
-            markup=False,
-        )
+    for group in group_problems(problems):
+        shown.print(str(group), markup=False)
 
 
-def print_predictions(rows: "list[Prediction]") -> None:
-    """The rows of ``predict`` as a table on the terminal."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("file", "verdict", "class", "nearest class", "score", "threshold", "note")
+def print_predictions(rows: "Iterable[Prediction]") -> None:
+    """The rows of ``predict`` on stdout as they come: aligned on a terminal, tabs in a pipe."""
+    plain = not sys.stdout.isatty()
+    headings = ("verdict", "class", "p-value", "score", "file", "note")
+    widths = (8, 16, 8, 10, PATH, 0)
+    typer.echo(_line(headings, widths, plain))
     for row in rows:
         said = row.verdict
+        known = said.class_name if said else None
+        nearest = f"({said.nearest_class})" if said else ""
         cells = (
-            row.path,
             str(said.decision) if said else "error",
-            (said.class_name if said else None) or "",
-            said.nearest_class if said else "",
+            known or nearest,
+            f"{said.p_value:.3g}" if said else "",
             f"{said.score:.4g}" if said else "",
-            f"{said.threshold:.4g}" if said else "",
+            row.path if plain else end_of(row.path, PATH),
             row.error or row.remark,
         )
-        table.add_row(*(Text(cell) for cell in cells))
-    console().print(table)
+        typer.echo(_line(cells, widths, plain))
+
+
+def width() -> int | None:
+    """Columns of the terminal; None where stdout is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def print_results(results: "Sequence[Result]", published: "Sequence[Published]" = ()) -> None:
+    """The rows as a table on stdout, in the convention ``exact``."""
+    from knowbound.report import terminal_table
+
+    if results and not process():
+        typer.echo(terminal_table(results, published, width=width()))
+
+
+def end_of(text: str, most: int) -> str:
+    """The text, or as much of its end as fits after an ellipsis."""
+    return text if len(text) <= most else f"…{text[1 - most :]}"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], plain: bool) -> str:
+    if plain:
+        return "\t".join(cells)
+    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+    return "  ".join(padded).rstrip()

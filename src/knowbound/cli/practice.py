@@ -8,13 +8,15 @@ import typer
 
 from knowbound.cli.console import (
     Compile,
+    Overwrite,
     console,
     print_predictions,
     print_problems,
-    reading_bar,
-    training_bar,
+    print_results,
 )
+from knowbound.cli.progress import reading_bar, training_bar
 from knowbound.errors import UserError
+from knowbound.names import BackboneName, ObjectiveName
 
 
 def demo(
@@ -30,14 +32,13 @@ def demo(
 
         knowbound demo
     """
-    from knowbound.report import terminal_table
     from knowbound.workflows.demo import run_demo
 
     with training_bar() as bar:
         evidence = run_demo(
             output, seed=seed, on_step=lambda method, progress: bar(method, progress)
         )
-    console().print(terminal_table([row for one in evidence for row in one.results]))
+    print_results([row for one in evidence for row in one.results])
     console().print(
         f"Report: [bold]{output / 'report.html'}[/bold]. Models: "
         f"{', '.join(str(output / m) for m in ('ce', 'ml', 'odm'))}"
@@ -79,7 +80,7 @@ def fit(
         ),
     ] = True,
     objective: Annotated[
-        Literal["odm", "ml", "ce", "confidence", "oe"] | None,
+        ObjectiveName | None,
         typer.Option(
             help="With outliers: odm, confidence (confidence loss) or oe (outlier exposure). "
             "Without: ml or ce (cross-entropy).",
@@ -87,7 +88,7 @@ def fit(
         ),
     ] = None,
     backbone: Annotated[
-        Literal["auto", "lenet", "wrn-16-2", "wrn-28-10"],
+        BackboneName,
         typer.Option(help="The network; auto: lenet for grey images, wrn-16-2 for colour."),
     ] = "auto",
     size: Annotated[
@@ -113,6 +114,25 @@ def fit(
     acceptance: Annotated[
         float, typer.Option(help="Share of known images the threshold accepts.")
     ] = 0.95,
+    per_class: Annotated[
+        bool,
+        typer.Option("--per-class", help="Set a threshold for each class that has enough images."),
+    ] = False,
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            help="Promise the acceptance with this confidence, such as 0.95.",
+            show_default="on average",
+        ),
+    ] = None,
+    group_by: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="Which images belong together beside copies: auto, none, folder, name, or a "
+            "regular expression on the file's name.",
+        ),
+    ] = "auto",
     held_out: Annotated[
         float | None,
         typer.Option(
@@ -151,23 +171,12 @@ def fit(
 
         torchrun --nproc-per-node 2 -m knowbound fit signs/ -o model
     """
-    from knowbound.workflows.fit import CHECKPOINT, run_plan
+    from knowbound.workflows.fit import run_plan
     from knowbound.workflows.plan import Settings, plan_fit
 
-    unfinished = (output / CHECKPOINT).exists()
-    if unfinished and not resume and not overwrite:
-        raise UserError(
-            f"there is a training that was cut off in {output}; go on with --resume, or start "
-            "anew with --overwrite"
-        )
-    if (output / "model.json").exists() and not overwrite and not unfinished:
-        if resume:
-            console().print(f"{output} is finished already; nothing to resume.")
-            return
-        raise UserError(
-            f"there is a model in {output} already; choose another place, or replace it with "
-            "--overwrite"
-        )
+    if not _to_be_trained(output, resume=resume, overwrite=overwrite):
+        console().print(f"{output} is finished already; nothing to resume.")
+        return
     with reading_bar() as reading:
         settings = Settings(
             objective=objective,
@@ -180,6 +189,9 @@ def fit(
             steps=steps,
             learning_rate=learning_rate,
             acceptance=acceptance,
+            per_class=per_class,
+            confidence=confidence,
+            group_by=group_by,
             held_out=held_out,
             precision=precision,
             compile=compile,
@@ -195,25 +207,47 @@ def fit(
         )
     print_problems(plan.problems)
     shown = console()
-    source = plan.known.source
-    outliers_read = sum(len(read.source) for read in plan.outliers)
-    shown.print(
-        f"{len(source)} images of {len(source.class_names)} classes, {outliers_read} outliers."
-    )
-    shown.print(f"Chosen: {'; '.join(plan.chosen)}.")
+    for line in plan.summary:
+        shown.print(line, markup=False)
     with training_bar() as bar:
-        fitted = run_plan(
-            plan,
-            output=output,
-            resume=resume,
-            on_step=lambda progress: bar(progress.stage, progress),
+        try:
+            fitted = run_plan(
+                plan,
+                output=output,
+                resume=resume,
+                on_step=lambda progress: bar(progress.stage, progress),
+            )
+        except KeyboardInterrupt:
+            console(err=True).print(
+                f"Stopped. The same command with --resume continues from {output}.", markup=False
+            )
+            raise typer.Exit(130) from None
+    for line in fitted.summary:
+        shown.print(line, markup=False)
+    shown.print(f"Model: {output}", markup=False)
+
+
+def _to_be_trained(output: Path, *, resume: bool, overwrite: bool) -> bool:
+    """Whether there is something to do; False where a finished model was to be resumed.
+
+    Raises UserError where a model, or a training that was cut off, would be lost.
+    """
+    from knowbound.workflows.fit import kept_state
+
+    cut_off = bool(kept_state(output))
+    if cut_off and not resume and not overwrite:
+        raise UserError(
+            f"there is a training in {output} that was cut off; continue it with --resume, or start "
+            "again with --overwrite"
         )
-    threshold = float(fitted.boundary.threshold)
-    shown.print(
-        f"Known means a score of at most {threshold:.4g}: {acceptance:.0%} of "
-        f"{len(fitted.held_out)} held-out images. Trained in {fitted.trained.seconds:.0f} s. "
-        f"Model: [bold]{output}[/bold]"
-    )
+    if (output / "model.json").exists() and not overwrite and not cut_off:
+        if resume:
+            return False
+        raise UserError(
+            f"there is a model in {output} already; choose another place, or replace it with "
+            "--overwrite"
+        )
+    return True
 
 
 def predict(
@@ -221,17 +255,22 @@ def predict(
         Path, typer.Argument(metavar="MODEL", help="Folder that `knowbound fit` wrote.")
     ],
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Pictures, or folders of pictures.")
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Pictures, folders of pictures, or lists of pictures (.csv, .txt, ...).",
+        ),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
             "-o",
             "--output",
-            help="Table to write: .csv, .jsonl or .parquet.",
-            show_default="a table on the terminal",
+            help="Table to write: .csv, .jsonl or .parquet; - for CSV on standard output.",
+            show_default="lines on the terminal",
         ),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Say known, novelty or anomaly of every picture. A picture that cannot be read says why in its
     row and stops nothing.
@@ -241,27 +280,30 @@ def predict(
         knowbound predict model new.jpg
 
         knowbound predict model incoming/ -o verdicts.csv
-    """
-    from knowbound.boundary.boundary import Boundary
-    from knowbound.workflows.predict import (
-        Counted,
-        find_inputs,
-        predict_files,
-        prediction_writer,
-    )
 
-    paths = find_inputs(inputs)
-    judged = predict_files(Boundary.load(model), paths)
+        knowbound predict model list.csv -o - | sort
+    """
+    from knowbound.boundary import Boundary
+    from knowbound.workflows.predict import Counted, find_inputs, predict_files, table_writer
+
+    found = find_inputs(inputs)
+    print_problems(found.problems)
+    judged = predict_files(Boundary.load(model), found.files)
     counted = Counted()
     if output is None:
-        print_predictions(list(counted(judged)))
-    else:
-        with prediction_writer(output) as write, reading_bar("Judging") as bar:
-            for done, row in enumerate(counted(judged), 1):
-                write(row)
-                bar(done, len(paths))
-    table = f" Table: {output}" if output else ""
-    console(err=output is None).print(f"{counted}.{table}")
+        print_predictions(counted(judged))
+        console(err=True).print(f"{counted}.")
+        return
+    with (
+        table_writer(output, overwrite=overwrite, inputs=inputs) as write,
+        reading_bar("Judging") as bar,
+    ):
+        for done, row in enumerate(counted(judged), 1):
+            write(row)
+            bar(done, len(found.files))
+    to_stdout = output == Path("-")
+    table = "" if to_stdout else f" Table: {output}"
+    console(err=to_stdout).print(f"{counted}.{table}", markup=False)
 
 
 def evaluate(
@@ -301,6 +343,7 @@ def evaluate(
             metavar="DIR", help="The images the model was trained on, to fit the --detector on."
         ),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure a model on images whose truth you know, and write a report.
 
@@ -312,8 +355,8 @@ def evaluate(
         knowbound evaluate model --known test/ --novelty signs=new_signs/ --detector all --fit-on
         signs/ -o report
     """
-    from knowbound.boundary.boundary import Boundary
-    from knowbound.report import terminal_table
+    from knowbound.boundary import Boundary
+    from knowbound.report import summary
     from knowbound.workflows.evaluate import evaluate as evaluate_folders
 
     with reading_bar() as reading:
@@ -325,15 +368,15 @@ def evaluate(
             detectors=detector or (),
             fit_on=fit_on,
             output=output,
+            overwrite=overwrite,
             progress=reading,
         )
     print_problems(evaluation.problems)
-    console().print(
-        terminal_table(
-            [row for one in (evaluation.evidence, *evaluation.others) for row in one.results]
-        )
-    )
-    console().print(f"Report: [bold]{output / 'report.html'}[/bold]")
+    for sentence in summary(evaluation.evidence):
+        console().print(sentence, markup=False)
+    everything = (evaluation.evidence, *evaluation.others)
+    print_results([row for one in everything for row in one.results])
+    console().print(f"Report: {output / 'report.html'}", markup=False)
 
 
 def _named(pairs: list[str] | None, option: str) -> dict[str, Path]:

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from knowbound.cli.console import Compile, console, training_bar
+from knowbound.cli.console import Compile, console, print_results
+from knowbound.cli.progress import training_bar
 
 reproduce_app = typer.Typer(
     no_args_is_help=True, help="Make the paper's tables and figures again, on the real data."
@@ -45,7 +46,6 @@ def table3(
     """
     from knowbound.paper.digits.table3 import reproduce, write_table3
     from knowbound.paper.published import published
-    from knowbound.report import terminal_table
 
     with training_bar() as bar:
         rows = reproduce(
@@ -56,7 +56,38 @@ def table3(
             on_step=lambda e, p: bar(f"{e.method}, seed {e.training.seed}", p),
         )
     write_table3(results)
-    console().print(terminal_table(rows, published("table3")))
+    print_results(rows, published("table3"))
+
+
+@reproduce_app.command()
+def losses(
+    data: Data,
+    results: Results = Path("results"),
+    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 1,
+    validation: Annotated[
+        bool, typer.Option("--validation", help="On the split on which settings are chosen.")
+    ] = False,
+    download: Download = False,
+) -> None:
+    """Every loss that the paper names on the split of Table 3. About an hour on one core for one
+    seed.
+
+    **Example**
+
+        knowbound reproduce losses --data data
+    """
+    from knowbound.paper.digits.losses import reproduce, write_losses
+
+    with training_bar() as bar:
+        reproduce(
+            data,
+            results,
+            seeds=range(seeds),
+            validation=validation,
+            download=download,
+            on_step=lambda e, p: bar(f"{e.method} {e.variant}, seed {e.training.seed}", p),
+        )
+    console().print(f"Table: [bold]{write_losses(results, validation=validation)}[/bold]")
 
 
 @reproduce_app.command()
@@ -117,7 +148,6 @@ def table1(
     from knowbound.paper.objects.page import write_table1
     from knowbound.paper.objects.table1 import choose_scale, reproduce
     from knowbound.paper.published import published
-    from knowbound.report import terminal_table
 
     with training_bar() as bar:
         rows = reproduce(
@@ -131,9 +161,7 @@ def table1(
             ),
         )
     page = write_table1(results)
-    console().print(
-        terminal_table([row for row in rows if row.run.scale == scale], published("table1"))
-    )
+    print_results([row for row in rows if row.run.scale == scale], published("table1"))
     console().print(f"The same in both conventions beside the paper's numbers: [bold]{page}[/bold]")
 
 
@@ -158,7 +186,6 @@ def table2(
     from knowbound.paper.published import published
     from knowbound.paper.signs.scale import choose_scale
     from knowbound.paper.signs.table2 import reproduce, write_table2
-    from knowbound.report import terminal_table
 
     with training_bar() as bar:
         rows = reproduce(
@@ -172,7 +199,7 @@ def table2(
             ),
         )
     write_table2(results)
-    console().print(terminal_table(rows, published("table2")))
+    print_results(rows, published("table2"))
 
 
 @reproduce_app.command()
@@ -198,7 +225,6 @@ def table4(
     from knowbound.paper.published import published
     from knowbound.paper.signs.scale import SHORT_CPU, choose_scale
     from knowbound.paper.signs.table4 import reproduce, write_table4
-    from knowbound.report import terminal_table
 
     with training_bar() as bar:
         rows = reproduce(
@@ -210,7 +236,7 @@ def table4(
             on_step=lambda e, p: bar(f"{e.method} {e.variant}".rstrip() + f", {e.split.name}", p),
         )
     write_table4(results)
-    console().print(terminal_table(rows, published("table4")))
+    print_results(rows, published("table4"))
 
 
 @reproduce_app.command()

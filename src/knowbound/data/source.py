@@ -1,6 +1,7 @@
 """Images, labels and class names; nothing about roles."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, overload
@@ -29,6 +30,15 @@ class Pixels(Protocol):
 
     def __getitem__(self, indices: Any, /) -> Any:
         """The images at ``indices``, in that order."""
+
+
+class LazyPixels(ABC):
+    """Images that are decoded or made when asked for: a ``Pixels`` of which some can be taken
+    without looking at any."""
+
+    @abstractmethod
+    def subset(self, indices: NDArray[np.int64]) -> Pixels:
+        """The images at ``indices``, in that order, still to be decoded or made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,10 +145,9 @@ class Source:
 
 
 def _subset(pixels: Pixels, indices: NDArray[np.int64]) -> Pixels:
-    """Some of the images; files that are decoded when asked for stay undecoded (they have
-    ``subset``)."""
-    lazily = getattr(pixels, "subset", None)
-    return lazily(indices) if lazily else pixels[indices]  # type: ignore[no-any-return]
+    """Some of the images; those that are decoded when asked for stay undecoded."""
+    taken: Pixels = pixels.subset(indices) if isinstance(pixels, LazyPixels) else pixels[indices]
+    return taken
 
 
 @overload

@@ -18,6 +18,7 @@ from knowbound.metrics.ranking import rank
 
 __all__ = [
     "CONVENTIONS",
+    "FORMER",
     "Metrics",
     "aupr_in",
     "aupr_out",
@@ -30,11 +31,17 @@ __all__ = [
 
 CONVENTIONS: tuple[str, ...] = ("exact", "seed", "odin", "ccag", "openood")
 """exact: the definitions, every distinct score a threshold, ties count half; the default.
-seed: Tables 2 to 4 of the paper: FPR and detection error at the TPR nearest 95%, AUPR by
-trapezoids. odin: the released program of ODIN: 100,000 equal steps, precision of rates, the
+seed: Tables 2 to 4 of the paper, as the authors' released program computes them: FPR and detection
+error at the TPR nearest 95% among the points that scikit-learn's ``roc_curve`` keeps by default,
+AUPR by trapezoids. odin: the released program of ODIN: 100,000 equal steps, precision of rates, the
 smallest detection error. ccag: the released program of Confident Classifier, printed in Table 1:
 200,000 equal steps, AUROC without its last block. openood: out is the positive class: fpr95 is the
-share of in images rejected when 95% of the out images are caught."""
+share of in images rejected when 95% of the out images are caught, at a point that ``roc_curve``
+keeps."""
+
+FORMER: tuple[str, ...] = ("seed_unthinned",)
+"""Definitions that older rows hold; ``measure`` still takes them.  seed_unthinned: ``seed`` with
+every distinct score as a threshold, as ``roc_curve(drop_intermediate=False)`` has them."""
 
 
 def measure(
@@ -51,10 +58,11 @@ def measure(
     score_range: (lowest, highest) score that ``odin`` steps through, by default the smallest and
     largest of all scores; no other convention takes it.
 
-    Raises ValueError for a convention that is not in ``CONVENTIONS``, for a tpr or score_range it
-    does not take, and in the legacy conventions for infinite scores, which no equal steps reach.
+    Raises ValueError for a convention that is not in ``CONVENTIONS`` or ``FORMER``, for a tpr or
+    score_range it does not take, and in the legacy conventions for infinite scores, which no equal
+    steps reach.
     """
-    if convention not in CONVENTIONS:
+    if convention not in CONVENTIONS + FORMER:
         raise ValueError(f"the convention {convention!r} is unknown; expected one of {CONVENTIONS}")
     if score_range is not None and convention != "odin":
         raise ValueError(
@@ -73,6 +81,8 @@ def measure(
         return legacy.ccag(ranking)
     if convention == "seed":
         return seed.measure(ranking, tpr)
+    if convention == "seed_unthinned":
+        return seed.measure_unthinned(ranking, tpr)
     return openood.measure(ranking, tpr) if convention == "openood" else exact.measure(ranking, tpr)
 
 

@@ -1,5 +1,11 @@
-"""The metrics of Tables 2 to 4 of the paper: the TPR nearest the asked one, and AUPR by
-trapezoids."""
+"""The metrics of Tables 2 to 4 of the paper, as the authors' released program computes them.
+
+Its function ``calculate_metrics`` takes scikit-learn's ``roc_curve`` with in-distribution images as
+the positive class, and of the points that are left the one with the TPR nearest 95%.  By default
+``roc_curve`` drops points between others (``roc_points``), so the TPR found may be far from 95%:
+where every in-distribution image lies below every other it is 100%, the FPR and the detection error
+are 0.  The areas under the precision-recall curves are trapezoids.
+"""
 
 import math
 
@@ -8,12 +14,25 @@ import numpy as np
 from knowbound.metrics import exact
 from knowbound.metrics.metrics import Metrics
 from knowbound.metrics.ranking import Floats, Group, Ranking, inner
+from knowbound.metrics.roc_points import kept_positives
+
+NOTHING = Group(-math.inf, 0, 0, 0, 0)
+"""The point where no image is accepted; every ROC curve starts there."""
 
 
 def measure(ranking: Ranking, tpr: float) -> Metrics:
     """All five numbers.  The detection error is 0.5 (1 - TPR) + 0.5 FPR at the TPR found, not the
     one asked for."""
-    group = nearest(ranking, tpr)
+    return _at(ranking, nearest(ranking, tpr))
+
+
+def measure_unthinned(ranking: Ranking, tpr: float) -> Metrics:
+    """The same where every distinct score is a threshold: ``roc_curve(drop_intermediate=False)``.
+    The TPR found is then the nearest that any threshold has."""
+    return _at(ranking, nearest_of_all(ranking, tpr))
+
+
+def _at(ranking: Ranking, group: Group) -> Metrics:
     found, fpr = group.in_accepted / ranking.n_in, group.out_accepted / ranking.n_out
     areas = exact.areas(ranking)
     aupr_in, aupr_out = trapezoids(ranking)
@@ -29,15 +48,27 @@ def measure(ranking: Ranking, tpr: float) -> Metrics:
 
 
 def nearest(ranking: Ranking, tpr: float) -> Group:
+    """The threshold with the TPR nearest to ``tpr`` among those that ``roc_curve`` keeps, the lower
+    TPR of two equally near.
+
+    Of two thresholds with one TPR the curve has the smaller first, and keeps it: it ends with an
+    in-distribution image, and the next one does not.
+    """
+    best, accepted = math.inf, 0.0
+    for counts in kept_positives(ranking, out=False):
+        if counts.size:
+            apart = np.abs(counts / ranking.n_in - tpr)
+            here = int(apart.argmin())
+            best, accepted = min((best, accepted), (float(apart[here]), float(counts[here])))
+    return ranking.group_of(int(accepted), out=False) if accepted else NOTHING
+
+
+def nearest_of_all(ranking: Ranking, tpr: float) -> Group:
     """The smallest threshold with the TPR nearest to ``tpr``, the lower TPR of two equally near."""
     above = ranking.group_of(exact.needed(tpr, ranking.n_in), out=False)
-    if not above.in_below:
-        return above
-    below = ranking.group_of(above.in_below, out=False)
-    near = abs(below.in_accepted / ranking.n_in - tpr) <= abs(
-        above.in_accepted / ranking.n_in - tpr
-    )
-    return below if near else above
+    below = ranking.group_of(above.in_below, out=False) if above.in_below else NOTHING
+    lower, upper = (abs(each.in_accepted / ranking.n_in - tpr) for each in (below, above))
+    return below if lower <= upper else above
 
 
 def trapezoids(ranking: Ranking) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from knowbound.objectives.energy_margin import EnergyMargin as EnergyMargin
 from knowbound.objectives.histogram import Histogram as Histogram
 from knowbound.objectives.lifted_structure import LiftedStructure as LiftedStructure
 from knowbound.objectives.metric_learning import MetricLearning as MetricLearning
+from knowbound.objectives.n_pair import NPair as NPair
 from knowbound.objectives.objective import MetricObjective as MetricObjective
 from knowbound.objectives.objective import Objective as Objective
 from knowbound.objectives.outlier_exposure import OutlierExposure as OutlierExposure
@@ -29,6 +30,7 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "two_heads": TwoHeads,
     "triplet": Triplet,
     "semihard_triplet": SemihardTriplet,
+    "n_pair": NPair,
     "lifted_structure": LiftedStructure,
     "histogram": Histogram,
     "angular": Angular,

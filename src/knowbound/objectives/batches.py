@@ -55,6 +55,14 @@ class BalancedBatches:
     outs: int = 128
     per_class: int = 4
 
+    def __post_init__(self) -> None:
+        if self.images < 1 or self.outs < 0 or self.per_class < 1:
+            raise ValueError(
+                f"batches of {self.images} in-distribution and {self.outs} out-of-distribution "
+                f"images, {self.per_class} of a class, were asked for; expected at least 1 "
+                "in-distribution, 0 out-of-distribution, 1 of a class"
+            )
+
     def plan(self, labels: Indices, seed: int) -> Batches:
         """The batches for these labels.  Raises UserError where there is no class to learn."""
         classes, outs = group_indices(labels)

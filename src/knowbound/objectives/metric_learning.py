@@ -18,7 +18,6 @@ LOSSES = (
     "CircleLoss",
     "ContrastiveLoss",
     "GeneralizedLiftedStructureLoss",
-    "HistogramLoss",
     "LiftedStructureLoss",
     "MarginLoss",
     "MultiSimilarityLoss",

@@ -2,6 +2,14 @@
 
 from knowbound.report.figure import embedding_figure, figure_page
 from knowbound.report.page import write_page
+from knowbound.report.summary import summary
 from knowbound.report.table import markdown_table, terminal_table
 
-__all__ = ["embedding_figure", "figure_page", "markdown_table", "terminal_table", "write_page"]
+__all__ = [
+    "embedding_figure",
+    "figure_page",
+    "markdown_table",
+    "summary",
+    "terminal_table",
+    "write_page",
+]

@@ -44,8 +44,13 @@ def class_accuracy(evidence: Evidence) -> tuple[float | None, float | None]:
     return overall, among_known
 
 
+def counted(judged: JudgedSet) -> tuple[int, ...]:
+    """How many images were called known, novelty and anomaly."""
+    return tuple(int(np.sum(judged.decisions == str(decision))) for decision in Decision)
+
+
 def _row(judged: JudgedSet) -> DecisionRow:
-    counts = tuple(int(np.sum(judged.decisions == str(decision))) for decision in Decision)
+    counts = counted(judged)
     return DecisionRow(
         judged.name, str(judged.kind or Decision.KNOWN), len(judged.decisions), counts
     )

@@ -5,21 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from knowbound.errors import UserError
 from knowbound.evidence import Evidence, JudgedSet
-from knowbound.files import replace_file
 from knowbound.judgement import Judgement
 from knowbound.labels import Kind
+from knowbound.report.drawing import Drawing, add_key, check_ending, new_drawing, write_drawing
 from knowbound.report.page import script_json, write_template
 from knowbound.report.plots import Figure, coordinates, plain
 from knowbound.report.projection import Array, Projection, sample, softmax
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 THREE_CLASSES = ("#d62728", "#1f5fd0", "#8e44ad")
 """Red, blue and purple, as in the paper."""
@@ -83,34 +79,22 @@ def embedding_figure(
 ) -> None:
     """Write the grid as a picture; the ending of ``path`` (.png, .pdf, .svg) says which kind.
 
-    Raises UserError where matplotlib is not installed or the picture cannot be written, ValueError
-    without any evidence.
-    """
-    try:
-        from matplotlib.figure import (
-            Figure as NewDrawing,  # no pyplot: the caller's windows stay as they are
-        )
-    except ImportError as error:
-        raise UserError(
-            "pictures need matplotlib, which is not installed; run: pip install "
-            "'knowbound[figures]'"
-        ) from error
-    import io
+    Args:
+        path: of the picture.
+        evidence: of at least one model.
+        title: above the grid.
+        colours: as in ``embedding_grid``.
 
-    kinds = NewDrawing().canvas.get_supported_filetypes()
-    kind = path.suffix.lstrip(".").lower()
-    if kind not in kinds:
-        raise UserError(
-            f"the picture {path} ends in {path.suffix!r}; expected one of "
-            f"{', '.join('.' + k for k in sorted(kinds))}"
-        )
+    Raises:
+        UserError: matplotlib is not installed, or the picture cannot be written.
+        ValueError: no evidence.
+    """
+    check_ending(path)
     rows = _checked(embedding_grid(evidence, colours=colours))
     width = max(len(row) for row in rows)
-    drawing = NewDrawing(figsize=(2.7 * width + 0.3, 2.75 * len(rows) + 0.5), dpi=150)
+    drawing = new_drawing(2.7 * width + 0.3, 2.75 * len(rows) + 0.5, dpi=150)
     _draw_grid(drawing, rows, width, title)
-    buffer = io.BytesIO()
-    drawing.savefig(buffer, format=kind, facecolor="white")
-    replace_file(path, buffer.getvalue())
+    write_drawing(path, drawing)
 
 
 def figure_page(
@@ -207,7 +191,7 @@ def _in_clouds(
 
 
 def _draw_grid(
-    drawing: "Drawing", rows: tuple[tuple[GridCell, ...], ...], width: int, title: str
+    drawing: Drawing, rows: tuple[tuple[GridCell, ...], ...], width: int, title: str
 ) -> None:
     for i, row in enumerate(rows):
         for j, cell in enumerate(row):
@@ -252,28 +236,11 @@ def _draw_grid(
         wspace=0.06,
         hspace=0.1,
     )
-    _draw_key(drawing, rows[0][0])
+    inside = rows[0][0].clouds  # an out set is the only one of its column and needs no entry
+    if len(inside) <= len(MORE_CLASSES):
+        add_key(drawing, [(cloud.name, cloud.colour) for cloud in inside])
     if title:
         drawing.suptitle(title, fontsize=13, y=1 - 0.12 / height, va="top")
-
-
-def _draw_key(drawing: "Drawing", cell: GridCell) -> None:
-    """Which colour is which class; an out set is the only one of its column and needs no entry."""
-    from matplotlib.lines import Line2D
-
-    if len(cell.clouds) <= len(MORE_CLASSES):
-        marks = [
-            Line2D([], [], color=cloud.colour, marker="o", linestyle="", label=cloud.name)
-            for cloud in cell.clouds
-        ]
-        drawing.legend(
-            handles=marks,
-            loc="lower center",
-            ncols=len(marks),
-            frameon=False,
-            fontsize=10,
-            handletextpad=0.1,
-        )
 
 
 def _view(cell: GridCell, element_id: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from knowbound.report.pictures import accepted_outs, rejected_ins
 from knowbound.report.plots import Figure, embedding_scene, histogram_figure, roc_figure
 from knowbound.report.projection import Projection
 from knowbound.report.scores import Histogram, histogram
+from knowbound.report.summary import acceptance_by_class, summary
 from knowbound.report.table import HEADINGS, caption, table_lines
 from knowbound.result import Published
 
@@ -51,6 +52,7 @@ def write_page(
     page = {
         "title": title,
         "intro": intro or _intro(evidence),
+        "words": summary(evidence[0]) if len(evidence) and len(evidence[0].in_set) else (),
         "how_to_read": HOW_TO_READ,
         "notes": notes,
         "headings": HEADINGS,
@@ -144,6 +146,8 @@ def _model(evidence: Evidence, name: str, element_id: str, max_points: int) -> d
             }
             for row in decision_rows(evidence)
         ],
+        "accepted": acceptance_by_class(evidence),
+        "promise": evidence.promise["range"],
         "roc": bool(evidence.out_sets),
         "scores_alt": f"Histograms of the scores of {evidence.in_set.name} and of {outs}; the "
         "table of decisions has the counts.",
@@ -210,20 +214,28 @@ def _intro(evidence: Sequence[Evidence]) -> str:
     classes = evidence[0].class_names
     shown = ", ".join(classes[:8]) + (f" and {len(classes) - 8} more" if len(classes) > 8 else "")
     methods = ", ".join(dict.fromkeys(e.method for e in evidence))
-    models = "One model" if len(evidence) == 1 else f"{len(evidence)} models"
-    return f"{models} ({methods}) learned {len(classes)} class{'es' if len(classes) != 1 else ''}: {shown}."
+    networks = len({(e.method, e.results[0].run.seed if e.results else 0) for e in evidence})
+    models = "One model" if networks == 1 else f"{networks} models"
+    judged = "" if networks == len(evidence) else f", judged by {len(evidence)} detectors,"
+    count = f"{len(classes)} class{'es' if len(classes) != 1 else ''}"
+    return f"{models} ({methods}){judged} learned {count}: {shown}."
 
 
 def _summary(evidence: Evidence) -> str:
     overall, among_known = class_accuracy(evidence)
-    threshold = f"{number(evidence.threshold)}, set to accept {evidence.acceptance:.0%} of held-out images of the known classes"
+    at = "one for each class" if np.isnan(evidence.threshold) else number(evidence.threshold)
+    low, high = evidence.promise["range"]
+    threshold = (
+        f"{at}, set on {evidence.promise['images']:,} held-out images so that between "
+        f"{percent(low)} and {percent(high)} of new known images are accepted"
+    )
     if overall is None:
-        return f"Threshold {threshold}."
+        return f"Threshold: {threshold}."
     accepted = (
         "" if among_known is None else f" ({percent(among_known)} of those it said are known)"
     )
     return (
-        f"{percent(overall)} of the test images get their class{accepted}. Threshold {threshold}."
+        f"{percent(overall)} of the test images get their class{accepted}. Threshold: {threshold}."
     )
 
 

@@ -5,12 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
 from statistics import mean, stdev
-from typing import TYPE_CHECKING
+from textwrap import wrap
 
 from knowbound.result import Published, Result
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 METRICS = {
     "fpr95": "FPR95",
@@ -103,21 +100,43 @@ def terminal_table(
     published: Sequence[Published] = (),
     *,
     convention: str = "exact",
-    title: str = "",
-) -> "Table":
-    """The table for the terminal; print it with a rich console."""
-    from rich.table import Table
-    from rich.text import Text
+    width: int | None = None,
+) -> str:
+    """The table as plain text, no number ever cut.
 
+    Args:
+        results: the rows.
+        published: numbers to print beside ours.
+        convention: of the rows that are shown.
+        width: columns of the terminal.  Where they are too few, each row takes a few lines.  None:
+            columns are separated by tabs, as programs read them.
+    """
     lines = table_lines(results, published, convention=convention)
-    table = Table(
-        title=title or None, caption=caption(lines, published, convention), caption_justify="left"
-    )
-    for i, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="left" if i in (0, 2) else "right")
-    for line in lines:
-        table.add_row(*(Text(cell.replace(" (paper", "\n(paper")) for cell in line.cells()))
-    return table
+    rows = [line.cells() for line in lines]
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+    if width is None:
+        text = ["\t".join(row) for row in (HEADINGS, *rows)]
+    elif sum(widths) + 2 * (len(widths) - 1) <= width:
+        text = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in (HEADINGS, *rows)
+        ]
+    else:
+        text = [line for row in rows for line in _card(row, width)]
+    return "\n".join([*text, "", *wrap(caption(lines, published, convention), width or 10**9)])
+
+
+def _card(row: Sequence[str], width: int) -> list[str]:
+    """One row in a few lines: the method and the set, then the numbers by name."""
+    named = dict(zip(HEADINGS, row, strict=True))
+    head = f"{named.pop('Method')} against {named.pop('Out-dist')}"
+    lines = [""]
+    for name, cell in named.items():
+        word = f"{name} {cell}"
+        if lines[-1] and len(lines[-1]) + len(word) + 4 > width:
+            lines.append("")
+        lines[-1] += f", {word}" if lines[-1] else word
+    return [head, *(f"  {line}" for line in lines)]
 
 
 def caption(lines: Sequence[Line], published: Sequence[Published], convention: str) -> str:

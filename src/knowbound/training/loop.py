@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from knowbound.backbones.backbone import Backbone
+from knowbound.backbones.backbone import as_backbone
 from knowbound.data.source import Source, to_unit_interval
 from knowbound.errors import TrainingStoppedError, UserError
 from knowbound.objectives.objective import Objective
@@ -91,7 +91,7 @@ class Pool:
 
 
 def train(
-    backbone: Backbone,
+    backbone: nn.Module,
     source: Source,
     outs: Sequence[Source],
     objective: Objective,
@@ -112,6 +112,7 @@ def train(
     number and for collapsed embeddings.
     """
     check_classes(source)
+    backbone = as_backbone(backbone, objective.heads[0])
     accelerator = join_processes()
     device = accelerator.device
     pool = Pool(source, outs)

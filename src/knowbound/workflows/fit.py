@@ -1,19 +1,24 @@
 """From a folder of labelled images to a boundary, in one call: what a practitioner uses."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from knowbound.boundary import Boundary
-from knowbound.boundary.boundary import least_to_calibrate
+from knowbound.boundary.threshold import ClassAcceptance, least_groups
 from knowbound.building import build
-from knowbound.data.hold_out import hold_out
+from knowbound.data.group_hold_out import hold_out_groups
+from knowbound.data.pictures.copies import fingerprints
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet
 from knowbound.files import check_writable
 from knowbound.labels import Kind
+from knowbound.lock import locked
 from knowbound.objectives import Objective
 from knowbound.training import Trained
 from knowbound.training.loop import Progress
@@ -21,6 +26,8 @@ from knowbound.training.pace import Precision
 from knowbound.workflows.plan import Folders, Plan, Settings, plan_fit
 
 CHECKPOINT = "checkpoint.safetensors"
+NAMED = 8
+"""Classes that a sentence names at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +38,34 @@ class Fitted:
     trained: Trained
     train: Source
     held_out: Source
+    accepted: ClassAcceptance
+    """How many held-out images of each class are accepted."""
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """What came of it, a sentence each."""
+        names = self.boundary.class_names
+        promise = self.boundary.threshold.sentence(names)
+        return (
+            f"Trained in {self.trained.seconds:.0f} s ({self.trained.pace}).",
+            f"The promise: {promise}.",
+            *self._by_class(names),
+        )
+
+    def _by_class(self, names: Sequence[str]) -> list[str]:
+        """The acceptance of each class on the held-out images, and a warning where it is low."""
+        share, short = self.accepted.share, self.accepted.short
+        order = np.argsort(np.nan_to_num(share, nan=-1.0), kind="stable").tolist()
+        worst = [f"{names[c]} {share[c]:.0%} of {self.accepted.groups[c]}" for c in order[:NAMED]]
+        more = f" (the lowest of {len(names)} classes)" if len(names) > NAMED else ""
+        lines = [f"Held-out images accepted by class: {', '.join(worst)}{more}."]
+        few = [names[c] for c in np.flatnonzero(short).tolist()]
+        if few:
+            lines.append(
+                f"Warning: images of {', '.join(few[:NAMED])} are accepted too seldom; give more "
+                "images of them, or set a threshold for each class with --per-class."
+            )
+        return lines
 
 
 def fit(
@@ -50,6 +85,9 @@ def fit(
     steps: int | None = None,
     learning_rate: float | None = None,
     acceptance: float = 0.95,
+    per_class: bool = False,
+    confidence: float | None = None,
+    group_by: str = "auto",
     held_out: float | None = None,
     precision: Precision = "auto",
     compile: bool | None = None,
@@ -78,6 +116,10 @@ def fit(
         steps: of the training.
         learning_rate: the largest.
         acceptance: share of new in-distribution images to accept, between 0 and 1.
+        per_class: whether to set a threshold for each class with enough images.
+        confidence: None promises the acceptance on average; 0.95 in 95% of all draws.
+        group_by: which images belong together beside copies: ``auto``, ``none``, ``folder``,
+            ``name``, or a regular expression on the file's name.
         held_out: share of the images kept from training to set the threshold.
         precision: ``float32``, ``bf16``, or ``auto`` by the machine.
         compile: whether to train with torch.compile.
@@ -101,6 +143,9 @@ def fit(
         steps=steps,
         learning_rate=learning_rate,
         acceptance=acceptance,
+        per_class=per_class,
+        confidence=confidence,
+        group_by=group_by,
         held_out=held_out,
         precision=precision,
         compile=compile,
@@ -132,11 +177,28 @@ def run_plan(
     Raises:
         UserError: as ``train`` does, and before anything else where ``output`` cannot be written.
     """
-    if output:
-        check_writable(output)
+    if output is None or os.environ.get("RANK", "0") != "0":  # the main process alone writes
+        return _run(plan, output, resume, on_step)
+    check_writable(output)
+    with locked(output):
+        return _run(plan, output, resume, on_step)
+
+
+def _run(
+    plan: Plan, output: Path | None, resume: bool, on_step: Callable[[Progress], None] | None
+) -> Fitted:
     rng = np.random.default_rng(plan.parts.training.seed)
-    least = least_to_calibrate(plan.parts.acceptance)
-    learned, held = hold_out(plan.known.source, plan.held_out, rng, least)
+    known, groups = plan.known.source, plan.groups.ids
+    held_out = hold_out_groups(
+        known.labels,
+        groups,
+        plan.held_out,
+        rng,
+        least_groups(plan.parts.acceptance, plan.parts.confidence),
+        class_names=known.class_names,
+    )
+    held = known.take(held_out)
+    learned = known.take(np.setdiff1d(np.arange(len(known)), held_out))
     outs: list[OutSet | Source] = [
         *(read.source for read in plan.outliers),
         *(OutSet(read.source, Kind.NOVELTY) for read in plan.novelties),
@@ -148,10 +210,13 @@ def run_plan(
         learned,
         held,
         outs,
+        held_groups=groups[held_out],
         data_sha256={"known": plan.known.sha256, **shown},
         identity={"held_out": plan.held_out},
         note={
             "held_out": plan.held_out,
+            "group_by": plan.group_by,
+            "groups": plan.groups.rule,
             "images": len(learned),
             "outliers": [len(read.source) for read in plan.shown],
         },
@@ -159,8 +224,29 @@ def run_plan(
         resume=resume,
         on_step=on_step,
     )
+    built.boundary.remember(
+        fingerprints(plan.known),
+        [digest for read in plan.shown for digest in fingerprints(read)],
+    )
     if output and built.trained.is_main_process:
         built.boundary.save(output)
-        for kept in output.glob(f"{Path(CHECKPOINT).stem}*"):
+        for kept in kept_state(output):
             kept.unlink(missing_ok=True)
-    return Fitted(built.boundary, built.trained, learned, held)
+    accepted = _accepted(built.boundary, held, groups[held_out])
+    return Fitted(built.boundary, built.trained, learned, held, accepted)
+
+
+def _accepted(boundary: Boundary, held: Source, groups: NDArray[np.int64]) -> ClassAcceptance:
+    judgement = boundary.judge(held)
+    return boundary.threshold.acceptance_by_class(
+        torch.from_numpy(judgement.score),
+        torch.from_numpy(judgement.nearest),
+        torch.from_numpy(held.labels),
+        groups,
+    )
+
+
+def kept_state(output: Path) -> list[Path]:
+    """The files of a training in ``output`` that was cut off, of its base and its main part; none
+    where it is finished or was never begun."""
+    return sorted(output.glob(f"{Path(CHECKPOINT).stem}*.safetensors"))

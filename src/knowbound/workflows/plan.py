@@ -1,21 +1,31 @@
 """Everything that ``fit`` decides before the training starts, so that it can be shown and checked."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from knowbound.boundary.boundary import least_to_calibrate
+import numpy as np
+import torch
+
+from knowbound.boundary.threshold import least_groups
 from knowbound.building import Base, Chosen, Parts
+from knowbound.data.groups import Groups, group_images
+from knowbound.data.pictures.copies import refuse_overlap, refuse_two_classes
 from knowbound.data.pictures.folder import (
     FolderRead,
     Problem,
     measure_folder,
     read_folder,
-    same_bytes,
 )
-from knowbound.data.preprocessing import Preprocessing
+from knowbound.data.pictures.picture_files import MAX_PIXELS
+from knowbound.data.pictures.picture_lists import describe_classes, list_pictures
+from knowbound.data.pictures.reading_estimate import estimate_reading
+from knowbound.data.pictures.split_folders import refuse_split_folders
+from knowbound.data.pictures.value_range import settle
+from knowbound.data.preprocessing import Background, Fit, Preprocessing, Range
 from knowbound.detectors.choice import make_detector
 from knowbound.errors import UserError
 from knowbound.objectives import Objective
@@ -26,6 +36,12 @@ from knowbound.training.pace import Precision
 from knowbound.workflows.recipes import recipe_for
 
 CHECKPOINT_EVERY = 100
+GB = 10**9
+LARGE = GB // 10
+"""Bytes of weights from which the network's size is told."""
+COPIES = 4
+"""Of the weights in training: themselves, their gradients, and Adam's two averages."""
+MEMORY_SHARE = 0.8
 BASE_SHARE = 0.5
 """Steps of the base over those of the main training."""
 SYNTHETIC_IMAGES = 6000
@@ -43,8 +59,12 @@ class Settings:
     margin: of the contrastive loss, a distance; steps, learning_rate, precision, compile: as in
     ``Training``; synthetic: whether to show outliers made from the known images themselves, where
     the objective can use them; acceptance: share of new in-distribution images to accept; held_out: share of the
-    images kept from training to set the threshold; seed: of everything random; memory_limit: bytes
-    of decoded images over which they are streamed.
+    images kept from training to set the threshold; per_class, confidence: the strength of the
+    promise, as in ``Boundary.calibrate``; group_by: which images belong together beside copies, as
+    in ``group_images``; seed: of everything random; range,
+    background, fit: as in ``Preprocessing``; max_pixels: the most a picture's header may announce;
+    memory: bytes that reading and training may take, None for four fifths of the machine's;
+    memory_limit: bytes of decoded images over which they are streamed.
     """
 
     objective: str | Objective | None = None
@@ -58,10 +78,18 @@ class Settings:
     steps: int | None = None
     learning_rate: float | None = None
     acceptance: float = 0.95
+    per_class: bool = False
+    confidence: float | None = None
+    group_by: str = "auto"
     held_out: float | None = None
     precision: Precision = "auto"
     compile: bool | None = None
     seed: int = 0
+    range: Range = "full"
+    background: Background = "white"
+    fit: Fit = "stretch"
+    max_pixels: int = MAX_PIXELS
+    memory: int | None = None
     memory_limit: int = 2 * 1024**3
 
 
@@ -77,10 +105,35 @@ class Plan:
     anomalies: tuple[FolderRead, ...]
     """Declared: pushed away, and out of the domain."""
     parts: Parts
+    group_by: str
+    groups: Groups
+    """The known images that belong together: copies, near copies, tracks."""
     held_out: float
     """Share of the images held out to set the threshold."""
     chosen: tuple[str, ...]
     """What was chosen for the user, a sentence each."""
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """What was read and chosen, a sentence each."""
+        source = self.known.source
+        counts = np.bincount(source.labels, minlength=len(source.class_names))
+        known = dict(zip(source.class_names, counts.tolist(), strict=True))
+        outside = {
+            "outliers": self.outliers,
+            "novelties": self.novelties,
+            "anomalies": self.anomalies,
+        }
+        shown = (
+            f"{sum(len(read.source) for read in reads):,} {name}"
+            for name, reads in outside.items()
+            if reads
+        )
+        return (
+            "; ".join([describe_classes(known), *shown]) + ".",
+            f"Belonging together: {self.groups.rule}.",
+            f"Chosen: {'; '.join(self.chosen)}.",
+        )
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -123,20 +176,30 @@ def plan_fit(
     outputs: tuple[Field, ...] = ("stages", "features", *objective.heads)
     detector = settings.detector or usual_detector(objective)
     make_detector(detector, outputs)  # a name that cannot be is told now
-    _, colour = measure_folder(known, classes=True)
+    refuse_split_folders(known)
+    listing = list_pictures(known, classes=True)
+    _, colour = measure_folder(known, classes=True, listing=listing)
     channels = settings.channels or (3 if colour else 1)
     named = settings.backbone
     backbone = ("lenet" if channels == 1 else "wrn-16-2") if named == "auto" else named
     recipe = recipe_for(backbone)
     side = settings.size or recipe.side
-    preprocessing = Preprocessing(side, side, channels)
+    unsettled = Preprocessing(
+        side, side, channels, settings.range, settings.background, settings.fit
+    )
+    preprocessing = settle(unsettled, listing, settings.max_pixels)
+    estimate = estimate_reading(listing, preprocessing, memory_limit=settings.memory_limit)
+    memory = settings.memory or usual_memory()
+    estimate.refuse_beyond(memory)
     read = partial(
         read_folder,
         preprocessing=preprocessing,
         memory_limit=settings.memory_limit,
+        workers=estimate.threads,
+        max_pixels=settings.max_pixels,
         progress=progress,
     )
-    inside = read(known, classes=True)
+    inside = read(known, classes=True, listing=listing)
     outs = [tuple(read(folder, classes=False) for folder in folders) for folders in given]
     refuse_two_classes(inside)
     for reads, folders in zip(outs, given, strict=True):
@@ -144,7 +207,8 @@ def plan_fit(
     usual = recipe.training(side)
     if not isinstance(settings.objective, Objective):
         objective = with_batches(objective, recipe.batches, recipe.same_share)
-    share = settings.held_out or _share(settings.acceptance, len(inside.source))
+    groups = group_images(inside.source, [str(path) for path in inside.paths], settings.group_by)
+    share = settings.held_out or _share(settings, groups.count)
     made = settings.synthetic and settings.objective != "ml" and objective.uses_outs
     name = objective.called(made or any(given))
     training = replace(
@@ -164,15 +228,19 @@ def plan_fit(
         training=training,
         preprocessing=preprocessing,
         acceptance=settings.acceptance,
+        by="class" if settings.per_class else "all",
+        confidence=settings.confidence,
         base=_base(objective, training) if made else None,
     )
+    weights = refuse_large_network(parts, len(inside.source.class_names), memory)
     chosen = (
         f"{'colour' if channels == 3 else 'grey'} images of {side} x {side} pixels",
-        f"the network {backbone}",
+        f"the network {backbone}" + (f" of {weights / GB:.2g} GB" if weights > LARGE else ""),
         f"the objective {name.upper()}"
         + (" with outliers made from the known images" if made else ""),
         f"the detector {detector}",
-        f"{share:.0%} of the images held out to set the threshold",
+        f"{share:.0%} of the {'groups' if groups.count < len(inside.source) else 'images'} held "
+        "out to set the threshold",
     )
     return Plan(
         known=inside,
@@ -180,9 +248,34 @@ def plan_fit(
         novelties=outs[1],
         anomalies=outs[2],
         parts=parts,
+        group_by=settings.group_by,
+        groups=groups,
         held_out=share,
         chosen=chosen,
     )
+
+
+def usual_memory() -> int:
+    """Four fifths of the machine's memory, in bytes."""
+    return int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def refuse_large_network(parts: Parts, classes: int, memory: int) -> int:
+    """Bytes of the network's weights; nothing is allocated.
+
+    Raises:
+        UserError: weights, gradients and the optimizer's two averages take more than ``memory``.
+    """
+    with torch.device("meta"):
+        network = parts.backbone(**parts.objective.head_sizes(classes))
+    weights = sum(4 * parameter.numel() for parameter in network.parameters())
+    if COPIES * weights > memory:
+        raise UserError(
+            f"training {parts.backbone_name} at this size takes about {COPIES * weights / GB:.2g} "
+            f"GB for its weights alone, more than the {memory / GB:.2g} GB allowed; ask for smaller "
+            "images with --size, take --backbone wrn-16-2, or allow more with --memory"
+        )
+    return weights
 
 
 def _listed(folders: Folders) -> list[Path]:
@@ -201,8 +294,10 @@ def usual_detector(objective: Objective) -> str:
     return "max_softmax" if objective.heads[0] == "logits" else "nearest_centre"
 
 
-def _share(acceptance: float, images: int) -> float:
-    return min(0.5, max(0.1, least_to_calibrate(acceptance) / images))
+def _share(settings: Settings, groups: int) -> float:
+    """The share of the groups to hold out: a tenth, more where they are few."""
+    least = least_groups(settings.acceptance, settings.confidence)
+    return min(0.5, max(0.1, (least + 1) / groups))
 
 
 def check_numbers(settings: Settings) -> None:
@@ -231,6 +326,12 @@ def check_numbers(settings: Settings) -> None:
             "a whole number of 0 or more, below 2^63",
         ),
         (
+            "a confidence",
+            settings.confidence,
+            settings.confidence is None or 0 < settings.confidence < 1,
+            "a share between 0 and 1, such as 0.95",
+        ),
+        (
             "an acceptance",
             settings.acceptance,
             0 < settings.acceptance < 1,
@@ -253,30 +354,3 @@ def choose_objective(settings: Settings, outliers: bool) -> Objective:
         return wanted
     name = wanted or ("odm" if outliers else "ml")
     return make_objective(name, margin=settings.margin, dim=settings.dim, outs=outliers)
-
-
-def refuse_two_classes(read: FolderRead) -> None:
-    """Raises UserError where the same bytes are in two classes: no network can tell them apart."""
-    first: dict[str, int] = {}
-    for index, (digest, label) in enumerate(zip(read.file_sha256, read.source.labels, strict=True)):
-        earlier = first.setdefault(digest, index)
-        if read.source.labels[earlier] != label:
-            raise UserError(
-                f"{read.paths[index]} and {read.paths[earlier]} hold the same picture in two "
-                "classes; remove the wrong one"
-            )
-
-
-def refuse_overlap(
-    inside: FolderRead, known: Path, outs: Sequence[FolderRead], folders: Sequence[Path]
-) -> None:
-    """Raises UserError where the same bytes are both a known class and an outlier: the network
-    would be told both."""
-    for read, folder in zip(outs, folders, strict=True):
-        pairs = same_bytes(inside, read)
-        if pairs:
-            raise UserError(
-                f"{len(pairs)} images of {folder} are also in {known}, byte for byte (the first: "
-                f"{pairs[0][1]} is {pairs[0][0]}); an outlier must be of none of the classes: "
-                "remove them from one side"
-            )

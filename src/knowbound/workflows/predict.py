@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -13,10 +14,13 @@ import numpy as np
 
 from knowbound.boundary.batches import BATCH
 from knowbound.boundary.boundary import Boundary
-from knowbound.data.pictures.folder import list_files, read_files
+from knowbound.data.pictures.picture_files import read_files
+from knowbound.data.pictures.picture_lists import list_files, read_list
+from knowbound.data.pictures.problems import Problem
 from knowbound.errors import UserError
 from knowbound.files import cannot_write
 from knowbound.judgement import Verdict
+from knowbound.own_output import check_overwrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +51,40 @@ NUMBERS = tuple(field.name for field in fields(Verdict) if field.type is float)
 """The columns that hold numbers."""
 
 
-def find_inputs(inputs: Sequence[str | Path]) -> list[Path]:
-    """The files named, and every file at any depth of the folders named.  Raises UserError for what
-    does not exist."""
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """The files to judge, in order, and what could not be used of the lists that name them."""
+
+    files: list[Path]
+    problems: tuple[Problem, ...] = ()
+
+
+def find_inputs(inputs: Sequence[str | Path]) -> Inputs:
+    """The pictures named, every file at any depth of the folders named, and every picture that the
+    lists among them name.
+
+    Raises:
+        UserError: something does not exist, or a folder is empty.
+    """
     found: list[Path] = []
+    problems: list[Problem] = []
     for given in map(Path, inputs):
         if given.is_dir():
             inside = list_files(given)
             if not inside:
                 raise UserError(f"{given} is an empty folder; expected pictures in it")
             found += inside
+        elif given.suffix.lower() in LISTS:
+            listing = read_list(given)
+            found += listing.files
+            problems += listing.problems
         elif given.exists() or given.is_symlink():
             found.append(given)
         else:
-            raise UserError(f"{given} does not exist; expected a picture, or a folder of pictures")
-    return found
+            raise UserError(
+                f"{given} does not exist; expected a picture, a folder of pictures, or a list"
+            )
+    return Inputs(found, tuple(problems))
 
 
 def predict_files(
@@ -83,6 +106,10 @@ def predict_files(
                 yield Prediction(str(path), next(verdicts), remark=remark)
 
 
+LISTS = (".csv", ".tsv", ".txt", ".lst")
+"""Endings of lists of pictures."""
+
+
 class Writer(Protocol):
     """Takes rows one by one."""
 
@@ -90,17 +117,28 @@ class Writer(Protocol):
 
 
 @contextmanager
-def prediction_writer(path: Path) -> Iterator[Writer]:
-    """A function that writes rows to a .csv, .jsonl or .parquet file; rows already written stay if
-    the run ends early.
+def table_writer(
+    path: Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()
+) -> Iterator[Writer]:
+    """A function that writes rows to a .csv, .jsonl or .parquet file, or as CSV to standard output
+    where the path is ``-``; rows already written stay if the run ends early.
 
-    Raises UserError for another ending, and where the file cannot be written.
+    Args:
+        path: of the table.
+        overwrite: whether a file that this program did not make may be replaced.
+        inputs: files that are read; none of them is ever replaced.
+
+    Raises:
+        UserError: another ending, a file that is there, or a place that cannot be written.
     """
+    if path == Path("-"):
+        yield from _csv_lines(sys.stdout)
+        return
     openers = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
     if path.suffix not in openers:
-        raise UserError(
-            f"{path} ends in {path.suffix or 'nothing'!r}; expected {', '.join(openers)}"
-        )
+        expected = ", ".join(openers)
+        raise UserError(f"{path} ends in {path.suffix or 'nothing'!r}; expected {expected}, or -")
+    check_overwrite(path, overwrite, inputs)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with openers[path.suffix](path) as write:
@@ -109,12 +147,16 @@ def prediction_writer(path: Path) -> Iterator[Writer]:
         raise UserError(cannot_write(path, error)) from error
 
 
+def _csv_lines(file: IO[str]) -> Iterator[Writer]:
+    table = csv.DictWriter(file, COLUMNS)
+    table.writeheader()
+    yield lambda row: table.writerow(row.row())
+
+
 @contextmanager
 def _csv(path: Path) -> Iterator[Writer]:
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        table = csv.DictWriter(file, COLUMNS)
-        table.writeheader()
-        yield lambda row: table.writerow(row.row())
+        yield from _csv_lines(file)
 
 
 @contextmanager

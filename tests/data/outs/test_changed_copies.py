@@ -137,15 +137,6 @@ def test_a_mistake_in_one_direction_is_no_other_class() -> None:
     assert found.as_another[:, mirrored].tolist() == [0, 0, 0]
     assert (0, Change.MIRRORED) in found.outs
 
-    def wider(images: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """The same, but a top is one whichever way it looks, so mirrored bars may belong to it."""
-        accepted, nearest = judge(images)
-        top = images[:, 0, 0].max(axis=1) == 20
-        return accepted | top, np.where(top, 1, nearest)
-
-    found = measure_invariances(source, wider, np.random.default_rng(0))
-    assert found.as_another[0, mirrored] == 1
-
 
 @pytest.mark.parametrize("seed", range(5))
 def test_as_another_by_a_loop(seed: int) -> None:
@@ -173,10 +164,7 @@ def test_as_another_by_a_loop(seed: int) -> None:
     for label in range(len(NAMES)):
         for number, change in enumerate(Change):
             largest = max(
-                min(
-                    share(label, change, b),
-                    share(b, undo[change], label) + share(b, undo[change], b),
-                )
+                min(share(label, change, b), share(b, undo[change], label))
                 for b in range(len(NAMES))
                 if b != label
             )

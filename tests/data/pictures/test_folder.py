@@ -97,7 +97,7 @@ EXPECTED = {
     "bomb.png": (
         False,
         "^too large: .* 50000 x 50000 = 2500000000 pixels, over .* 100000000: perhaps a "
-        "decompression bomb$",
+        "decompression bomb; allow more with --max-pixels if you trust it$",
     ),
     "small_bomb.png": (False, "12000 x 12000"),
     "truncated.jpg": (False, "^truncated: the file ends"),
@@ -106,6 +106,10 @@ EXPECTED = {
     "beside.png": (False, "lies beside the class folders"),
     "nothing.png": (False, "^not a picture"),
     "hollow": (False, "class hollow has no readable image and is left out"),
+    "zoo": (
+        False,
+        r"^skipped what system programs left, 2 files in all: (.DS_Store|Thumbs.db) \(1\), ",
+    ),
 }
 
 
@@ -122,7 +126,7 @@ def test_each_problem_is_named_once_and_nothing_is_lost(zoo: Path) -> None:
     assert read.source.class_names == ("bad", "good")
     assert np.bincount(read.source.labels).tolist() == [2, 9]
     everything = {p.name for p in zoo.rglob("*") if not p.is_dir()} - {".DS_Store", "Thumbs.db"}
-    assert everything == {Path(p).name for p in read.paths} | set(found) - {"hollow"}
+    assert everything == {Path(p).name for p in read.paths} | set(found) - {"hollow", "zoo"}
 
 
 def test_pixels_of_every_mode(zoo: Path) -> None:
@@ -436,14 +440,19 @@ def test_a_folder_that_cannot_be_opened_is_named(
         read_folder(tmp_path / "closed", SHAPE, classes=False)
 
 
-def test_odd_file_names_are_printable(tmp_path: Path) -> None:
-    for name in (b"line\nend.png", b"latin\xe9.png", "絵 é.png".encode()):
+def test_odd_file_names_are_kept_and_escaped_where_they_are_shown(tmp_path: Path) -> None:
+    for name in (b"line\nend.png", b"latin\xe9.png", "絵 é.png".encode(), "می\u200cخ.png".encode()):
         (tmp_path / os.fsdecode(name)).write_bytes(b"")
     Image.fromarray(RGB).save(tmp_path / "ok\t.png")
     read = read_folder(tmp_path, SHAPE, classes=False)
     names = {Path(p.path).name for p in read.problems}
-    assert names == {r"line\nend.png", r"latin\udce9.png", "絵 é.png"}
-    assert [Path(p).name for p in read.paths] == [r"ok\t.png"]
+    assert names == {"line\nend.png", r"latin\udce9.png", "絵 é.png", "می\u200cخ.png"}
+    assert [Path(p).name for p in read.paths] == ["ok\t.png"]
+    shown = sorted(str(p).split("/")[-1] for p in read.problems)
+    empty = ": empty: the file has 0 bytes"
+    assert shown == sorted(
+        name + empty for name in (r"line\nend.png", r"latin\udce9.png", "絵 é.png", "می\u200cخ.png")
+    )
 
 
 def test_lines_of_a_list_that_cannot_be_used_are_named_and_the_rest_goes_on(zoo: Path) -> None:

@@ -62,11 +62,6 @@ def test_the_limit_is_ours_and_judged_by_the_header(
         (b"", "^empty: the file has 0 bytes$"),
         (b"plain text, nothing else, longer than sixteen bytes", "^not a picture"),
         (b"\x89PNG\r\n\x1a\n" + bytes(4), "^begins as a PNG, but its header is broken or cut off$"),
-        (encoded(Image.new("F", (4, 4)), "TIFF"), "^floating-point pixels"),
-        (
-            encoded(Image.new("I", (4, 4), 70_000), "TIFF"),
-            r"^integer pixels in 70000\.\.70000, beyond 16 bits",
-        ),
         (
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
             "^not a picture",
@@ -76,6 +71,24 @@ def test_the_limit_is_ours_and_judged_by_the_header(
 def test_reasons(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "file.png").write_bytes(content)
     assert re.search(words, reason(tmp_path / "file.png"))
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (
+            Image.new("F", (4, 4), 0.25),
+            r"^floating-point pixels in 0\.25\.\.0\.25, .* --range auto",
+        ),
+        (Image.new("I", (4, 4), 70_000), r"^integer pixels in 70000\.\.70000, beyond 16 bits"),
+        (Image.new("I", (4, 4), -3), r"^integer pixels in -3\.\.-3, beyond 16 bits"),
+    ],
+)
+def test_values_of_no_known_range(tmp_path: Path, picture: Image.Image, words: str) -> None:
+    picture.save(tmp_path / "a.tif")
+    ((_, image, said),) = read_files([tmp_path / "a.tif"], SHAPE)
+    assert image is None
+    assert re.search(words, said)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
@@ -263,3 +276,58 @@ def test_reading_is_lazy(tmp_path: Path) -> None:
     Image.fromarray(RGB).save(tmp_path / "a.png")
     rows: Iterator[object] = read_files([tmp_path / "a.png"] * 3, SHAPE)
     assert len([next(rows), next(rows)]) == 2
+
+
+def large_jpeg(path: Path, width: int, height: int, **options: object) -> None:
+    """A picture of few bytes whose four quarters differ."""
+    picture = Image.new("L", (width, height))
+    for index, level in enumerate((10, 90, 170, 250)):
+        left, top = index % 2 * width // 2, index // 2 * height // 2
+        picture.paste(level, (left, top, left + width // 2, top + height // 2))
+    picture.save(path, "JPEG", **options)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "limit", "progressive"),
+    [(12_000, 9000, 100_000_000, False), (1200, 900, 1_000_000, True)],
+)
+def test_a_jpeg_of_more_than_the_limit_is_read_at_a_fraction(
+    tmp_path: Path, width: int, height: int, limit: int, progressive: bool
+) -> None:
+    large_jpeg(tmp_path / "phone.jpg", width, height, progressive=progressive)
+    shape = Preprocessing(8, 8, 1)
+    ((_, image, remark),) = read_files([tmp_path / "phone.jpg"], shape, max_pixels=limit)
+    assert remark == ""
+    assert image is not None
+    corners = image[0, ::7, ::7].astype(int)
+    assert np.abs(corners - [[10, 90], [170, 250]]).max() <= 2
+    said = reason(tmp_path / "phone.jpg", max_pixels=limit)
+    assert f"{width} x {height} = {width * height} pixels, over the limit of {limit}" in said
+
+
+def test_a_jpeg_beyond_four_times_the_limit_is_refused_and_the_limit_can_be_raised(
+    tmp_path: Path,
+) -> None:
+    large_jpeg(tmp_path / "a.jpg", 400, 300)
+    ((_, image, said),) = read_files(
+        [tmp_path / "a.jpg"], Preprocessing(2, 2, 1), max_pixels=29_999
+    )
+    assert image is None
+    assert "400 x 300 = 120000 pixels, over the limit of 119996" in said
+    assert said.endswith("; allow more with --max-pixels if you trust it")
+    ((_, image, said),) = read_files(
+        [tmp_path / "a.jpg"], Preprocessing(2, 2, 1), max_pixels=30_000
+    )
+    assert image is not None
+
+
+@pytest.mark.parametrize(
+    ("side", "target", "decoded"),
+    [(1600, 100, 200), (1599, 100, 400), (800, 100, 200), (799, 100, 400), (399, 100, 399)],
+)
+def test_a_jpeg_is_decoded_at_the_smallest_fraction_that_is_twice_the_target(
+    tmp_path: Path, side: int, target: int, decoded: int
+) -> None:
+    Image.new("L", (side, side)).save(tmp_path / "a.jpg")
+    picture, _ = open_picture(tmp_path / "a.jpg", shrink_to=(target, target // 2))
+    assert picture.size == (decoded, decoded)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from knowbound.data import cifar10
+from knowbound.data.sets import cifar10
 from knowbound.data.sets.cifar10 import CLASS_NAMES, present_batches, read_cifar10
 from knowbound.data.sets.download import RemoteFile
 from knowbound.errors import UserError

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from knowbound.data import mnist
+from knowbound.data.sets import mnist
 from knowbound.data.sets.download import RemoteFile
 from knowbound.data.sets.mnist import read_mnist
 from knowbound.errors import UserError

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from knowbound.data import svhn
+from knowbound.data.sets import svhn
 from knowbound.data.sets.download import RemoteFile
 from knowbound.data.sets.svhn import read_svhn
 from knowbound.errors import UserError

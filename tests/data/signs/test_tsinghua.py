@@ -136,7 +136,7 @@ def test_a_wrong_path_or_layout_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         read_tsinghua_crops(tmp_path / "nowhere.zip", "train", SMALL)
     (tmp_path / "text").write_text("no archive")
-    with pytest.raises(UserError, match="neither a folder nor a zip file"):
+    with pytest.raises(UserError, match="not a whole zip or tar archive"):
         read_tsinghua_crops(tmp_path / "text", "train", SMALL)
     folder, _ = write(tmp_path, {"train/a/1_0.png": png(10, 4, 4)})
     with pytest.raises(UserError, match="test/<class>"):

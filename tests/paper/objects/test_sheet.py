@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from knowbound.paper.objects.sheet import _tiled, write_sheets
+from knowbound.paper.objects.sheet import sheet_of, write_sheets
 
 
 def test_images_stand_in_rows_of_eight_and_the_rest_is_white() -> None:
     images = np.random.default_rng(0).integers(0, 255, (11, 3, 4, 5)).astype(np.uint8)
-    sheet = _tiled(images)
+    sheet = sheet_of(images)
     assert sheet.shape == (8, 40, 3)
     for i, image in enumerate(images):
         row, column = divmod(i, 8)

@@ -8,18 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
+from knowbound.backbones import WideResNet
 from knowbound.boundary.boundary import Boundary
 from knowbound.ccag import CcagTraining
 from knowbound.data.augmentation import Augmentation
 from knowbound.data.source import Source
+from knowbound.detectors import MaxSoftmax
 from knowbound.errors import UserError
 from knowbound.metrics import auroc
 from knowbound.objectives import EnergyMargin
 from knowbound.paper.objects import table1
 from knowbound.paper.objects.page import unseen_mean, write_table1
 from knowbound.paper.objects.split import (
+    IN_DISTS,
     SHAPE,
     Pictures,
     seen_validation,
@@ -44,32 +46,20 @@ METHODS = {
 }
 
 
-class Small(nn.Module):
-    """A network with features and embeddings that trains in a moment."""
-
-    def __init__(self, dim: int, variant: str = "ccag", dropout: float = 0.0) -> None:
-        super().__init__()
-        self.settings = {"dim": dim, "variant": variant, "dropout": dropout}
-        self.body = nn.Sequential(
-            nn.Conv2d(3, 8, 5, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(392, 16), nn.ReLU()
-        )
-        self.embed = nn.Linear(16, dim)
-
-    def features(self, images: Tensor) -> Tensor:
-        found: Tensor = self.body(images)
-        return found
-
-    def forward(self, images: Tensor) -> Tensor:
-        found: Tensor = self.embed(self.features(images))
-        return found
+def small(
+    embedding: int | None = None, logits: int | None = None, *, variant: str, dropout: float = 0.0
+) -> WideResNet:
+    """A network that trains in a moment, in place of the VGG-13 of either variant."""
+    del variant, dropout
+    return WideResNet(embedding, logits, depth=10, widen=1)
 
 
 SHORT = Training(steps=4, learning_rate=1e-3, augmentation=Augmentation())
 TOY = Scale(
     "quick",
     "Small",
-    Small,
-    ce=table1._both(SHORT),
+    small,
+    ce=dict.fromkeys(IN_DISTS, SHORT),
     odm=SHORT,
     authors=SHORT,
     fine_tuning=SHORT,
@@ -77,7 +67,7 @@ TOY = Scale(
         name: CcagTraining(steps=2, images=8, noise=4, width=2, sheets=2)
         for name in ("SVHN", "CIFAR-10")
     },
-    images=table1._both(16),
+    images=dict.fromkeys(IN_DISTS, 16),
     authors_images=16,
 )
 
@@ -131,9 +121,6 @@ def results(tmp_path_factory: pytest.TempPathFactory, pictures: Pictures) -> Pat
     with pytest.MonkeyPatch.context() as patch:
         for name in CHOSEN_ON:
             spy_on(patch, name)
-        patch.setattr(
-            "knowbound.boundary.model_file.save_boundary", lambda *_: None
-        )  # a network of the test's own has no name
         run_in_dist(pictures, "SVHN", TOY, folder, 0, None)
     return folder
 
@@ -173,7 +160,7 @@ def test_the_network_of_cross_entropy_is_trained_once(rows: list[Result]) -> Non
     ce = [row for row in rows if row.run.method in {"Max softmax", *CE_DETECTORS.values()}]
     assert len({row.run.train_seconds for row in ce}) == 1
     assert {row.run.detector for row in ce if row.run.method == "ODIN"} == {"Odin"}
-    fitted = next(row for row in ce if row.run.method == "Mahalanobis").provenance["settings"]
+    fitted = next(row for row in ce if row.run.method == "Mahalanobis").run.provenance["settings"]
     assert fitted["fit_images"] == 60  # all training images: fewer than the limit
 
 
@@ -195,13 +182,18 @@ def test_nothing_is_chosen_on_a_test_image(pictures: Pictures, rows: list[Result
             images_of(given) <= allowed
             for given, allowed in zip(sources, expected[name], strict=True)
         ), name
-    odin = next(row for row in rows if row.run.method == "ODIN").provenance["settings"]["odin"]
+    odin = next(row for row in rows if row.run.method == "ODIN").run.provenance["settings"]["odin"]
     assert odin["sha256"] == kept_back.sha256()
 
 
 def test_seeds_stay_apart_on_the_page(tmp_path: Path, rows: list[Result]) -> None:
     others = [
-        replace(row, seed=1, auroc=row.numbers.auroc / 2, in_accuracy=0.5 * (row.in_accuracy or 0))
+        replace(
+            row,
+            run=replace(row.run, seed=1),
+            numbers=replace(row.numbers, auroc=row.numbers.auroc / 2),
+            in_accuracy=0.5 * (row.in_accuracy or 0),
+        )
         for row in rows
     ]
     append_rows(tmp_path / "table1.jsonl", [*rows, *others])
@@ -277,17 +269,18 @@ def test_energy_margins_lie_outside_the_mean_energies_before_fine_tuning(
     pictures: Pictures,
 ) -> None:
     split = table1_split(pictures, "SVHN")
-    network = Small(3)
-    boundary = Boundary(network, table1.MaxSoftmax(), SHAPE, split.train.class_names)
+    network = small(logits=3, variant="ccag")
+    boundary = Boundary(network, MaxSoftmax(), SHAPE, split.train.class_names)
     experiment = table1.energy_experiment(split, TOY, boundary)
     assert isinstance(experiment.objective, EnergyMargin)
     before = experiment.note["mean_energy_before"]
     with torch.no_grad():
-        logits = network(torch.from_numpy(split.train.images(slice(None)).astype(np.float32) / 255))
+        images = torch.from_numpy(split.train.images(slice(None)).astype(np.float32) / 255)
+        logits = network.eval()(images).logits
     assert before["in"] == pytest.approx(-float(logits.logsumexp(1).mean()), abs=1e-4)
     assert experiment.objective.in_margin < before["in"]
     assert experiment.objective.out_margin > before["seen out"]
-    copied = experiment.backbone(3)
+    copied = experiment.backbone(logits=3)
     assert copied is not network
     assert all(map(torch.equal, copied.state_dict().values(), network.state_dict().values()))
 
@@ -334,9 +327,10 @@ def test_the_page_has_three_numbers_in_a_cell(results: Path, rows: list[Result])
         x for x in text.splitlines() if x.startswith(f"| ODM ({AUTHORS})") and "Gaussian noise" in x
     )
     cells = [cell.strip() for cell in line.strip("|").split("|")]
+    three = (paper, legacy.numbers, row.numbers)
     assert cells[1] == f"{100 * row.in_accuracy:.1f} ({100 * paper.in_accuracy:.1f})"
-    assert cells[4] == " / ".join(f"{100 * (1 - one.fpr95):.1f}" for one in (paper, legacy, row))
-    assert cells[6] == " / ".join(f"{100 * one.auroc:.1f}" for one in (paper, legacy, row))
+    assert cells[4] == " / ".join(f"{100 * (1 - one.fpr95):.1f}" for one in three)
+    assert cells[6] == " / ".join(f"{100 * one.auroc:.1f}" for one in three)
     stand_in = next(
         x for x in text.splitlines() if x.startswith("| CC-AG") and "LSUN (scenes stand-in)" in x
     )

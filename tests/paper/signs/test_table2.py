@@ -13,15 +13,17 @@ from knowbound.data.augmentation import Augmentation
 from knowbound.data.signs.crops import Crops
 from knowbound.data.signs.tsinghua import TsinghuaCrops
 from knowbound.data.source import Source
+from knowbound.data.split import OutSet
 from knowbound.detectors import Odin
 from knowbound.errors import UserError
-from knowbound.experiment import Experiment, judge_sets
+from knowbound.experiment import Experiment
+from knowbound.judging import seen_names
 from knowbound.labels import OUT
 from knowbound.metrics import measure
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.paper.cells import cell_name, write_table
 from knowbound.paper.published import published
-from knowbound.paper.signs import figure3, table2, table4
+from knowbound.paper.signs import accepted, figure3, table2, table4
 from knowbound.paper.signs import scale as tsinghua_scale
 from knowbound.paper.signs.class_splits import ClassSplit
 from knowbound.paper.signs.scale import SHORT_CPU, Scale, about_scales, choose_scale
@@ -33,10 +35,9 @@ from knowbound.paper.signs.table2 import (
     run_experiments,
     tsinghua_experiments,
 )
-from knowbound.report import accepted
 from knowbound.result import Result, read_rows
-from knowbound.training.settings import Training
 from knowbound.training.loop import Progress
+from knowbound.training.settings import Training
 
 NAMES = ("in0", "in1", "in2", "seen0", "seen1", "unseen0")
 CLASSES = ClassSplit(
@@ -210,7 +211,7 @@ def test_the_kept_model_gives_the_rows(
 ) -> None:
     for experiment in experiments:
         boundary = Boundary.load(results / "models" / cell_name(experiment))
-        inside = boundary.judge_source(experiment.split.test).scores
+        inside = boundary.judge(experiment.split.test).score
         for out in experiment.split.unseen_out:
             row = next(
                 r
@@ -218,7 +219,7 @@ def test_the_kept_model_gives_the_rows(
                 if (r.run.method, r.run.variant, r.out_dist)
                 == (experiment.method, experiment.variant, out.name)
             )
-            expected = measure(inside, boundary.judge_source(out.source).scores)
+            expected = measure(inside, boundary.judge(out.source).score)
             assert row.convention == "exact"
             assert row.numbers.auroc == pytest.approx(expected.auroc, abs=0.02)
             assert (row.n_in, row.n_out) == (30, len(out.source))
@@ -239,25 +240,24 @@ def test_rows_per_out_set_are_those_of_a_boundary_with_their_values(
         )
         note = row.run.provenance["settings"]["odin"]
         boundary.detector = Odin(note["temperature"], note["epsilon"])
-        scores = [boundary.judge_source(source).scores for source in (split.test, out.source)]
+        scores = [boundary.judge(source).score for source in (split.test, out.source)]
         assert row.numbers.auroc == pytest.approx(measure(*scores).auroc, abs=0.02)
 
 
 def test_an_out_set_is_seen_by_its_name_or_where_none_is_named_so_by_its_kind(
-    experiments: Sequence[Experiment], results: Path, rows: list[Result]
+    experiments: Sequence[Experiment], rows: list[Result]
 ) -> None:
-    split, boundary = (
-        experiments[1].split,
-        Boundary.load(results / "models" / cell_name(experiments[1])),
-    )
-    for seen_out, kinds, expected in (
-        ((BACKGROUND,), ["anomaly"], [False, True, False]),
-        (("other pictures",), ["anomaly"], [False, True, True]),
-        ((), [], [False, False, False]),
+    split = experiments[1].split
+    (background,) = (out for out in split.unseen_out if out.name == BACKGROUND)
+    other = OutSet(background.source.without_labels("other pictures"), background.kind)
+    for seen_out, expected in (
+        ((background,), {BACKGROUND}),
+        ((other,), {BACKGROUND, NOISE}),
+        ((), set()),
     ):
-        template = replace(rows[0], seen_out=seen_out, provenance={"seen_kinds": kinds})
-        judged = judge_sets(boundary, split.test, split.unseen_out, template)
-        assert [row.seen for row in judged.results] == expected
+        assert seen_names(seen_out, split.unseen_out) == expected
+    for row in rows:
+        assert row.seen == (row.out_dist in row.run.seen_out)
 
 
 def test_figure_3_takes_the_kept_models_or_trains(
@@ -278,7 +278,9 @@ def test_figure_3_takes_the_kept_models_or_trains(
     anew = figure3.evidence_of(experiments[2], tmp_path)
     assert trained == ["ODM"]
     assert [one.method for one in kept] == ["ML", "ODM (novelty seen)"]
-    np.testing.assert_allclose(anew.in_set.judgement.embedding, kept[1].in_set.judgement.embedding, atol=1e-3)
+    np.testing.assert_allclose(
+        anew.in_set.judgement.embedding, kept[1].in_set.judgement.embedding, atol=1e-3
+    )
     picture, page = figure3.write_figure3(tmp_path, kept)
     assert picture.read_bytes().startswith(b"\x89PNG")
     text = page.read_text()
@@ -294,7 +296,11 @@ def test_the_tables_are_written_from_the_rows(
     assert text.count("| ODIN (per out set)") == 6
     assert "(paper 4.38)" in text
     splits = [
-        replace(row, experiment="table4", split=f"Tsinghua random {i}", auroc=row.numbers.auroc / (1 + i))
+        replace(
+            row,
+            run=replace(row.run, experiment="table4", split=f"Tsinghua random {i}"),
+            numbers=replace(row.numbers, auroc=row.numbers.auroc / (1 + i)),
+        )
         for row in rows
         for i in (0, 1)
     ]
@@ -305,7 +311,7 @@ def test_the_tables_are_written_from_the_rows(
         for row in rows
         if (row.run.method, row.out_dist, row.convention) == ("ML", NOVELTY, "exact")
     )
-    assert f"{100 * ml.auroc * 0.75:.2f} ± " in text
+    assert f"{100 * ml.numbers.auroc * 0.75:.2f} ± " in text
     assert "over 2 runs" in text
     assert "(paper 20.85)" in text
     assert write_table(tmp_path, "table4", "Title", "Intro", "Note").name == "table4.md"
@@ -363,7 +369,9 @@ def test_figure_3_goes_on_from_the_base_where_no_model_was_kept(
         for folder in (tmp_path, tmp_path / "new")
     )
     for one, other in zip(of_table, anew, strict=True):
-        np.testing.assert_allclose(one.in_set.judgement.embedding, other.in_set.judgement.embedding, atol=1e-3)
+        np.testing.assert_allclose(
+            one.in_set.judgement.embedding, other.in_set.judgement.embedding, atol=1e-3
+        )
 
 
 def test_the_scales() -> None:

@@ -77,9 +77,9 @@ class Invariances:
     accepted: (C, 5) share 0..1 of a class's images that, changed, are still accepted as their
     class, by the order of ``Change``.
 
-    as_another: (C, 5) how far the change makes one other known class of it, as it does of left and
-    right arrows: the share accepted as that class, or the share of that class's images that the
-    change undone makes of the first class or leaves in theirs, whichever is smaller.  A network
+    as_another: (C, 5) how far the change exchanges the class with one other known class, as
+    mirroring does with left and right arrows: the share accepted as that class, or the share of
+    that class's images that the change undone makes of this one, whichever is smaller.  A network
     that takes a mirrored 6 for a 2 does not take a mirrored 2 for a 6, so such a mistake does not
     count.
     """
@@ -179,9 +179,8 @@ def _as_another(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     """``Invariances.as_another`` from the shares (C, 5, C) accepted as each class."""
     order = list(Change)
     undone = shares[:, [order.index(INVERSE[change]) for change in order]]
+    both = np.fmin(shares, undone.transpose(2, 1, 0))
     own = np.arange(len(shares))
-    back = undone.transpose(2, 1, 0) + undone[own, :, own].T[None]
-    both = np.fmin(shares, back)
     both[own, :, own] = 0
     both[np.isnan(shares)] = np.nan
     largest: NDArray[np.float64] = both.max(axis=2, initial=0)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knowbound.data.outs.made_pixels import keep_in_memory, made_source
+from knowbound.data.outs.made_pixels import MEMORY_LIMIT, keep_in_memory, made_source
 from knowbound.data.source import Source
 
 RADIUS = (0.22, 0.36)
@@ -21,7 +21,6 @@ STROKES = 3
 """At most so many lines in a wiped middle."""
 CHUNK = 1024
 """Images whose numbers are drawn together: a part of what a seed means."""
-MEMORY_LIMIT = 2 * 1024**3
 
 Images = NDArray[np.float32]
 Numbers = NDArray[np.float64]

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knowbound.data.source import Source
+from knowbound.data.source import LazyPixels, Source
 from knowbound.labels import OUT
 
 CHUNK = 256
 """Images made at once where all of them are asked for."""
+MEMORY_LIMIT = 2 * 1024**3
+"""Bytes of images up to which they are usually held."""
 
 
 @dataclass(frozen=True, eq=False)
-class MadePixels:
+class MadePixels(LazyPixels):
     """The ``Pixels`` of a Source whose images a function makes, the same ones whenever asked.
 
     make: positions (B,) -> images (B, C, H, W) of ``dtype``, uint8 or float32; order: (N,) int64,

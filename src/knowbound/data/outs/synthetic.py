@@ -8,10 +8,9 @@ import numpy as np
 
 from knowbound.data.outs.changed_copies import Invariances, changed_copies
 from knowbound.data.outs.composed import composed_images
-from knowbound.data.outs.made_pixels import keep_in_memory
+from knowbound.data.outs.exchanged import exchanged_patches
+from knowbound.data.outs.made_pixels import MEMORY_LIMIT, keep_in_memory
 from knowbound.data.source import Source
-
-MEMORY_LIMIT = 2 * 1024**3
 
 
 class SyntheticKind(StrEnum):
@@ -19,6 +18,8 @@ class SyntheticKind(StrEnum):
 
     COMPOSED = "composed"
     """The surroundings of a known image with another middle."""
+    EXCHANGED = "exchanged patches"
+    """Known images with a rectangle of an image of another class."""
     CHANGED = "changed copies"
     """Known images mirrored, flipped or turned, where this makes another class."""
 
@@ -70,6 +71,8 @@ def synthetic_outliers(
             remarks.append(missing)
         elif kind is SyntheticKind.COMPOSED:
             sources.append(composed_images(source, count, rng, memory_limit=memory_limit))
+        elif kind is SyntheticKind.EXCHANGED:
+            sources.append(exchanged_patches(source, count, rng, memory_limit=memory_limit))
         else:
             copies = changed_copies(source, invariances, count, rng)
             sources.append(keep_in_memory(copies, memory_limit))
@@ -79,8 +82,8 @@ def synthetic_outliers(
 def _cannot(kind: SyntheticKind, source: Source, invariances: Invariances) -> str:
     """Why images of this kind cannot be made, one sentence, or nothing."""
     present = len(np.unique(source.labels[source.labels >= 0]))
-    if kind is SyntheticKind.COMPOSED and present < 2:
-        return f"{present} class has images, so none could be composed of two classes"
+    if kind is not SyntheticKind.CHANGED and present < 2:
+        return f"{present} class has images, so no {kind} could be made, which take two classes"
     if kind is SyntheticKind.CHANGED and not invariances.outs:
         return (
             "no class changes when mirrored, flipped or turned, so there are no changed copies "

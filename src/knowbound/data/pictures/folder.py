@@ -12,23 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knowbound.data.pictures.folder_pixels import FolderPixels
+from knowbound.data.pictures.names import printable, storable
 from knowbound.data.pictures.picture_files import (
+    MAX_PIXELS,
     UnreadableImage,
     UnreadableImageError,
     decode,
     in_order,
     open_picture,
+    read_decoded,
     read_files,
-    read_image,
 )
-from knowbound.data.pictures.picture_lists import (
-    Listing,
-    Problem,
-    list_files,
-    list_pictures,
-    printable,
-)
-from knowbound.data.preprocessing import Preprocessing, to_colour_or_grey
+from knowbound.data.pictures.picture_lists import Listing, list_files, list_pictures
+from knowbound.data.pictures.problems import Problem
+from knowbound.data.pictures.value_loss import Loss, find_loss, say_losses
+from knowbound.data.preprocessing import Preprocessing, to_colour_or_grey, wide_values
 from knowbound.data.source import Pixels, Source
 from knowbound.errors import UserError
 from knowbound.labels import OUT
@@ -60,14 +58,19 @@ class FolderRead:
     """The images of a folder, where each comes from, and every file that is not among them or has a
     remark.
 
-    source: labels are class indices, or ``OUT`` where no classes were asked for; paths: (N) as
-    given, printable; file_sha256: (N) hash of each image file's bytes; both in the source's order.
+    Args:
+        source: labels are class indices, or ``OUT`` where no classes were asked for.
+        paths: (N) as written, in the source's order.
+        file_sha256: (N) hash of each file's bytes, in the same order.
+        problems: of the files, of the lines of a list, and of the folder as a whole.
+        pixel_sha256: (N) hash of each image as the model takes it, in the same order.
     """
 
     source: Source
     paths: tuple[str, ...]
     file_sha256: tuple[str, ...]
     problems: tuple[Problem, ...]
+    pixel_sha256: tuple[str, ...]
 
     @property
     def sha256(self) -> str:
@@ -79,6 +82,13 @@ class FolderRead:
         digest.update("".join(self.file_sha256).encode())
         return digest.hexdigest()
 
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """How many images each class has, in the order of the class names."""
+        names = self.source.class_names
+        counts = np.bincount(self.source.labels[self.source.labels >= 0], minlength=len(names))
+        return {name: int(count) for name, count in zip(names, counts, strict=True)}
+
 
 @dataclass(frozen=True)
 class _Read:
@@ -87,6 +97,8 @@ class _Read:
     image: NDArray[np.uint8] | None
     remark: str
     sha256: str = ""
+    pixel_sha256: str = ""
+    loss: Loss | None = None
 
 
 def read_folder(
@@ -96,70 +108,127 @@ def read_folder(
     classes: bool,
     memory_limit: int = 2 * 1024**3,
     workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] | None = None,
+    listing: Listing | None = None,
 ) -> FolderRead:
     """Every picture of a folder (with ``classes``, ``class/.../picture``) or of a list of pictures,
     as ``list_pictures`` has it.
 
-    Images are (C, H, W) uint8 after ``preprocessing``, in memory up to ``memory_limit`` bytes
-    together, else decoded again whenever asked for (the hash and every problem are known now all
-    the same); workers: threads, by default one for each core up to 8; progress: called with (files
-    done, files). Raises UserError for a folder that cannot be used or has no readable picture.
+    Args:
+        folder: or a list.
+        preprocessing: settled (see ``value_range.settle``).
+        classes: whether the pictures have classes.
+        memory_limit: bytes of images, (C, H, W) uint8, up to which they are held in memory; more
+            are decoded again whenever asked for.  The hash and every problem are known all the same.
+        workers: threads that decode, by default one for each core up to 8.
+        max_pixels: the most width x height a picture's header may announce.
+        progress: called with (files done, files).
+        listing: of this very folder, where it was listed before.
+
+    Raises:
+        UserError: for a folder that cannot be used, that has no readable picture, or (with
+            ``classes``) whose pictures all become one and the same colour.
     """
-    listing = list_pictures(folder, classes)
+    preprocessing.check_settled()
+    listing = listing or list_pictures(folder, classes)
     files = listing.files
     shape = (len(files), preprocessing.channels, preprocessing.height, preprocessing.width)
     held = np.empty(shape, dtype=np.uint8) if np.prod(shape, dtype=float) <= memory_limit else None
     problems = list(listing.problems)
     kept: list[int] = []
-    hashes: list[str] = []
+    reads: list[tuple[str, str]] = []
+    losses: list[Loss] = []
+    blank = _Blank()
     for position, read in enumerate(
-        in_order(lambda path: _read(path, preprocessing), files, workers)
+        in_order(lambda path: _read(path, preprocessing, max_pixels), files, workers)
     ):
         if read.remark:
             problems.append(
-                Problem(printable(files[position]), read.remark, used=read.image is not None)
+                Problem(storable(files[position]), read.remark, used=read.image is not None)
             )
         if read.image is not None:
             if held is not None:
                 held[len(kept)] = read.image
             kept.append(position)
-            hashes.append(read.sha256)
+            reads.append((read.sha256, read.pixel_sha256))
+            blank.look(read.image)
+        if read.loss is not None:
+            losses.append(read.loss)
         if progress:
             progress(position + 1, len(files))
     if not kept:
         raise UserError(_no_picture(folder, problems))
+    if classes and blank.colour is not None and len(kept) > 1:
+        raise UserError(_one_colour(folder, len(kept), blank.colour, losses))
     order = np.array(kept, dtype=np.int64)
     pixels: Pixels = (
-        FolderPixels(files, order, preprocessing, workers) if held is None else held[: len(kept)]
+        FolderPixels(files, order, preprocessing, workers, max_pixels)
+        if held is None
+        else held[: len(kept)]
     )
     labels, names, missing = _label(listing, kept)
-    source = Source(
-        printable(Path(os.path.abspath(folder)).name), pixels, labels, names
-    )  # of a link its own name; of "." too
+    # A link has its own name here; "." has one too.
+    source = Source(storable(Path(os.path.abspath(folder)).name), pixels, labels, names)
     for name in missing:
         place = folder / name if folder.is_dir() else folder
         problems.append(
             Problem(
-                printable(place), f"class {name} has no readable image and is left out", used=False
+                storable(place), f"class {name} has no readable image and is left out", used=False
             )
         )
+    problems += say_losses(losses, storable(folder), preprocessing)
     return FolderRead(
-        source, tuple(printable(files[k]) for k in kept), tuple(hashes), tuple(problems)
+        source,
+        tuple(storable(files[k]) for k in kept),
+        tuple(sha256 for sha256, _ in reads),
+        tuple(problems),
+        tuple(pixel_sha256 for _, pixel_sha256 in reads),
+    )
+
+
+class _Blank:
+    """Whether all images seen so far are of one and the same colour; colour: which, else None."""
+
+    def __init__(self) -> None:
+        self.colour: tuple[int, ...] | None = None
+        self._may_be = True
+
+    def look(self, image: NDArray[np.uint8]) -> None:
+        """Take one more image, (C, H, W), into account; nothing is computed once two differ."""
+        if not self._may_be:
+            return
+        colour = tuple(int(channel) for channel in image[:, 0, 0])
+        flat = bool((image == image[:, :1, :1]).all())
+        if not flat or self.colour not in (None, colour):
+            self.colour, self._may_be = None, False
+        else:
+            self.colour = colour
+
+
+def _one_colour(folder: Path, count: int, colour: tuple[int, ...], losses: Sequence[Loss]) -> str:
+    advice = "check that these are the pictures you mean"
+    if any(loss.is_blank for loss in losses):
+        advice = "show their transparent parts with --background auto"
+    elif any(loss.collapses for loss in losses):
+        advice = "keep their values with --range auto"
+    return (
+        f"all {count:,} pictures of {printable(folder)} become one colour, {colour} of 255, and "
+        f"nothing can be learned from them; {advice}"
     )
 
 
 def measure_folder(
-    folder: Path, *, classes: bool, sample: int = 200
+    folder: Path, *, classes: bool, sample: int = 200, listing: Listing | None = None
 ) -> tuple[tuple[int, int], bool]:
     """Median (height, width) in pixels of about ``sample`` pictures spread over the folder, and
     whether one has colour.
 
     A picture has colour where the channels of more than 1 % of its pixels lie more than 12 of 255
-    apart: JPEG leaves less grey. Raises UserError for a folder that cannot be used or has no
-    readable picture.
+    apart: JPEG leaves less grey.  listing: of this very folder, where it was listed before.  Raises
+    UserError for a folder that cannot be used or has no readable picture.
     """
-    listing = list_pictures(folder, classes)
+    listing = listing or list_pictures(folder, classes)
     files = listing.files
     spread = np.unique(np.linspace(0, len(files) - 1, min(sample, len(files))).round().astype(int))
     rest = np.setdiff1d(np.arange(len(files)), spread)
@@ -185,15 +254,18 @@ def same_bytes(first: FolderRead, second: FolderRead) -> list[tuple[str, str]]:
     return [(owner[sha256], path) for sha256, path in hashed if sha256 in owner]
 
 
-def _read(path: Path, preprocessing: Preprocessing) -> _Read:
+def _read(path: Path, preprocessing: Preprocessing, max_pixels: int) -> _Read:
     try:
-        image, remark = read_image(path, preprocessing)
+        read = read_decoded(path, preprocessing, max_pixels=max_pixels)
         with path.open("rb") as file:
-            return _Read(image, remark, hashlib.file_digest(file, "sha256").hexdigest())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except UnreadableImageError as error:
         return _Read(None, str(error))
     except OSError as error:
         return _Read(None, f"cannot be read: {error.strerror or error}")
+    pixels = hashlib.sha256(read.image.tobytes()).hexdigest()
+    loss = find_loss(read.picture, read.image, preprocessing)
+    return _Read(read.image, read.remark, digest, pixels, loss)
 
 
 def _label(
@@ -213,15 +285,22 @@ def _label(
 def _measure(path: Path) -> tuple[tuple[int, int], bool] | Problem:
     try:
         picture, size, _ = decode(path, shrink_to=(MEASURED_AT, MEASURED_AT))
+        values = wide_values(picture)
+        if values is not None and values.ndim == 2:  # whatever its range is, it is grey
+            return size, False
         small = to_colour_or_grey(picture, 3)
         small.thumbnail((MEASURED_AT, MEASURED_AT))
     except (UnreadableImageError, ValueError, OSError) as error:
-        return Problem(printable(path), str(error), used=False)
+        return Problem(storable(path), str(error), used=False)
     pixels = np.asarray(small)
     coloured = pixels.max(axis=2) - pixels.min(axis=2) > GREY_SPREAD
     return size, bool(coloured.mean() > COLOUR_SHARE)
 
 
 def _no_picture(folder: Path, problems: Sequence[Problem]) -> str:
-    first = f" (the first: {problems[0].path}: {problems[0].reason})" if problems else ""
-    return f"none of the files of {printable(folder)} is a readable picture{first}; expected PNG, JPEG or other picture files"
+    left = next((problem for problem in problems if not problem.used), None)
+    first = f" (the first: {left})" if left else ""
+    return (
+        f"none of the files of {printable(folder)} is a readable picture{first}; expected PNG, "
+        "JPEG or other picture files"
+    )

@@ -9,14 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from knowbound.data.pictures.picture_files import UnreadableImageError, in_order, read_image
-from knowbound.data.pictures.picture_lists import printable
+from knowbound.data.pictures.names import printable
+from knowbound.data.pictures.picture_files import (
+    MAX_PIXELS,
+    UnreadableImageError,
+    in_order,
+    read_image,
+)
 from knowbound.data.preprocessing import Preprocessing
+from knowbound.data.source import LazyPixels
 from knowbound.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
-class FolderPixels:
+class FolderPixels(LazyPixels):
     """The ``Pixels`` of a Source whose images stay in their files.
 
     order: (N,) int64, which of ``files`` image n is; indexed like an array of shape (N, C, H, W),
@@ -28,6 +34,7 @@ class FolderPixels:
     order: NDArray[np.int64]
     preprocessing: Preprocessing
     workers: int | None = None
+    max_pixels: int = MAX_PIXELS
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -64,7 +71,7 @@ class FolderPixels:
 
     def _read(self, path: Path) -> NDArray[np.uint8]:
         try:
-            return read_image(path, self.preprocessing)[0]
+            return read_image(path, self.preprocessing, max_pixels=self.max_pixels)[0]
         except UnreadableImageError as error:
             raise UserError(
                 f"{printable(path)} was read before but cannot be any more ({error}); put it "

@@ -5,23 +5,34 @@ import os
 import re
 import stat
 import struct
-import threading
-import warnings
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
-from knowbound.data.preprocessing import Preprocessing
+from knowbound.data.pictures.heic import NoHeicReaderError, open_heic
+from knowbound.data.pictures.library_words import listen_to_libtiff, overheard
+from knowbound.data.pictures.memory_gate import GATE
+from knowbound.data.pictures.picture_format import LOOKED_AT, is_heic, name_format
+from knowbound.data.pictures.png_text import without_long_text
+from knowbound.data.pictures.tiff_values import UnknownTiffError, read_header, read_values
+from knowbound.data.pictures.wide_colour import join_bytes, read_other_bytes, wide_kind
+from knowbound.data.preprocessing import Picture, Preprocessing, UnknownRangeError, wide_values
 
 MAX_PIXELS = 100_000_000
+SHRUNK = 4
+"""How many times ``max_pixels`` the header of a JPEG may announce that is decoded at a fraction of
+its size: what a phone of 200 megapixels takes."""
+CUT = 0.01
+"""The share of a picture's values beyond the range from which on it is said."""
 # Only formats of pixels, all decoded inside this process: Pillow would hand an EPS file to another
 # program.
 FORMATS = (
@@ -43,19 +54,11 @@ FORMATS = (
     "DDS",
     "TGA",
 )
-BEGINNINGS = {
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"\xff\xd8\xff": "JPEG",
-    b"GIF8": "GIF",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-}
-ANIMATIONS = (
-    "GIF",
-    "PNG",
-    "WEBP",
-    "AVIF",
-)  # the frames of other formats are pages, views of one scene (MPO) or layers (PSD)
+JPEGS = ("JPEG", "MPO")
+SIXTEEN_BITS = "sixteen bits"
+"""Is in ``info`` of a picture whose file has 16 bits for each colour, made 8 by Pillow."""
+# The frames of other formats are pages, views of one scene (MPO) or layers (PSD).
+ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -69,40 +72,105 @@ class UnreadableImageError(Exception):
 UnreadableImage = UnreadableImageError
 
 
+class DecodedImage(NamedTuple):
+    """One picture read.
+
+    Args:
+        image: (C, H, W) uint8.
+        picture: from which it was made; of a large JPEG decoded at a fraction of its size.
+        size: (height, width) of the upright picture in its file.
+        remark: "" or what to know about the file.
+    """
+
+    image: NDArray[np.uint8]
+    picture: Picture
+    size: tuple[int, int]
+    remark: str
+
+
 def open_picture(
-    path: Path, max_pixels: int = MAX_PIXELS, shrink_to: tuple[int, int] | None = None
+    path: Path,
+    max_pixels: int = MAX_PIXELS,
+    shrink_to: tuple[int, int] | None = None,
+    content: bytes | None = None,
 ) -> tuple[Image.Image, str]:
     """The picture, decoded fully and upright, and a remark: "" or such as "named .jpg but holds a
     PNG".
 
-    max_pixels: the most width x height a header may announce; shrink_to: (height, width) it will be
-    resized to, so that a JPEG much larger may be decoded at a fraction of its size.  Raises
-    UnreadableImageError.
+    Args:
+        path: the file, or the name alone of one in an archive.
+        max_pixels: the most width x height a header may announce.
+        shrink_to: (height, width) it will be resized to, so that a much larger JPEG may be decoded
+            at a fraction of its size (``decode``).
+        content: the bytes of a file in an archive.
+
+    Raises:
+        UnreadableImageError: also for bands that only a ``Preprocessing`` with a range can show.
     """
-    picture, _, remark = decode(path, max_pixels, shrink_to)
+    picture, _, remark = decode(path, max_pixels, shrink_to, content)
+    if isinstance(picture, np.ndarray):
+        raise UnreadableImageError(
+            f"{picture.shape[2]} bands of {picture.dtype}; save it as 8 or 16 bits"
+        )
     return picture, remark
 
 
 def read_image(
-    path: Path, preprocessing: Preprocessing, content: bytes | None = None
+    path: Path,
+    preprocessing: Preprocessing,
+    content: bytes | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[NDArray[np.uint8], str]:
     """The image as the model takes it, (C, H, W) uint8, and the remark of ``open_picture``.
 
-    content: the bytes of a file in an archive, of which ``path`` is the name alone.  Raises
-    UnreadableImageError.
+    Args:
+        path: the file, or the name alone of one in an archive.
+        preprocessing: settled.
+        content: the bytes of a file in an archive.
+        max_pixels: the most width x height a header may announce.
+
+    Raises:
+        UnreadableImageError: the reason why there is no image.
     """
-    picture, _, remark = decode(
-        path, shrink_to=(preprocessing.height, preprocessing.width), content=content
-    )
-    with _pillow_silenced():
+    read = read_decoded(path, preprocessing, content, max_pixels)
+    return read.image, read.remark
+
+
+def read_decoded(
+    path: Path,
+    preprocessing: Preprocessing,
+    content: bytes | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> DecodedImage:
+    """What ``read_image`` gives, with the decoded picture between, and its size."""
+    preprocessing.check_settled()
+    with ExitStack() as stack:
+        words = stack.enter_context(overheard())
+        picture, size, remark = _decode(
+            path,
+            max_pixels,
+            (preprocessing.height, preprocessing.width),
+            content,
+            preprocessing.range != "full",
+            stack,
+            words,
+        )
         try:
-            return preprocessing(picture), remark
+            image = preprocessing(picture)
+        except UnknownRangeError as error:
+            raise UnreadableImageError(str(error)) from error
         except Exception as error:
-            raise UnreadableImageError(_reason(error)) from error
+            raise UnreadableImageError(_reason(error, words)) from error
+        remarks = filter(None, [remark, _cut_remark(picture, preprocessing)])
+        return DecodedImage(image, picture, size, "; ".join(remarks))
 
 
 def read_files(
-    paths: Sequence[Path], preprocessing: Preprocessing, *, workers: int | None = None
+    paths: Sequence[Path],
+    preprocessing: Preprocessing,
+    *,
+    workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[tuple[Path, NDArray[np.uint8] | None, str]]:
     """For each file, in order: its path, its image (C, H, W) or None, and its remark or the reason
     why there is no image.
@@ -113,11 +181,16 @@ def read_files(
 
     def read(path: Path) -> tuple[Path, NDArray[np.uint8] | None, str]:
         try:
-            return path, *read_image(path, preprocessing)
+            return path, *read_image(path, preprocessing, max_pixels=max_pixels)
         except UnreadableImageError as error:
             return path, None, str(error)
 
     return in_order(read, paths, workers)
+
+
+def usual_workers() -> int:
+    """Threads that decode where no number was given: one for each core up to 8."""
+    return min(8, os.cpu_count() or 1)
 
 
 def in_order(
@@ -125,7 +198,7 @@ def in_order(
 ) -> Iterator[R]:
     """``function`` of each item, in order, computed on threads (Pillow frees the GIL while it
     decodes) a few items ahead."""
-    workers = workers or min(8, os.cpu_count() or 1)
+    workers = workers or usual_workers()
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -145,33 +218,179 @@ def decode(
     max_pixels: int = MAX_PIXELS,
     shrink_to: tuple[int, int] | None = None,
     content: bytes | None = None,
-) -> tuple[Image.Image, tuple[int, int], str]:
-    """What ``open_picture`` gives, with the upright picture's (height, width) before any shrinking
-    in between.
+    wide: bool = False,
+) -> tuple[Picture, tuple[int, int], str]:
+    """The upright picture, its (height, width) before any shrinking, and the remark.
 
-    content: as in ``read_image``.
+    A JPEG larger than ``shrink_to`` is decoded at the smallest of 1/8, 1/4, 1/2 and 1 of its size
+    at which both its sides are still at least twice the longer side of ``shrink_to``, so that the
+    antialiased resizing that follows decides the pixels.  Smaller ones are decoded whole.
+
+    Args:
+        path: the file, or the name alone of one in an archive.
+        max_pixels: the most pixels that are decoded.  A header that announces more is refused; for
+            a JPEG that is decoded at a fraction, one that announces four times as many.
+        shrink_to: (height, width) it will be resized to.
+        content: the bytes of a file in an archive.
+        wide: whether colours of 16 bits are wanted as such, and not as the 8 bits that Pillow makes
+            of them.
+
+    Returns:
+        The picture, or its values (H, W, B) where Pillow has no mode for them; the size; the
+        remark, "" for none.
+
+    Raises:
+        UnreadableImageError: the reason why there is no picture.
     """
-    with _open(path) if content is None else _open_content(content) as file, _pillow_silenced():
+    with ExitStack() as stack:
+        words = stack.enter_context(overheard())
+        return _decode(path, max_pixels, shrink_to, content, wide, stack, words)
+
+
+def bytes_to_read(path: Path, shrink_to: tuple[int, int]) -> int:
+    """About the bytes that decoding a picture takes, from its header alone.
+
+    Args:
+        path: the file.
+        shrink_to: as in ``decode``.
+
+    Raises:
+        UnreadableImageError: for a file whose header cannot be read.
+    """
+    with overheard() as words, _open(path) as file:
         try:
             picture = _identify(file, str(path))
-            _check_header(picture, max_pixels)
-            remarks = [_extension_remark(path, picture), _frames_remark(picture, file)]
-            width, height = picture.size
-            if shrink_to and picture.format == "JPEG":
-                # A multiple of an eighth, decoded at least twice as large as needed: the
-                # antialiased resizing that follows still decides the pixels.  A square, since EXIF
-                # may turn the picture.  No mode: colours are converted later.
-                picture.draft(None, (2 * max(shrink_to), 2 * max(shrink_to)))
-            picture.load()
-            _check_range(picture)
-            before = picture.size
-            upright, remark = _upright(picture)
-            size = (height, width) if upright.size == before else (width, height)
-            return upright, size, "; ".join(filter(None, [*remarks, remark]))
+            header = picture.size
+            _draft(picture, shrink_to)
+            return _bytes_to_decode(picture, header)
         except UnreadableImageError:
             raise
-        except Exception as error:  # Pillow raises nearly everything: OSError, SyntaxError, struct.error, MemoryError, ...
-            raise UnreadableImageError(_reason(error)) from error
+        except Exception as error:
+            raise UnreadableImageError(_reason(error, words)) from error
+
+
+def _decode(
+    path: Path,
+    max_pixels: int,
+    shrink_to: tuple[int, int] | None,
+    content: bytes | None,
+    wide: bool,
+    stack: ExitStack,
+    words: list[str],
+) -> tuple[Picture, tuple[int, int], str]:
+    """stack: holds the memory for the picture until it is closed; words: what is overheard."""
+    with _open(path) if content is None else _open_content(content) as file:
+        try:
+            found = _load(file, path, max_pixels, shrink_to, wide, stack)
+        except UnreadableImageError:
+            raise
+        except NoHeicReaderError as error:
+            raise UnreadableImageError(str(error)) from error
+        # Pillow raises nearly everything: OSError, SyntaxError, struct.error, MemoryError, ...
+        except Exception as error:
+            retried = _without_long_text(file, error)
+            if retried is not None:
+                return _decode(path, max_pixels, shrink_to, retried, wide, stack, words)
+            raise UnreadableImageError(_reason(error, words)) from error
+    picture, size, remark = found
+    damage = f"damaged in part: {words[0]}" if words else ""
+    return picture, size, "; ".join(filter(None, [remark, damage]))
+
+
+def _load(
+    file: BinaryIO,
+    path: Path,
+    max_pixels: int,
+    shrink_to: tuple[int, int] | None,
+    wide: bool,
+    stack: ExitStack,
+) -> tuple[Picture, tuple[int, int], str]:
+    try:
+        picture = _identify(file, str(path))
+    except UnreadableImageError:
+        values = _tiff_values(file, max_pixels, stack)
+        if values is None:
+            raise
+        return values[0], (values[0].shape[0], values[0].shape[1]), values[1]
+    remarks = [_extension_remark(path, picture), _frames_remark(picture, file)]
+    width, height = picture.size
+    _draft(picture, shrink_to)
+    _check_pixels((width, height), picture.size, max_pixels)
+    stack.enter_context(GATE.reserve(_bytes_to_decode(picture, (width, height))))
+    kind = wide_kind(picture)
+    if kind and not wide:
+        picture.info[SIXTEEN_BITS] = True
+        kind = ""
+    if kind and picture.format == "TIFF":
+        values = _tiff_values(file, max_pixels, stack)
+        if values is not None:
+            return values[0], (values[0].shape[0], values[0].shape[1]), values[1]
+    other = _identify_again(file) if kind else None
+    if picture.format == "TIFF":
+        listen_to_libtiff()
+    picture.load()
+    before = picture.size
+    upright, remark = _upright(picture)
+    size = (height, width) if upright.size == before else (width, height)
+    shown: Picture = upright
+    if other is not None:
+        read_other_bytes(other, kind)
+        shown = join_bytes(upright, _upright(other)[0], kind)
+    return shown, size, "; ".join(filter(None, [*remarks, remark]))
+
+
+def _draft(picture: ImageFile.ImageFile, shrink_to: tuple[int, int] | None) -> None:
+    """Have a large JPEG decoded at a fraction.  A square, since EXIF may turn the picture.  No
+    mode: colours are converted later."""
+    if shrink_to and picture.format in JPEGS:
+        picture.draft(None, (2 * max(shrink_to), 2 * max(shrink_to)))
+
+
+def _bytes_to_decode(picture: ImageFile.ImageFile, header: tuple[int, int]) -> int:
+    """About the bytes that decoding and converting take: Pillow has 4 for a pixel in colour, and a
+    progressive JPEG keeps all its coefficients."""
+    pixels = picture.size[0] * picture.size[1]
+    coefficients = header[0] * header[1] * 6 if "progressive" in picture.info else 0
+    return pixels * 8 + coefficients
+
+
+def _identify_again(file: BinaryIO) -> ImageFile.ImageFile:
+    """A second reader of the same picture, from bytes of its own."""
+    place = file.tell()
+    file.seek(0)
+    content = BytesIO(file.read())
+    file.seek(place)
+    return _identify(content, "")
+
+
+def _tiff_values(
+    file: BinaryIO, max_pixels: int, stack: ExitStack
+) -> tuple[NDArray[np.generic], str] | None:
+    """The values of a TIFF for which Pillow has no mode, and a remark; None for another file."""
+    file.seek(0)
+    if not re.match(rb"II[*+]\0|MM\0[*+]", file.read(4)):
+        return None
+    try:
+        header = read_header(file)
+        height, width = header.size
+        _check_pixels((width, height), (width, height), max_pixels)
+        stack.enter_context(GATE.reserve(3 * header.nbytes))
+        return read_values(file, header)
+    except UnknownTiffError as error:
+        raise UnreadableImageError(
+            f"a TIFF of a kind that is not read ({error}); save it as 8 or 16 bits in grey or RGB"
+        ) from error
+    except (ValueError, IndexError, KeyError, struct.error, zlib.error):
+        return None
+
+
+def _without_long_text(file: BinaryIO, error: Exception) -> bytes | None:
+    """The PNG without the text that is more than Pillow reads; None where that was not the
+    trouble."""
+    if not isinstance(error, ValueError):
+        return None
+    file.seek(0)
+    return without_long_text(file.read())
 
 
 def _open(path: Path) -> BinaryIO:
@@ -222,36 +441,42 @@ def _identify(file: BinaryIO, name: str) -> ImageFile.ImageFile:
                 return factory(file, name)
         except (SyntaxError, IndexError, TypeError, struct.error):  # not this format
             continue
-    for beginning, format_name in BEGINNINGS.items():
-        if start.startswith(beginning):
-            raise UnreadableImageError(
-                f"begins as a {format_name}, but its header is broken or cut off"
-            )
-    raise UnreadableImageError("not a picture (of no format that can be read)")
+    file.seek(0)
+    if is_heic(start):
+        return open_heic(file, name)
+    raise UnreadableImageError(name_format(file.read(LOOKED_AT)))
 
 
-def _check_header(picture: ImageFile.ImageFile, max_pixels: int) -> None:
-    width, height = picture.size
-    if width * height > max_pixels:
+def _check_pixels(header: tuple[int, int], decoded: tuple[int, int], max_pixels: int) -> None:
+    """Raises UnreadableImageError where more would be decoded than ``max_pixels``.
+
+    Args:
+        header: (width, height) that the file announces.
+        decoded: (width, height) at which it is decoded.
+        max_pixels: of which a picture decoded at a fraction may announce ``SHRUNK`` times as many.
+    """
+    announced = header[0] * header[1]
+    allowed = max_pixels if decoded == header else SHRUNK * max_pixels
+    if announced > allowed or decoded[0] * decoded[1] > max_pixels:
         raise UnreadableImageError(
-            f"too large: its header says {width} x {height} = {width * height} pixels, over the "
-            f"limit of {max_pixels}: perhaps a decompression bomb"
-        )
-    if picture.mode == "F":
-        raise UnreadableImageError(
-            "floating-point pixels, whose range nothing tells; save it as 8 or 16 bits"
+            f"too large: its header says {header[0]} x {header[1]} = {announced} pixels, over the "
+            f"limit of {allowed}: perhaps a decompression bomb; allow more with --max-pixels if "
+            "you trust it"
         )
 
 
-def _check_range(picture: Image.Image) -> None:
-    """32-bit integers are taken as the 16 bits they nearly always hold; where they hold more, the
-    picture would saturate."""
-    if picture.mode == "I":
-        lowest, highest = picture.getextrema()
-        if lowest < 0 or highest > 65535:  # type: ignore[operator]  # numbers, as the picture has one band
-            raise UnreadableImageError(
-                f"integer pixels in {lowest}..{highest}, beyond 16 bits; save it as 8 or 16 bits"
-            )
+def _cut_remark(picture: Picture, preprocessing: Preprocessing) -> str:
+    """How much of a picture lies beyond the range that is shown."""
+    if isinstance(preprocessing.range, str):
+        return ""
+    values = wide_values(picture)
+    if values is None:
+        return ""
+    low, high = preprocessing.range
+    share = float(np.mean((values < low) | (values > high)))
+    if share <= CUT:
+        return ""
+    return f"{share:.0%} of its values lie beyond the range {low:g} to {high:g} and are cut"
 
 
 def _upright(picture: Image.Image) -> tuple[Image.Image, str]:
@@ -303,7 +528,8 @@ def _count_frames(picture: ImageFile.ImageFile) -> int:
         return 0
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, words: Sequence[str] = ()) -> str:
+    """One short sentence for what Pillow raised.  words: what a library said before."""
     if isinstance(
         error, Image.DecompressionBombError
     ):  # frames, tiles and WebP files, which Pillow checks by itself
@@ -313,35 +539,4 @@ def _reason(error: Exception) -> str:
     text = next(iter(str(error).splitlines()), "") or type(error).__name__
     if isinstance(error, EOFError) or re.search("truncat", text, re.IGNORECASE):
         return "truncated: the file ends before the picture does"
-    return f"cannot be decoded: {text}"
-
-
-_lock = threading.Lock()
-_silencing = 0
-
-
-@contextmanager
-def _pillow_silenced() -> Iterator[None]:
-    """No warning of Pillow while at least one thread is in here.
-
-    Not ``warnings.catch_warnings``: it puts back a whole list at its end, so that threads would
-    undo each other's.
-    """
-    global _silencing
-    with _lock:
-        _silencing += 1
-        if _silencing == 1:
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            _rule.append(warnings.filters[0])
-    try:
-        yield
-    finally:
-        with _lock:
-            _silencing -= 1
-            if _silencing == 0:
-                rule = _rule.pop()
-                if rule in warnings.filters:
-                    warnings.filters.remove(rule)  # type: ignore[attr-defined]
-
-
-_rule: list[object] = []
+    return f"cannot be decoded: {words[0] if words else text}"

@@ -10,8 +10,14 @@ from numpy.typing import NDArray
 
 from knowbound.data.pictures.archives import UNREADABLE, files_in_archive
 from knowbound.data.pictures.folder_pixels import FolderPixels
-from knowbound.data.pictures.picture_files import UnreadableImageError, in_order, read_image
-from knowbound.data.pictures.picture_lists import list_files, printable
+from knowbound.data.pictures.names import printable
+from knowbound.data.pictures.picture_files import (
+    DecodedImage,
+    UnreadableImageError,
+    in_order,
+    read_decoded,
+)
+from knowbound.data.pictures.picture_lists import list_files
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Pixels, Source
 from knowbound.errors import UserError
@@ -98,27 +104,15 @@ class PicturePack:
     ) -> None:
         """Decode every picture, into ``held`` where there is one.  Raises UserError for those that
         cannot be."""
-
-        def read(
-            item: tuple[PurePosixPath, bytes | str | None],
-        ) -> tuple[PurePosixPath, NDArray[np.uint8] | str]:
-            name, content = item
-            try:
-                return name, content if isinstance(content, str) else read_image(
-                    self.place / name, preprocessing, content
-                )[0]
-            except UnreadableImageError as error:
-                return name, str(error)
-
         position = {name: index for index, name in enumerate(names)}
         reasons = dict.fromkeys(names, "it is not there")
-        for name, image in in_order(read, self._contents(position)):
-            if isinstance(image, str):
-                reasons[name] = image
+        for name, read in self.decoded(position, preprocessing):
+            if isinstance(read, str):
+                reasons[name] = read
             else:
                 reasons.pop(name, None)
                 if held is not None:
-                    held[position[name]] = image
+                    held[position[name]] = read.image
         if reasons:
             first = min(reasons)
             raise UserError(
@@ -126,11 +120,33 @@ class PicturePack:
                 f"be read (the first: {printable(str(first))}: {reasons[first]}); {AGAIN}"
             )
 
-    def _contents(
+    def decoded(
+        self, names: Collection[PurePosixPath], preprocessing: Preprocessing
+    ) -> Iterator[tuple[PurePosixPath, DecodedImage | str]]:
+        """Each named picture as the model takes it, or the reason why it cannot be read.
+
+        In the archive's own order, on threads, a few ahead; a name that is not there is passed
+        over.
+        """
+
+        def read(
+            item: tuple[PurePosixPath, bytes | str | None],
+        ) -> tuple[PurePosixPath, DecodedImage | str]:
+            name, content = item
+            if isinstance(content, str):
+                return name, content
+            try:
+                return name, read_decoded(self.place / name, preprocessing, content)
+            except UnreadableImageError as error:
+                return name, str(error)
+
+        return in_order(read, self.contents(names))
+
+    def contents(
         self, names: Collection[PurePosixPath]
     ) -> Iterator[tuple[PurePosixPath, bytes | str | None]]:
-        """Each named file with its bytes, or with the reason why there are none; with None in a
-        folder, where threads read it."""
+        """Each named file with its bytes, or with the reason (str) why there are none; with None in
+        a folder, where whoever wants it reads it."""
         if self.place.is_dir():
             yield from ((name, None) for name in names)
             return

@@ -61,6 +61,13 @@ def find_or_fetch(
     )
 
 
+def user_cache() -> Path:
+    """The user's cache folder for this package, where the system keeps such folders."""
+    import pooch
+
+    return Path(pooch.os_cache("knowbound"))
+
+
 def fetch(file: RemoteFile, folder: Path, progress: Progress | None = None) -> Path:
     """The file in ``folder``, downloaded and checked; without a request where it is there with the
     right checksum.

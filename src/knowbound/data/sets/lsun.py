@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from knowbound.data.pictures.picture_lists import printable
+from knowbound.data.pictures.names import printable
 from knowbound.data.pictures.picture_pack import find_pack, read_classes, read_unlabelled
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source

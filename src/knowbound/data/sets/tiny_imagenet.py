@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from knowbound.data.pictures.picture_lists import printable
+from knowbound.data.pictures.names import printable
 from knowbound.data.pictures.picture_pack import (
     PicturePack,
     find_pack,

@@ -2,12 +2,12 @@
 4.2)."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knowbound.data.pictures.folder import Problem
+from knowbound.data.pictures.picture_files import UnreadableImageError
+from knowbound.data.pictures.problems import Problem
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.signs.crops import Crop, Crops, collect_crops
 from knowbound.data.signs.frames import Frame
@@ -64,8 +64,8 @@ def background_patches(
                 crops += _cut(
                     frames[index], min(each, count - len(crops)), side, preprocessing, rng
                 )
-            except (OSError, ValueError, SyntaxError) as error:
-                problems[index] = Problem(_path(frames[index]), str(error), used=False)
+            except (UnreadableImageError, ValueError) as error:
+                problems[index] = Problem(frames[index].path, str(error), used=False)
             if len(crops) == count:
                 break
     return collect_crops(crops, "Background", (), preprocessing), tuple(
@@ -125,7 +125,3 @@ def _overlaps(square: tuple[int, int, int, int], boxes: NDArray[np.float64]) -> 
         np.ceil(boxes[:, 3]),
     )
     return bool(((xmin < right) & (xmax > left) & (ymin < bottom) & (ymax > top)).any())
-
-
-def _path(frame: Frame) -> Path:
-    return frame.content if isinstance(frame.content, Path) else Path(frame.name)

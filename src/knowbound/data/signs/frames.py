@@ -1,14 +1,15 @@
 """Full frames: a picture not yet cut, and the boxes of what is annotated in it."""
 
-import io
-import zipfile
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from knowbound.data.pictures.names import printable
+from knowbound.data.pictures.picture_files import open_picture
+from knowbound.data.pictures.picture_pack import AGAIN, PicturePack, open_pack
 from knowbound.errors import UserError
 
 
@@ -28,14 +29,19 @@ class Frame:
     content: Path | bytes
     boxes: NDArray[np.float64] = field(default_factory=_no_boxes)
 
+    @property
+    def path(self) -> Path:
+        """Its file, or its name where it came out of an archive."""
+        return self.content if isinstance(self.content, Path) else Path(self.name)
+
     def picture(self) -> Image.Image:
-        """The decoded picture.  Raises OSError (and what else Pillow raises) where it cannot be
-        read."""
-        with Image.open(
-            self.content if isinstance(self.content, Path) else io.BytesIO(self.content)
-        ) as picture:
-            picture.load()
-            return picture
+        """The decoded picture.
+
+        Raises:
+            UnreadableImageError: where it cannot be read.
+        """
+        content = None if isinstance(self.content, Path) else self.content
+        return open_picture(self.path, content=content)[0]
 
 
 def camvid_frames(path: Path) -> tuple[Frame, ...]:
@@ -43,25 +49,20 @@ def camvid_frames(path: Path) -> tuple[Frame, ...]:
     without annotations.
 
     A few traffic lights and small signs are in them and nothing says where.
-    Raises UserError where ``path`` has no frame.
+    Raises UserError where ``path`` has no frame, or is a damaged archive.
     """
-    frames: list[Frame] = []
-    if path.is_dir():
-        frames = [
-            Frame(file.stem, file) for file in sorted(path.iterdir()) if _is_picture(file.name)
-        ]
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(filter(_is_picture, archive.namelist()))
-            frames = [Frame(Path(name).stem, archive.read(name)) for name in names]
-    if not frames:
+    pack = open_pack(path) if path.exists() else None
+    names = pack.pictures() if pack else []
+    if pack is None or not names:
         raise UserError(
-            f"{path} holds no .jpg or .png frame; expected camvid_frames.zip, also unpacked"
+            f"{printable(path)} holds no .jpg or .png frame; expected camvid_frames.zip, also "
+            "unpacked"
         )
-    return tuple(frames)
+    contents = dict(pack.contents(frozenset(names)))
+    return tuple(Frame(name.stem, _content(pack, name, contents[name])) for name in names)
 
 
-def _is_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in (".jpg", ".jpeg", ".png") and not Path(
-        name
-    ).name.startswith(".")
+def _content(pack: PicturePack, name: PurePosixPath, content: bytes | str | None) -> Path | bytes:
+    if isinstance(content, str):
+        raise UserError(f"{printable(pack.place / name)} is {content}; {AGAIN}")
+    return pack.place / name if content is None else content

@@ -1,18 +1,16 @@
 """The traffic signs of Tsinghua-Tencent 100K, cut out: ``train/<class>/<frame>_<k>.png`` in a
-folder or zip file."""
+folder, zip or tar file."""
 
-import io
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
-from knowbound.data.pictures.folder import Problem
+from knowbound.data.pictures.names import printable
+from knowbound.data.pictures.picture_pack import PicturePack, open_pack
+from knowbound.data.pictures.problems import Problem
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.signs.crops import Crop, Crops, collect_crops
 from knowbound.errors import UserError
@@ -26,15 +24,6 @@ CATCH_ALL = (
     "wo",
 )  # "other" information, prohibition and warning signs: many signs under one name
 FEWEST = 10  # "we also discard classes with less than 10 images" (Section 4.2)
-UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +42,11 @@ def read_tsinghua_crops(path: Path, part: Part, preprocessing: Preprocessing) ->
     The class names are those of both parts in alphabetical order, so that a label means the same in
     each; the class ``negative`` becomes a source "Background" without classes.  A crop's frame is
     its file name up to the first "_". Files that are no readable picture are named in ``problems``
-    and left out. Raises UserError where ``path`` is neither a zip file nor a folder, or has no
+    and left out. Raises UserError where ``path`` is neither an archive nor a folder, or has no
     picture of that part.
     """
-    names = [name for name in _list_files(path) if name.parts[-3] in ("train", "test")]
+    pack = _open(path)
+    names = [n for n in pack.names if len(n.parts) >= 3 and n.parts[-3] in ("train", "test")]
     class_names = tuple(sorted({name.parts[-2] for name in names} - {NEGATIVE}))
     wanted = sorted(name for name in names if name.parts[-3] == part)
     if not wanted:
@@ -68,16 +58,14 @@ def read_tsinghua_crops(path: Path, part: Part, preprocessing: Preprocessing) ->
     crops: list[Crop] = []
     problems: list[Problem] = []
     labels = {NEGATIVE: OUT} | {name: label for label, name in enumerate(class_names)}
-    for name, content in _read_files(path, wanted):
-        try:
-            if isinstance(content, Exception):
-                raise content
-            with Image.open(io.BytesIO(content)) as picture:
-                size, image = (picture.height, picture.width), preprocessing(picture)
-        except UNREADABLE as error:
-            problems.append(Problem(path / name, f"not a readable picture ({error})", used=False))
-            continue
-        crops.append(Crop(image, labels[name.parts[-2]], name.stem.split("_")[0], size))
+    found = dict(pack.decoded(frozenset(wanted), preprocessing))
+    for name in wanted:
+        read = found.get(name, "it is not there")
+        if isinstance(read, str):
+            problems.append(Problem(path / name, f"not a readable picture ({read})", used=False))
+        else:
+            frame = name.stem.split("_")[0]
+            crops.append(Crop(read.image, labels[name.parts[-2]], frame, read.size))
     signs = collect_crops(
         [crop for crop in crops if crop.label != OUT],
         f"Tsinghua {part}",
@@ -110,45 +98,10 @@ def usable_classes(train_counts: Mapping[str, int], fewest: int = FEWEST) -> tup
     )
 
 
-def _list_files(path: Path) -> list[PurePosixPath]:
-    """The files in three folders or more, relative to ``path``, without hidden ones and those an
-    archiver adds."""
-    if path.is_dir():
-        names = [
-            PurePosixPath(file.relative_to(path).as_posix())
-            for file in path.glob("*/*/*")
-            if file.is_file()
-        ]
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = [
-                PurePosixPath(info.filename) for info in archive.infolist() if not info.is_dir()
-            ]
-    else:
-        state = "is neither a folder nor a zip file" if path.exists() else "does not exist"
+def _open(path: Path) -> PicturePack:
+    if not path.exists():
         raise UserError(
-            f"{path} {state}; expected tt100k_crops.zip or the folder it was unpacked to"
+            f"{printable(path)} does not exist; expected tt100k_crops.zip or the folder it was "
+            "unpacked to"
         )
-    visible = [
-        name for name in names if not name.name.startswith(".") and "__MACOSX" not in name.parts
-    ]
-    return [name for name in visible if len(name.parts) >= 3]
-
-
-def _read_files(
-    path: Path, names: Sequence[PurePosixPath]
-) -> Iterator[tuple[PurePosixPath, bytes | Exception]]:
-    """Each file with its content, or with the reason why it could not be read."""
-    archive = None if path.is_dir() else zipfile.ZipFile(path)
-    try:
-        for name in names:
-            try:
-                yield (
-                    name,
-                    (path / name).read_bytes() if archive is None else archive.read(str(name)),
-                )
-            except UNREADABLE as error:
-                yield name, error
-    finally:
-        if archive is not None:
-            archive.close()
+    return open_pack(path)

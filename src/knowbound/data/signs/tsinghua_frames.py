@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from knowbound.data.pictures.folder import Problem
+from knowbound.data.pictures.picture_files import UnreadableImageError
+from knowbound.data.pictures.problems import Problem
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.signs.crops import Crop, collect_crops
 from knowbound.data.signs.frames import Frame
-from knowbound.data.signs.tsinghua import UNREADABLE, Part, TsinghuaCrops
+from knowbound.data.signs.tsinghua import Part, TsinghuaCrops
 from knowbound.errors import UserError
 
 Box = tuple[int, int, int, int]
@@ -51,10 +52,10 @@ def read_tsinghua_frames(
     for frame, categories in zip(listed.frames, listed.categories, strict=True):
         try:
             picture = frame.picture()
-        except UNREADABLE as error:
+        except UnreadableImageError as error:
             problems.append(
                 Problem(
-                    _path(frame),
+                    frame.path,
                     f"not a readable picture ({error}); {_signs(len(categories))} lost",
                     used=False,
                 )
@@ -201,16 +202,16 @@ def _cut_signs(
         size = (clipped[3] - clipped[1], clipped[2] - clipped[0])
         bounds = f"the frame of {picture.width} x {picture.height} pixels"
         if category not in types:
-            yield Problem(_path(frame), f"category {category!r} is not among the types", used=False)
+            yield Problem(frame.path, f"category {category!r} is not among the types", used=False)
             continue
         if min(size) < 1:
             yield Problem(
-                _path(frame), f"the box {box} of {category} lies outside {bounds}", used=False
+                frame.path, f"the box {box} of {category} lies outside {bounds}", used=False
             )
             continue
         if clipped != whole:
             yield Problem(
-                _path(frame),
+                frame.path,
                 f"the box {box} of {category} leaves {bounds} and was cut at its edge",
                 used=True,
             )
@@ -221,10 +222,6 @@ def _whole_pixels(box: list[float]) -> Box:
     """The box rounded to whole pixels, at least one pixel wide and high."""
     left, top = round(box[0]), round(box[1])
     return left, top, max(round(box[2]), left + 1), max(round(box[3]), top + 1)
-
-
-def _path(frame: Frame) -> Path:
-    return frame.content if isinstance(frame.content, Path) else Path(frame.name)
 
 
 def _signs(count: int) -> str:

@@ -9,6 +9,7 @@ from knowbound.evidence import Evidence
 from knowbound.experiment import run
 from knowbound.paper.cells import OnStep, run_missing, write_table
 from knowbound.paper.digits.split import mnist_experiments, mnist_split
+from knowbound.report.drawing import check_can_draw
 from knowbound.result import Result, read_rows
 
 
@@ -55,7 +56,12 @@ def figure1_evidence(
     data: Path, *, seed: int = 0, download: bool = False, on_step: OnStep | None = None
 ) -> list[Evidence]:
     """CE, ML and ODM with 3-dimensional outputs, as Figure 1 shows them (Table 3 allows ML and ODM
-    5)."""
+    5).
+
+    Raises:
+        UserError: files are missing, or the figure cannot be drawn; before any training.
+    """
+    check_can_draw()
     split = mnist_split(data, download=download)
     experiments = mnist_experiments(split, seed, experiment="figure1", dim=3)
     return [

@@ -103,7 +103,8 @@ def _cells(rows: Sequence[Result]) -> str:
         accuracy = _percent(row.in_accuracy) + (
             f" ({_percent(theirs.in_accuracy)})" if theirs else ""
         )
-        three = (theirs, legacy[_name(row), row.out_dist, row.run.seed], row)
+        ours = legacy[_name(row), row.out_dist, row.run.seed].numbers
+        three = (theirs, ours, row.numbers)
         cells = [
             " / ".join("–" if one is None else _percent(getattr(one, name), minus) for one in three)
             for name, minus in COLUMNS.values()

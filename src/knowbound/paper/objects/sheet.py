@@ -6,29 +6,32 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from knowbound.report.drawing import new_drawing, write_drawing
+
 COLUMNS = 8
 """Images in a row of a sheet."""
 
 
 def write_sheets(path: Path, sheets: Mapping[int, NDArray[np.uint8]]) -> None:
-    """Draw the sheets beside each other, with the steps done above each.  sheets: (N, 3, H, W)
-    uint8 by steps."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    """Draw the sheets beside each other, with the steps done above each.
 
-    figure = Figure(figsize=(3 * len(sheets), 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, (steps, images) in zip(
-        figure.subplots(1, len(sheets), squeeze=False)[0], sorted(sheets.items()), strict=True
-    ):
-        axes.imshow(_tiled(images))
+    Args:
+        path: of the picture.
+        sheets: (N, 3, H, W) images by the steps done.
+
+    Raises:
+        UserError: matplotlib is not installed, or the picture cannot be written.
+    """
+    drawing = new_drawing(3 * len(sheets), 3.2, dpi=100, layout="constrained")
+    places = drawing.subplots(1, len(sheets), squeeze=False)[0]
+    for axes, (steps, images) in zip(places, sorted(sheets.items()), strict=True):
+        axes.imshow(sheet_of(images))
         axes.set_title(f"after {steps:,} steps", fontsize=10)
         axes.axis("off")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
+    write_drawing(path, drawing)
 
 
-def _tiled(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def sheet_of(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(N, 3, H, W) -> one image (rows * H, COLUMNS * W, 3), the last row filled with white."""
     count, channels, height, width = images.shape
     rows = -(-count // COLUMNS)

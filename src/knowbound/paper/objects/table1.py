@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from knowbound.backbones import VGG13, Backbone
 from knowbound.boundary.boundary import Boundary
@@ -22,8 +23,9 @@ from knowbound.data.augmentation import Augmentation
 from knowbound.data.outs.composed import composed_images
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet, Split
-from knowbound.detectors import Energy, MaxSoftmax, NearestCentre
+from knowbound.detectors import Energy, MaxSoftmax, NearestCentre, Odin
 from knowbound.detectors.choice import make_detector
+from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
 from knowbound.evidence import Evidence
 from knowbound.experiment import Experiment, Outcome, run
@@ -44,7 +46,7 @@ from knowbound.objectives.batches import (
     RandomBatchesWithOuts,
 )
 from knowbound.objectives.energy_margin import free_energy
-from knowbound.paper.cells import OnStep, cell_name, has_rows, run_missing
+from knowbound.paper.cells import OnStep, cell_name, cell_of, has_rows, run_missing
 from knowbound.paper.objects.sheet import write_sheets
 from knowbound.paper.objects.split import (
     CIFAR10,
@@ -56,6 +58,7 @@ from knowbound.paper.objects.split import (
     table1_split,
 )
 from knowbound.paper.shared_base import copy_of
+from knowbound.report.drawing import check_can_draw
 from knowbound.result import METRICS, Numbers, Result, read_rows
 from knowbound.training.settings import Training
 from knowbound.tuning import tune_odin
@@ -73,8 +76,6 @@ CE_DETECTORS = {
     "extreme_value_signature": "Extreme value signatures",
 }
 """What else judges the network of the max-softmax row, by the name of its row."""
-PROBABILITIES = ("Max softmax", "ODIN", "Confidence loss", "CC-AG", "Outlier exposure")
-"""Rows whose score is a softmax probability, which is what the released program steps through."""
 ENERGY = "Energy fine-tuning"
 AUTHORS, OURS = "authors' settings", "our settings"
 MARGIN = 10.0
@@ -83,6 +84,26 @@ OUR_DROPOUT = {SVHN: 0.0, CIFAR10: 0.2}
 COMPOSED_IMAGES = 10_000
 FIT_IMAGES = 5_000  # of the training images, for the detectors on the cross-entropy network
 TUNING_IMAGES = 500
+Scores = NDArray[np.float64]
+
+
+def _minus_probability(scores: Scores) -> Scores:
+    """Minus log-probabilities -> minus softmax probabilities rounded to float32, ties and all."""
+    return -np.exp(-scores).astype(np.float32).astype(np.float64)
+
+
+def _squared(distances: Scores) -> Scores:
+    return np.square(distances, dtype=np.float64)
+
+
+STEPPED: Mapping[type[Detector], Callable[[Scores], Scores]] = {
+    MaxSoftmax: _minus_probability,
+    Odin: _minus_probability,
+    NearestCentre: _squared,
+}
+"""The quantity in which the released programs step through a detector's scores: softmax
+probabilities (Confident Classifier's program), squared distances to the nearest class centre (the
+paper's, function ``basic_baseline``).  The scores of other detectors are taken as they are."""
 
 
 @dataclass(frozen=True)
@@ -354,9 +375,18 @@ def reproduce(
 def run_in_dist(
     pictures: Pictures, in_dist: str, scale: Scale, results: Path, seed: int, on_step: OnStep | None
 ) -> None:
-    """The rows of one in-distribution that are not in ``results/table1.jsonl`` yet."""
+    """The rows of one in-distribution that are not in ``results/table1.jsonl`` yet.
+
+    Raises:
+        UserError: CC-AG's rows are to be made and its pictures cannot be drawn; before any
+            training.
+    """
     path, models = results / "table1.jsonl", results / "models"
     split = table1_split(pictures, in_dist)
+    sheets = results / f"table1_ccag_{in_dist.lower()}_{scale.name}.png"
+    ccag = ccag_experiment(split, scale, sheets, seed)
+    if not has_rows(path, *cell_of(ccag)):
+        check_can_draw()
     ce = ce_experiment(split, scale, seed)
     detectors = partial(_rows_of_detectors, tuning=seen_validation(pictures, in_dist))
     run_missing(ce, path, on_step, models=models, more_rows=detectors)
@@ -375,14 +405,13 @@ def run_in_dist(
         run_missing(
             energy_experiment(split, scale, boundary, seed), path, on_step, more_rows=legacy_rows
         )
-    sheets = results / f"table1_ccag_{in_dist.lower()}_{scale.name}.png"
-    run_missing(ccag_experiment(split, scale, sheets, seed), path, on_step, more_rows=legacy_rows)
+    run_missing(ccag, path, on_step, more_rows=legacy_rows)
 
 
 def legacy_rows(experiment: Experiment, outcome: Outcome) -> list[Result]:
     """The rows of the convention ``ccag``, in which the paper printed this table, beside those of
     ``exact``."""
-    return _in_legacy(outcome.evidence)
+    return _in_legacy(outcome.evidence, outcome.boundary.detector)
 
 
 def _rows_of_detectors(experiment: Experiment, outcome: Outcome, *, tuning: Source) -> list[Result]:
@@ -421,17 +450,17 @@ def _rows_of_detectors(experiment: Experiment, outcome: Outcome, *, tuning: Sour
         )
     seen = seen_names(split.seen_out, split.unseen_out)
     together = judge_sets(boundaries, runs, split.test, split.unseen_out, seen=seen)
-    rows = _in_legacy(outcome.evidence)
-    for evidence in together:
-        rows += [*evidence.results, *_in_legacy(evidence)]
+    rows = _in_legacy(outcome.evidence, boundary.detector)
+    for evidence, detector in zip(together, detectors, strict=True):
+        rows += [*evidence.results, *_in_legacy(evidence, detector)]
     return rows
 
 
-def _in_legacy(evidence: Evidence) -> list[Result]:
+def _in_legacy(evidence: Evidence, detector: Detector) -> list[Result]:
     rows = []
     for out, row in zip(evidence.out_sets, evidence.results, strict=True):
         inside, outside = (
-            _as_stepped(row.run.method, judged.judgement.score) for judged in (evidence.in_set, out)
+            as_stepped(detector, judged.judgement.score) for judged in (evidence.in_set, out)
         )
         metrics = measure(inside, outside, convention="ccag")
         rows.append(
@@ -445,14 +474,11 @@ def _in_legacy(evidence: Evidence) -> list[Result]:
     return rows
 
 
-def _as_stepped(method: str, scores: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, Any]:
-    """Scores as the released program steps through them: softmax probabilities in float32, ties and
-    all; else as they are."""
-    return (
-        -np.exp(-scores).astype(np.float32).astype(np.float64)
-        if method in PROBABILITIES
-        else scores
-    )
+def as_stepped(detector: Detector, scores: Scores) -> Scores:
+    """Scores (N,) of the detector -> (N,) in the quantity that the released program cuts into equal
+    steps."""
+    stepped = STEPPED.get(type(detector))
+    return stepped(scores) if stepped else scores
 
 
 def _train_again(ce: Experiment, folder: Path, on_step: OnStep | None) -> Boundary:

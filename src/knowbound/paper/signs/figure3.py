@@ -20,6 +20,7 @@ from knowbound.paper.signs.scale import CPU, Scale
 from knowbound.paper.signs.split import read_tsinghua
 from knowbound.paper.signs.table2 import tsinghua_experiments, with_base
 from knowbound.report import embedding_figure, figure_page
+from knowbound.report.drawing import check_can_draw
 from knowbound.result import Result, read_rows
 
 IN, OUT = "#1f5fd0", "#e3a600"  # blue, and a yellow that shows on white
@@ -32,9 +33,19 @@ def figure3_evidence(
     """What ML and ODM (novelty seen) of Table 2 say of the test images.
 
     Their boundaries are taken from ``results/models`` where Table 2 was made with ``keep_models``,
-    else trained. data: the folder that holds tt100k/ and background/.  Raises UserError for missing
-    files.
+    else trained.
+
+    Args:
+        data: the folder that holds tt100k/ and background/.
+        results: the folder that holds the table and its models.
+        scale: of Table 2.
+        seed: of Table 2.
+        on_step: called after every step.
+
+    Raises:
+        UserError: files are missing, or the figure cannot be drawn; before any training.
     """
+    check_can_draw()
     images = read_tsinghua(data, scale.size)
     _, *shown = tsinghua_experiments(images, class_split(restricted=True), scale, seed)[:3]
     if scale.base and not all(_rows_of_kept(experiment, results) for experiment in shown):

@@ -1,0 +1,458 @@
+"""The threshold below which an image is known, and the promise that comes with it.
+
+Held-out images that are like new ones give a split-conformal p-value, p = (1 + #{held-out scores at
+least as high}) / (n + 1), and an image is known if p > 1 - acceptance.  That is the same decision
+as ``score <= threshold`` with the k-th smallest held-out score, k = ceil((n + 1) acceptance).  Then
+new known images are accepted with a probability of at least ``acceptance``.
+
+Images of one group (copies of a picture, frames of a track) are not n independent images.  Each
+group weighs 1 in total: p = (1 + sum over groups of the group's share of scores at least as high) /
+(G + 1).  This is the pooled empirical distribution of Dunn, Wasserman and Ramdas (2022); with the
++1 it keeps the promise for any number of groups (Lee, Barber and Willett 2023).  "A new image" is
+then a random image of a new group.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import betainc, betaincinv
+from torch import Tensor, nn
+
+from knowbound.errors import UserError
+
+By = Literal["all", "class"]
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+ROUNDING = 1e-9
+"""Of sums of shares such as 1/3: far below the share of any image."""
+SUSPECT = 0.05
+"""Chance that some class would be named as short though each keeps the promise."""
+
+
+class ClassAcceptance(NamedTuple):
+    """How many images of each class are accepted."""
+
+    groups: Indices
+    """(C,) groups of each class (images, where there are no groups)."""
+    share: Floats
+    """(C,) share accepted, each group weighing 1; NaN for a class without images."""
+    short: NDArray[np.bool_]
+    """(C,) whether so few would be accepted by chance in at most 5% of all cases, all classes
+    together."""
+
+
+class Threshold(nn.Module):
+    """Accepts images whose score is at most the threshold of their class.
+
+    Everything it learns is in buffers, so that it is saved with a model; what it computes on images
+    is plain tensor operations, so that it can be exported.
+    """
+
+    acceptance: Tensor
+    """() float64."""
+    confidence: Tensor
+    """() float64, NaN where none was stated."""
+    by_class: Tensor
+    """() bool."""
+    pool: Tensor
+    """(C,) int64: the pool of held-out images that each class's threshold is set from."""
+    thresholds: Tensor
+    """(P,) float64, one for each pool."""
+    levels: Tensor
+    """(P,) float64: known if and only if p > level, 1 - acceptance where no confidence is stated."""
+    positions: Tensor
+    """(P, 2) float64: the groups at or below the threshold, without and with equal scores of
+    others."""
+    groups: Tensor
+    """(P,) int64 held-out groups."""
+    images: Tensor
+    """(P,) int64 held-out images."""
+    held: Tensor
+    """(M,) float64 held-out scores of each pool, ascending, with infinity at the end."""
+    at_least: Tensor
+    """(M,) float64: how many groups score as high as ``held`` or higher; 0 at the end."""
+    starts: Tensor
+    """(P + 1,) int64: where each pool starts in ``held``."""
+
+    def __init__(self, classes: int) -> None:
+        """An unfitted threshold for ``classes`` classes: it accepts nothing."""
+        super().__init__()
+        for name in ("acceptance", "confidence"):
+            self.register_buffer(name, torch.tensor(math.nan, dtype=torch.float64))
+        self.register_buffer("by_class", torch.tensor(False))
+        self.register_buffer("pool", torch.zeros(classes, dtype=torch.int64))
+        for name in ("thresholds", "levels"):
+            self.register_buffer(name, torch.full((1,), math.nan, dtype=torch.float64))
+        self.register_buffer("positions", torch.zeros((1, 2), dtype=torch.float64))
+        for name in ("held", "at_least"):
+            self.register_buffer(name, torch.zeros(0, dtype=torch.float64))
+        for name in ("groups", "images", "starts"):
+            self.register_buffer(name, torch.zeros(0, dtype=torch.int64))
+
+    def fit(
+        self,
+        scores: Tensor,
+        nearest: Tensor,
+        groups: Tensor | Indices | None = None,
+        *,
+        acceptance: float = 0.95,
+        by: By = "all",
+        confidence: float | None = None,
+    ) -> Self:
+        """Set the thresholds from held-out in-distribution images.
+
+        Args:
+            scores: (N,) higher = more out-of-distribution.
+            nearest: (N,) class in 0..C-1 that each is taken for, as for the images to be judged.
+                Then the promise by class is exact, for the images taken for each class.
+            groups: (N,) the group of each, of any numbers; None: each image is a group.
+            acceptance: share of new known images to accept, above 0 and below 1.
+            by: one threshold for all, or one for each class.  Classes with too few groups, the
+                smallest first, share one until it has enough.
+            confidence: None promises the acceptance on average over draws of the held-out images.
+                0.95 promises at least the acceptance in 95% of these draws: exactly for groups of
+                one image (Vovk 2012), by the bounds of Hoeffding and Bentkus for larger ones.
+
+        Raises:
+            UserError: too few held-out images or groups, saying how many it takes; scores that are
+                no numbers; or an acceptance or confidence that cannot be.
+        """
+        _check_share("an acceptance", acceptance)
+        if confidence is not None:
+            _check_share("a confidence", confidence)
+        if by not in ("all", "class"):
+            raise UserError(f"thresholds by {by!r} were asked for; expected all or class")
+        values, classes = _array(scores, np.float64), _array(nearest, np.int64)
+        ids = np.arange(len(values)) if groups is None else _array(groups, np.int64)
+        _check_scores(values, classes, ids, len(self.pool))
+        least = least_groups(acceptance, confidence)
+        _refuse_too_few(len(np.unique(ids)), len(values), acceptance, confidence)
+        pool = _pools(classes, ids, len(self.pool), least, by)
+        parts = [
+            _calibrate(values[in_pool], ids[in_pool], acceptance, confidence)
+            for in_pool in (pool[classes] == p for p in range(int(pool.max()) + 1))
+        ]
+        self._keep(parts, scores.device)
+        self._set("pool", pool, scores.device)
+        self._set("acceptance", np.float64(acceptance), scores.device)
+        stated = math.nan if confidence is None else confidence
+        self._set("confidence", np.float64(stated), scores.device)
+        self._set("by_class", np.bool_(by == "class"), scores.device)
+        return self
+
+    def _keep(self, parts: "Sequence[_Calibrated]", device: torch.device) -> None:
+        columns: dict[str, Any] = {
+            "thresholds": [part.threshold for part in parts],
+            "levels": [part.level for part in parts],
+            "positions": [part.position for part in parts],
+            "groups": [part.groups for part in parts],
+            "images": [part.images for part in parts],
+            "held": np.concatenate([part.held for part in parts]),
+            "at_least": np.concatenate([part.at_least for part in parts]),
+            "starts": np.cumsum([0, *(len(part.held) for part in parts)]),
+        }
+        for name, values in columns.items():
+            self._set(name, np.asarray(values), device)
+
+    def _set(self, name: str, value: Any, device: torch.device) -> None:
+        self.register_buffer(name, torch.as_tensor(value, device=device))
+
+    def threshold_of(self, nearest: Tensor) -> Tensor:
+        """(N,) classes -> (N,) float64: the highest score at which each image would be known."""
+        return self.thresholds[self.pool[nearest]]
+
+    def level_of(self, nearest: Tensor) -> Tensor:
+        """(N,) classes -> (N,) float64: an image is known if and only if its p-value is above."""
+        return self.levels[self.pool[nearest]]
+
+    def accepts(self, scores: Tensor, nearest: Tensor) -> Tensor:
+        """(N,) scores, (N,) classes -> (N,) bool: known.  A score that is no number is not."""
+        return scores <= self.threshold_of(nearest)
+
+    def p_value(self, scores: Tensor, nearest: Tensor) -> Tensor:
+        """(N,) scores, (N,) classes -> (N,) float64 conformal p-values in (0, 1].
+
+        Small for images unlike the held-out ones; a score that is no number has the smallest.  It
+        is found by bisection, in log2(M) steps for all images together.
+
+        Raises:
+            ValueError: it was not fitted.
+        """
+        if not len(self.held):
+            raise ValueError("there is no p-value yet; call fit with held-out images first")
+        values = torch.nan_to_num(scores.double(), nan=math.inf, posinf=math.inf, neginf=-math.inf)
+        pool = self.pool[nearest]
+        low, high = self.starts[pool], self.starts[pool + 1] - 1
+        for _ in range(len(self.held).bit_length()):
+            middle = (low + high) // 2
+            below = self.held[middle] < values
+            low, high = torch.where(below, middle + 1, low), torch.where(below, high, middle)
+        p = (1 + self.at_least[low]) / (1 + self.groups[pool])
+        # sums of shares round: keep p > level the same decision as score <= threshold
+        level = self.levels[pool]
+        return torch.where(values <= self.thresholds[pool], p, torch.minimum(p, level))
+
+    def range(self, coverage: float = 0.95) -> tuple[float, float]:
+        """The interval in which the acceptance of new known images lies in ``coverage`` of all
+        draws of the held-out images.
+
+        Of n images the acceptance has the distribution Beta(k, n + 1 - k).  Of G groups it has at
+        most the spread of Beta(k, G + 1 - k), which is attained where all images of a group score
+        alike; so the interval is then rather too wide.  Several pools, of independent images, are
+        summed up by a Beta distribution of the same mean and variance, each pool weighing as in the
+        held-out images.
+
+        Raises:
+            ValueError: it was not fitted.
+        """
+        if not len(self.held):
+            raise ValueError("there is no range yet; call fit with held-out images first")
+        groups = self.groups.cpu().numpy().astype(np.float64)
+        positions = self.positions.cpu().numpy()
+        tail = (1 - coverage) / 2
+        low, _ = _quantiles(positions[:, 0], groups, tail)
+        _, high = _quantiles(positions[:, 1], groups, tail)
+        return low, high
+
+    @property
+    def pooled_classes(self) -> tuple[int, ...]:
+        """The classes that share a threshold though one for each class was asked for."""
+        if not bool(self.by_class):
+            return ()
+        pool = self.pool.cpu().numpy()
+        return tuple(np.flatnonzero(np.bincount(pool)[pool] > 1).tolist())
+
+    def acceptance_by_class(
+        self,
+        scores: Tensor,
+        nearest: Tensor,
+        labels: Tensor,
+        groups: Tensor | Indices | None = None,
+    ) -> ClassAcceptance:
+        """How many images of each class are accepted, and in which classes too few.
+
+        Args:
+            scores: (N,) of in-distribution images, held-out or new ones.
+            nearest: (N,) the class each is taken for.
+            labels: (N,) the class each has, in 0..C-1.
+            groups: (N,) the group of each; None: each image is a group.
+        """
+        accepted = _array(self.accepts(scores, nearest), np.float64)
+        classes, count = _array(labels, np.int64), len(self.pool)
+        ids = np.arange(len(classes)) if groups is None else _array(groups, np.int64)
+        cells, cell = _cells(classes, ids)
+        weights = 1 / np.bincount(cell)[cell]
+        sums = np.bincount(classes, weights * accepted, count)
+        in_class = np.bincount(cells, minlength=count)
+        with np.errstate(invalid="ignore"):
+            share = np.where(in_class > 0, sums / in_class, math.nan)
+        chance = _at_most(np.ceil(sums - ROUNDING), in_class, float(self.acceptance))
+        return ClassAcceptance(in_class, share, chance < SUSPECT / count)
+
+    def describe(self) -> dict[str, Any]:
+        """What was promised and from what, as JSON values for a model's card."""
+        stated = float(self.confidence)
+        low, high = self.range()
+        return {
+            "acceptance": float(self.acceptance),
+            "by": "class" if bool(self.by_class) else "all",
+            "confidence": None if math.isnan(stated) else stated,
+            "images": int(self.images.sum()),
+            "groups": int(self.groups.sum()),
+            "range": [low, high],
+            "range_coverage": 0.95,
+            "least_groups": least_groups(
+                float(self.acceptance), None if math.isnan(stated) else stated
+            ),
+            "pooled_classes": list(self.pooled_classes),
+        }
+
+    def sentence(self, class_names: Sequence[str] = ()) -> str:
+        """The promise in words, with the names of the classes (C,) or their numbers."""
+        facts = self.describe()
+        low, high = facts["range"]
+        grouped = facts["groups"] < facts["images"]
+        said = (
+            f"between {math.floor(1000 * low) / 10:.1f}% and {math.ceil(1000 * high) / 10:.1f}% of "
+            f"new known images will be accepted ({facts['images']} held-out images"
+            + (f" in {facts['groups']} groups)" if grouped else ")")
+        )
+        if facts["confidence"] is not None:
+            said += (
+                f", with a confidence of {100 * facts['confidence']:g}% at least "
+                f"{100 * facts['acceptance']:g}%"
+            )
+        if facts["by"] == "class" and len(self.thresholds) > 1:
+            said += "; each class has a threshold of its own"
+        if self.pooled_classes:
+            names = [class_names[c] if class_names else str(c) for c in self.pooled_classes]
+            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
+            said += f"; {shown} share one threshold, as there are too few held-out images"
+        return said
+
+
+def least_groups(acceptance: float, confidence: float | None = None) -> int:
+    """The fewest held-out groups that can promise an acceptance: 19 for 0.95 on average, 59 for it
+    with a confidence of 0.95."""
+    average = math.ceil(1 / (1 - acceptance) - ROUNDING) - 1
+    if confidence is None:
+        return max(1, average)
+    stated = math.ceil(math.log(1 - confidence) / math.log(acceptance) - ROUNDING)
+    return max(1, average, stated)
+
+
+class _Calibrated(NamedTuple):
+    """What one pool of held-out images gives: see the buffers of ``Threshold``."""
+
+    threshold: float
+    level: float
+    position: tuple[float, float]
+    groups: int
+    images: int
+    held: Floats
+    at_least: Floats
+
+
+def _calibrate(
+    scores: Floats, ids: Indices, acceptance: float, confidence: float | None
+) -> _Calibrated:
+    _, group, sizes = np.unique(ids, return_inverse=True, return_counts=True)
+    count = len(sizes)
+    order = np.lexsort((group, scores))
+    held, owner = scores[order], group[order]
+    last = np.append((held[1:] != held[:-1]) | (owner[1:] != owner[:-1]), True)
+    reached = np.cumsum(1 / sizes[owner])[last]  # equal scores of one group count together
+    held = held[last]
+    target = _target(count, acceptance, confidence, single=count == len(scores))
+    at = int(np.searchsorted(reached, target - ROUNDING))
+    equal = int(np.searchsorted(held, held[at], side="right")) - 1
+    before = np.concatenate([[0.0], reached[:-1]])
+    return _Calibrated(
+        threshold=float(held[at]),
+        level=1 - acceptance if confidence is None else 1 - target / (count + 1),
+        position=(float(reached[at]), float(reached[equal])),
+        groups=count,
+        images=len(scores),
+        held=np.append(held, math.inf),
+        at_least=np.append(count - before, 0.0),
+    )
+
+
+def _target(groups: int, acceptance: float, confidence: float | None, *, single: bool) -> float:
+    """How many groups, in shares, must lie at or below the threshold."""
+    average = (groups + 1) * acceptance
+    if confidence is None:
+        return average
+    k = np.arange(max(1, math.ceil(average - ROUNDING)), groups + 1)
+    binomial = betainc(k, groups - k + 1, acceptance)  # P(Binomial(groups, acceptance) >= k)
+    chance = (
+        binomial if single else np.minimum(math.e * binomial, _hoeffding(k, groups, acceptance))
+    )
+    return float(k[np.flatnonzero(chance <= (1 - confidence) * (1 + ROUNDING))[0]])
+
+
+def _hoeffding(k: Indices, groups: int, mean: float) -> Floats:
+    """Bound on the chance that G numbers in [0, 1] of this mean sum up to ``k`` >= G mean or more
+    (Hoeffding 1963, Theorem 1)."""
+    share = k / groups
+    rest = np.where(share < 1, (1 - share) * np.log(np.maximum(1 - share, 1e-300) / (1 - mean)), 0)
+    return np.exp(-groups * (share * np.log(share / mean) + rest))
+
+
+def _pools(classes: Indices, ids: Indices, count: int, least: int, by: By) -> Indices:
+    """(C,) the pool of each class: its own where it has enough groups, else that of the smallest
+    classes together."""
+    if by == "all":
+        return np.zeros(count, np.int64)
+    sizes = np.bincount(_cells(classes, ids)[0], minlength=count)
+    order = np.argsort(sizes, kind="stable")
+    small = int((sizes < least).sum())
+    while 0 < small < count and _groups_in(order[:small], classes, ids) < least:
+        small += 1
+    pool = np.empty(count, np.int64)
+    pool[order[:small]] = 0
+    own = np.sort(order[small:])
+    pool[own] = np.arange(len(own)) + (small > 0)
+    return pool
+
+
+def _groups_in(chosen: Indices, classes: Indices, ids: Indices) -> int:
+    return len(np.unique(ids[np.isin(classes, chosen)]))
+
+
+def _cells(classes: Indices, ids: Indices) -> tuple[Indices, Indices]:
+    """((K,) class of each pair of class and group that occurs, (N,) index of each image's pair)."""
+    _, group = np.unique(ids, return_inverse=True)
+    width = int(group.max(initial=0)) + 1
+    cells, cell = np.unique(classes * width + group, return_inverse=True)
+    return cells // width, cell
+
+
+def _quantiles(positions: Floats, groups: Floats, tail: float) -> tuple[float, float]:
+    """The quantiles ``tail`` and 1 - ``tail`` of the acceptance over all pools."""
+    weights = groups / groups.sum()
+    means = positions / (groups + 1)
+    mean = float(weights @ means)
+    variance = float(weights**2 @ (means * (1 - means) / (groups + 2)))
+    size = mean * (1 - mean) / variance - 1
+    below, above = betaincinv(mean * size, (1 - mean) * size, [tail, 1 - tail])
+    return float(below), float(above)
+
+
+def _at_most(accepted: Floats, count: Indices, acceptance: float) -> Floats:
+    """P(Binomial(count, acceptance) <= accepted)."""
+    rejected = count - accepted
+    chance = 1 - betainc(accepted + 1, np.maximum(rejected, 1), acceptance)
+    return np.where(rejected >= 1, chance, 1.0)
+
+
+def _array(values: Tensor | NDArray[Any], kind: Any) -> NDArray[Any]:
+    given = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    return given.astype(kind, copy=False)
+
+
+def _check_share(what: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise UserError(
+            f"{what} of {value} was asked for; expected a share between 0 and 1, such as 0.95"
+        )
+
+
+def _check_scores(scores: Floats, nearest: Indices, ids: Indices, classes: int) -> None:
+    if not scores.shape == nearest.shape == ids.shape or scores.ndim != 1:
+        raise ValueError(
+            f"scores, nearest classes and groups have the shapes {scores.shape}, {nearest.shape} "
+            f"and {ids.shape}; expected (N,) each"
+        )
+    if len(nearest) and (nearest.min() < 0 or nearest.max() >= classes):
+        raise ValueError(
+            f"classes lie in {nearest.min()}..{nearest.max()}; expected 0..{classes - 1}"
+        )
+    bad = int(np.isnan(scores).sum())
+    if bad:
+        raise UserError(
+            f"{bad} of {len(scores)} held-out images have no number as score; expected a network "
+            "whose outputs are finite: train with a smaller learning rate"
+        )
+
+
+def _refuse_too_few(groups: int, images: int, acceptance: float, confidence: float | None) -> None:
+    least = least_groups(acceptance, confidence)
+    if groups >= least:
+        return
+    what = f"{images} held-out images" + (f" in {groups} groups" if groups < images else "")
+    wanted = f"at least {least}" + (" groups" if groups < images else "")
+    reachable = groups / (groups + 1)
+    if confidence is not None and groups:
+        reachable = min(reachable, (1 - confidence) ** (1 / groups))
+    stated = "" if confidence is None else f" with a confidence of {confidence:g}"
+    lower = math.floor(100 * reachable) / 100
+    raise UserError(
+        f"{what} are there to set the threshold from; expected {wanted} for an acceptance of "
+        f"{acceptance:g}{stated}: add images, hold out a larger share"
+        + (f", or choose an acceptance of at most {lower:g}" if lower > 0 else "")
+    )

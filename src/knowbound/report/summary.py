@@ -1,0 +1,67 @@
+"""What an evaluation found, in plain words."""
+
+import numpy as np
+
+from knowbound.evidence import Evidence, JudgedSet
+from knowbound.labels import Decision, Kind
+from knowbound.report.decisions import class_accuracy, counted
+
+RIGHT = {Kind.NOVELTY: "novelties", Kind.ANOMALY: "anomalies"}
+LOW = 5
+"""Classes with the lowest acceptance that are named."""
+
+
+def summary(evidence: Evidence) -> tuple[str, ...]:
+    """One sentence on the known images, one on their classes, and one on each other set."""
+    sentences = [_known(evidence)]
+    if len(evidence.class_names) > 1 and (evidence.in_set.labels >= 0).any():
+        sentences.append(_classes(evidence))
+    return (*sentences, *map(_unknown, evidence.out_sets))
+
+
+def acceptance_by_class(evidence: Evidence) -> list[tuple[str, int, float]]:
+    """(class, test images, share of them that is accepted), the least accepted class first."""
+    labels = evidence.in_set.labels
+    accepted = evidence.in_set.judgement.decision == 0
+    rows = [
+        (name, int((labels == label).sum()), float(accepted[labels == label].mean()))
+        for label, name in enumerate(evidence.class_names)
+        if (labels == label).any()
+    ]
+    return sorted(rows, key=lambda row: row[2])
+
+
+def _known(evidence: Evidence) -> str:
+    judged, (low, high) = evidence.in_set, evidence.promise["range"]
+    accepted = float(np.mean(judged.judgement.decision == 0)) if len(judged) else 0.0
+    kept = "as promised" if low <= accepted <= high else "not as promised"
+    overall, among_known = class_accuracy(evidence)
+    text = (
+        f"Of {len(judged):,} pictures of known classes {_percent(accepted)} were accepted, {kept} "
+        f"({_percent(low)} to {_percent(high)})"
+    )
+    if among_known is not None and overall is not None:
+        text += f"; {_percent(among_known)} of those got the right class"
+    return f"{text}."
+
+
+def _classes(evidence: Evidence) -> str:
+    rows = acceptance_by_class(evidence)[:LOW]
+    named = ", ".join(f"{name} {_percent(share)} of {images:,}" for name, images, share in rows)
+    return f"Least accepted classes: {named}."
+
+
+def _unknown(judged: JudgedSet) -> str:
+    counts = dict(zip(Decision, counted(judged), strict=True))
+    total = len(judged)
+    rejected = total - counts[Decision.KNOWN]
+    kind = judged.kind or Kind.NOVELTY
+    right = counts[Decision(str(kind))]
+    text = f"Of {total:,} pictures of {judged.name} {rejected:,} were rejected"
+    if rejected:
+        text += f", {right:,} of them called {RIGHT[kind]} ({_percent(right / rejected)})"
+    return f"{text}; {counts[Decision.KNOWN]:,} passed for known."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
