@@ -39,9 +39,11 @@ smallest detection error. ccag: the released program of Confident Classifier, pr
 share of in images rejected when 95% of the out images are caught, at a point that ``roc_curve``
 keeps."""
 
-FORMER: tuple[str, ...] = ("seed_unthinned",)
+FORMER: tuple[str, ...] = ("seed_unthinned", "ccag_of_distances")
 """Definitions that older rows hold; ``measure`` still takes them.  seed_unthinned: ``seed`` with
-every distinct score as a threshold, as ``roc_curve(drop_intermediate=False)`` has them."""
+every distinct score as a threshold, as ``roc_curve(drop_intermediate=False)`` has them.
+ccag_of_distances: ``ccag`` of distances to the nearest class centre, where the paper's program
+gives it their squares."""
 
 
 def measure(
@@ -69,7 +71,7 @@ def measure(
             f"score_range was given with the convention {convention!r}; only 'odin' steps through "
             "a fixed range"
         )
-    if tpr != 0.95 and convention in ("odin", "ccag"):
+    if tpr != 0.95 and convention in ("odin", "ccag", "ccag_of_distances"):
         raise ValueError(
             f"a TPR of {tpr} was asked for; the convention {convention!r} is defined at 0.95 only"
         )
@@ -77,7 +79,7 @@ def measure(
     ranking = rank(in_scores, out_scores)
     if convention == "odin":
         return legacy.odin(ranking, score_range)
-    if convention == "ccag":
+    if convention in ("ccag", "ccag_of_distances"):
         return legacy.ccag(ranking)
     if convention == "seed":
         return seed.measure(ranking, tpr)

@@ -11,9 +11,13 @@ the backward pass. For the squared loss the pull term needs no pairs: the sum of
 of a class of n images is n times the sum of squared distances to the class mean.
 
 Everything inside is float64: |x|^2 + |y|^2 - 2xy cancels where two embeddings are close, and in
-float32 the direction of the pair's gradient would be lost just where Eq. 1 pushes hardest.
+float32 the direction of the pair's gradient would be lost just where Eq. 1 pushes hardest.  Where
+it cancels in float64 too, the few pairs so close are taken out of the products and computed from
+their differences, so that loss and gradient are those of the plain loss at any distance.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,8 +28,13 @@ from knowbound.labels import OUT
 
 BLOCK = 512
 """Rows of a block: 512 x 512 numbers (2 MB) stay in the cache."""
-TINY = 1e-12
-"""Least squared distance: keeps 1 / D finite where two embeddings coincide."""
+CLOSE = 1e-6
+"""A squared distance of at most so much of an embedding's own square is computed from the
+difference: the products leave it fewer than about nine digits."""
+
+Law = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Distances D and which pairs are of the same class -> the sum of their terms, and of each pair
+minus half of its term's derivative: how hard it is pushed apart."""
 
 
 def all_pairs_loss(
@@ -67,16 +76,18 @@ class _AllPairs(torch.autograd.Function):
         same_share: float | None,
     ) -> Tensor:
         wants_gradient = embeddings.requires_grad
-        x = embeddings.detach()
-        if x.device.type != "mps":  # which has no float64
-            x = x.double()
-        x = x - x.mean(dim=0)  # distances stay, and there is less to cancel
-        gradient = torch.zeros_like(x) if wants_gradient else None
-        total = torch.zeros((), dtype=x.dtype, device=x.device)
+        raw = embeddings.detach()
+        if raw.device.type != "mps":  # which has no float64
+            raw = raw.double()
+        gradient = torch.zeros_like(raw) if wants_gradient else None
+        total = torch.zeros((), dtype=raw.dtype, device=raw.device)
         pull, push = _weights(labels, same_share)
         if squared:
-            total += _pull(x, labels, pull, gradient)
-        total += _blocks(x, labels, margin, squared, pull, push, gradient)
+            total += _pull(raw, labels, pull, gradient)
+            law: Law = partial(_push_squared, margin)
+        else:
+            law = partial(_linear, margin, pull / push)
+        total += _blocks(raw, labels, law, squared, push, gradient)
         if gradient is not None:
             ctx.save_for_backward(gradient.to(embeddings.dtype))
         return (0.5 * total).to(embeddings.dtype)
@@ -118,19 +129,14 @@ def _pull(x: Tensor, labels: Tensor, each: float, gradient: Tensor | None) -> Te
 
 
 def _blocks(
-    x: Tensor,
-    labels: Tensor,
-    margin: float,
-    squared: bool,
-    pull: float,
-    push: float,
-    gradient: Tensor | None,
+    raw: Tensor, labels: Tensor, law: Law, squared: bool, push: float, gradient: Tensor | None
 ) -> Tensor:
     """Sum over the pairs that need their distance, each visited once; the gradient of half that sum
     is added to ``gradient``.
 
-    pull, push: what a same-class pair and another one weigh.
+    squared: same-class pairs need none; push: what a pair that is not of the same class weighs.
     """
+    x = raw - raw.mean(dim=0)  # distances stay, and there is less to cancel
     norms, ones = x.square().sum(dim=1, keepdim=True), torch.ones_like(x[:, :1])
     left = torch.cat(
         [-2 * x, norms, ones], dim=1
@@ -144,52 +150,85 @@ def _blocks(
         rows = slice(top, top + BLOCK)
         for start in range(top, len(x), BLOCK):
             columns = slice(start, start + BLOCK)
-            squared_distance = (left[rows] @ right[columns].T).clamp_(min=TINY)
-            equal = labels[rows, None] == labels[None, columns]  # same class, or two out images
-            if squared:
-                part, weights = _push_squared(squared_distance, equal, margin, gradient is not None)
-            else:
-                same = equal & (labels[rows, None] >= 0)
-                part, weights = _linear(squared_distance, equal, same, margin, pull / push)
-            diagonal = start == top  # holds each pair twice, and each image with itself at weight 0
-            total += part * (0.5 * push if diagonal else push)
+            diagonal = start == top  # holds each pair twice
+            squared_distance = left[rows] @ right[columns].T
+            same, unused = _kinds(labels[rows], labels[columns], diagonal, squared)
+            close = (squared_distance <= CLOSE * norms[rows]).masked_fill_(unused, False)
+            part = torch.zeros_like(total)
+            if close.any():
+                pairs = close.nonzero() + torch.tensor([top, start], device=x.device)
+                part += _close_pairs(raw, pairs, same[close], law, push, gradient, diagonal)
+                same, unused = same & ~close, unused | close
+            distance = squared_distance.masked_fill_(unused, torch.inf).sqrt_()
+            terms, strength = law(distance, same)
+            total += (part + terms) * (0.5 * push if diagonal else push)
             if gradient is not None:
+                weights = strength.div_(distance)
                 _add_gradient(
-                    gradient, x, with_one, weights, push, rows, rows if diagonal else columns
+                    gradient, x, with_one, weights, -push, rows, rows if diagonal else columns
                 )
     return total
 
 
-def _push_squared(
-    squared_distance: Tensor, equal: Tensor, margin: float, wants_weights: bool
-) -> tuple[Tensor, Tensor]:
-    """(sum of max(0, margin - D)^2, weights -(margin - D) / D) over the pairs of a block that are
-    not equal.  In place."""
-    distance = squared_distance.sqrt_()
-    slack = torch.rsub(distance, margin).clamp_(min=0).masked_fill_(equal, 0)
-    flat = slack.view(-1)
-    part = torch.dot(flat, flat)
-    return part, slack.div_(distance).neg_() if wants_weights else slack
+def _kinds(first: Tensor, second: Tensor, diagonal: bool, squared: bool) -> tuple[Tensor, Tensor]:
+    """Of the pairs of a block (R, C) with these labels: those of the same class, as far as they
+    need their distance, and those to leave out."""
+    equal = first[:, None] == second[None]  # same class, or two out images
+    if squared:
+        return equal, equal  # no law looks at the first
+    same = equal & (first >= 0)[:, None]
+    if diagonal:
+        same.fill_diagonal_(False)  # an image with itself
+    return same, equal & ~same
 
 
-def _linear(
-    squared_distance: Tensor, equal: Tensor, same: Tensor, margin: float, times: float
-) -> tuple[Tensor, Tensor]:
-    """(sum of D, so many times, or max(0, margin - D), and weights times/(2D) or -1/(2D)) over the
-    pairs of a block.
+def _close_pairs(
+    raw: Tensor,
+    pairs: Tensor,
+    same: Tensor,
+    law: Law,
+    push: float,
+    gradient: Tensor | None,
+    diagonal: bool,
+) -> Tensor:
+    """The sum of the terms of pairs (K, 2) whose distance comes from their difference; their
+    gradient is added to ``gradient``, 0 where both embeddings coincide.
 
-    The weights are half as large as in ``_push_squared`` for the same sum: D^2 has a 2 in its
-    derivative, D has not.
+    diagonal: each pair is there in both orders, and the gradient of its first image is added.
     """
-    distance = squared_distance.sqrt()
-    own = (
-        squared_distance <= TINY
-    )  # an image with itself, or two that coincide: no direction to move in
-    slack = torch.rsub(distance, margin).clamp_(min=0).masked_fill_(equal, 0)
-    pull = torch.where(same & ~own, distance, 0.0)
-    part = times * pull.sum() + slack.sum()
-    sign = times * (same & ~own).to(distance.dtype) - (slack > 0).to(distance.dtype)
-    return part, (0.5 * sign).div_(distance)
+    total = torch.zeros((), dtype=raw.dtype, device=raw.device)
+    at_once = max(1, BLOCK * BLOCK // raw.shape[1])
+    for (first, second), alike in zip(
+        (part.T for part in pairs.split(at_once)), same.split(at_once), strict=True
+    ):
+        difference = raw[first] - raw[second]
+        distance = torch.linalg.vector_norm(difference, dim=1)
+        terms, strength = law(distance, alike)
+        total += terms
+        if gradient is not None:
+            least = torch.finfo(distance.dtype).tiny
+            direction = difference / distance.clamp(min=least)[:, None]
+            force = push * strength[:, None] * direction
+            gradient.index_add_(0, first, -force)
+            if not diagonal:
+                gradient.index_add_(0, second, force)
+    return total
+
+
+def _push_squared(margin: float, distance: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
+    """The law max(0, margin - D)^2 of pairs that are not of the same class."""
+    del same  # their D^2 is summed in closed form
+    slack = torch.rsub(distance, margin).clamp_(min=0)
+    flat = slack.view(-1)
+    return torch.dot(flat, flat), slack
+
+
+def _linear(margin: float, times: float, distance: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
+    """The law D, so many times, of the same class, and max(0, margin - D) of others."""
+    slack = torch.rsub(distance, margin).clamp_(min=0).masked_fill_(same, 0)
+    terms = times * torch.where(same, distance, 0.0).sum() + slack.sum()
+    pushed = (slack > 0).to(distance.dtype) - times * same.to(distance.dtype)
+    return terms, 0.5 * pushed
 
 
 def _add_gradient(

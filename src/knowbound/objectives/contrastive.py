@@ -16,10 +16,6 @@ from knowbound.objectives.batches import AuthorsBatches, BalancedBatches
 from knowbound.objectives.objective import MetricObjective, at_least_float32
 from knowbound.objectives.pairs import partner_pairs
 
-EPSILON = 1e-12
-"""Added to squared distances under the root in the linear variant, whose gradient at distance 0 is
-infinite."""
-
 
 def contrastive_loss(
     first: Tensor, second: Tensor, same: Tensor, margin: float, *, squared: bool = True
@@ -34,13 +30,10 @@ def contrastive_loss(
     """
     if not len(same):
         return (first.sum() + second.sum()) * 0.0
+    distance = torch.linalg.vector_norm(first - second, dim=1)  # its gradient at 0 is 0
+    pull, push = distance, (margin - distance).clamp(min=0)
     if squared:
-        # its gradient at 0 is 0, so everything stays finite
-        distance = torch.linalg.vector_norm(first - second, dim=1)
-        pull, push = distance.square(), (margin - distance).clamp(min=0).square()
-    else:
-        distance = ((first - second).square().sum(dim=1) + EPSILON).sqrt()
-        pull, push = distance, (margin - distance).clamp(min=0)
+        pull, push = pull.square(), push.square()
     return 0.5 * torch.where(same, pull, push).mean()
 
 

@@ -14,9 +14,9 @@ from knowbound.boundary.boundary import Boundary
 from knowbound.ccag import CcagTraining
 from knowbound.data.augmentation import Augmentation
 from knowbound.data.source import Source
-from knowbound.detectors import MaxSoftmax
+from knowbound.detectors import Energy, MaxSoftmax, NearestCentre, Odin
 from knowbound.errors import UserError
-from knowbound.metrics import auroc
+from knowbound.metrics import auroc, measure
 from knowbound.objectives import EnergyMargin
 from knowbound.paper.objects import table1
 from knowbound.paper.objects.page import unseen_mean, write_table1
@@ -28,7 +28,15 @@ from knowbound.paper.objects.split import (
     table1_split,
     validation_split,
 )
-from knowbound.paper.objects.table1 import AUTHORS, CE_DETECTORS, OURS, Scale, run_in_dist
+from knowbound.paper.objects.table1 import (
+    AUTHORS,
+    CE_DETECTORS,
+    OURS,
+    Scale,
+    Scores,
+    as_stepped,
+    run_in_dist,
+)
 from knowbound.paper.published import published
 from knowbound.result import Result, append_rows, read_rows
 from knowbound.training.settings import Training
@@ -232,18 +240,41 @@ def test_a_second_call_trains_nothing(
     assert list(read_rows(results / "table1.jsonl")) == rows
 
 
-def test_legacy_rows_step_through_probabilities_in_float32(rows: list[Result]) -> None:
+def test_legacy_rows_step_through_probabilities_in_float32() -> None:
     rng = np.random.default_rng(0)
     scores = rng.exponential(1e-9, 50)  # -log p so small that p is 1 in float32
-    stepped = table1._as_stepped("Max softmax", scores)
-    assert (stepped == -1).all()
-    assert (table1._as_stepped("ODM", scores) == scores).all()
-    far = rng.exponential(1, 50)
-    assert np.allclose(-table1._as_stepped("CC-AG", far), np.exp(-far), rtol=1e-6)
-    other = rng.exponential(2, 60)
-    assert auroc(far, other) == pytest.approx(
-        auroc(*(table1._as_stepped("CC-AG", s) for s in (far, other)))
-    )
+    assert (as_stepped(MaxSoftmax(), scores) == -1).all()
+    assert (as_stepped(Energy(), scores) == scores).all()
+    far, other = rng.exponential(1, 50), rng.exponential(2, 60)
+    stepped = as_stepped(Odin(), far)
+    assert np.allclose(-stepped, np.exp(-far), rtol=1e-6)
+    assert auroc(far, other) == pytest.approx(auroc(stepped, as_stepped(Odin(), other)))
+
+
+def released_auroc(inside: Scores, outside: Scores, steps: int = 200_000) -> float:
+    """The paper's ``basic_baseline`` and the AUROC of its ``calculate_metrics_B``, on distances;
+    each of its counts as a share of sorted scores."""
+    squared = np.concatenate([inside**2, outside**2])
+    confidence = 1.0 - squared / np.max(squared)
+    x, y = np.sort(confidence[: len(inside)]), np.sort(confidence[len(inside) :])
+    start, end = confidence.min(), confidence.max()
+    area, before = 0.0, 1.0
+    for delta in np.arange(start, end, (end - start) / steps):
+        tpr = 1 - np.searchsorted(x, delta, "left") / len(x)
+        fpr = 1 - np.searchsorted(y, delta, "right") / len(y)
+        area += (before - fpr) * tpr
+        before = fpr
+    return area
+
+
+def test_legacy_rows_of_distances_step_through_their_squares() -> None:
+    rng = np.random.default_rng(0)
+    inside, outside = rng.gamma(4, 1, 600), rng.gamma(9, 1, 700)
+    outside[:10] *= 300  # the steps are then as wide as most of the scores
+    detector = NearestCentre()
+    found = measure(*(as_stepped(detector, s) for s in (inside, outside)), convention="ccag")
+    assert found.auroc == pytest.approx(released_auroc(inside, outside), abs=1e-9)
+    assert found.auroc < measure(inside, outside, convention="ccag").auroc - 0.01
 
 
 def test_odm_of_ours_sees_composed_images_and_the_authors_draw_a_quarter_of_pairs(
@@ -331,6 +362,7 @@ def test_the_page_has_three_numbers_in_a_cell(results: Path, rows: list[Result])
     assert cells[1] == f"{100 * row.in_accuracy:.1f} ({100 * paper.in_accuracy:.1f})"
     assert cells[4] == " / ".join(f"{100 * (1 - one.fpr95):.1f}" for one in three)
     assert cells[6] == " / ".join(f"{100 * one.auroc:.1f}" for one in three)
+    assert "ccag_of_distances" not in text
     stand_in = next(
         x for x in text.splitlines() if x.startswith("| CC-AG") and "LSUN (scenes stand-in)" in x
     )
@@ -342,6 +374,29 @@ def test_the_page_has_three_numbers_in_a_cell(results: Path, rows: list[Result])
         np.mean([r.numbers.auroc for r in group if r.out_dist != "CIFAR-10"])
     )
     assert json.dumps(row.run.provenance)
+
+
+def test_the_page_names_rows_whose_distances_were_not_squared(
+    tmp_path: Path, rows: list[Result]
+) -> None:
+    former = [
+        replace(row, convention="ccag_of_distances")
+        if (row.run.method, row.convention) == ("ODM", "ccag")
+        else row
+        for row in rows
+    ]
+    append_rows(tmp_path / "table1.jsonl", former)
+    text = write_table1(tmp_path).read_text()
+    said = f"The rows of ODM ({AUTHORS}) and ODM ({OURS}) were measured before"
+    assert said in text
+    append_rows(tmp_path / "new" / "table1.jsonl", rows)
+    new = write_table1(tmp_path / "new").read_text()
+    assert said not in new
+    assert table(text) == table(new)
+
+
+def table(page: str) -> list[str]:
+    return [line for line in page.splitlines() if line.startswith("|")]
 
 
 def test_the_scales() -> None:

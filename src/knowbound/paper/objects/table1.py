@@ -421,8 +421,9 @@ def _rows_of_detectors(experiment: Experiment, outcome: Outcome, *, tuning: Sour
     inside = split.validation.sample(TUNING_IMAGES, np.random.default_rng(0))
     outside = tuning.sample(TUNING_IMAGES, np.random.default_rng(0))
     tuned = tune_odin(boundary.backbone, inside, [outside])
+    odin = tuned.detector
     detectors = [
-        tuned.detector if name == "odin" else make_detector(name, ("features", "logits"))
+        odin if name == "odin" else make_detector(name, ("features", "logits"))
         for name in CE_DETECTORS
     ]
     learned = split.train.sample(FIT_IMAGES, np.random.default_rng(0))
@@ -434,7 +435,7 @@ def _rows_of_detectors(experiment: Experiment, outcome: Outcome, *, tuning: Sour
             "detector": dict(detector.settings),
             "fit_images": len(learned),
         }
-        if detector is tuned.detector:
+        if detector is odin:
             settings["odin"] = {
                 "chosen_against": tuning.name,
                 "sha256": tuning.sha256(),

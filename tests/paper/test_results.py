@@ -1,0 +1,35 @@
+"""The rows kept in ``results/``: each carries the name of a definition that it can be of."""
+
+from pathlib import Path
+
+import pytest
+
+from knowbound.metrics import CONVENTIONS, FORMER
+from knowbound.result import Result, read_rows
+
+RESULTS = Path(__file__).parents[2] / "results"
+TABLES = ("table1", "table2", "table3", "table4")
+
+
+def rows_of(table: str) -> list[Result]:
+    return list(read_rows(RESULTS / f"{table}.jsonl"))
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_conventions_are_names_that_measure_takes(table: str) -> None:
+    assert {row.convention for row in rows_of(table)} <= {*CONVENTIONS, *FORMER}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_of_every_threshold_have_the_nearest_tpr(table: str) -> None:
+    """Detection error and FPR give the TPR they were taken at: within half an image of 95%."""
+    for row in rows_of(table):
+        if row.convention == "seed_unthinned":
+            tpr = 1 - 2 * row.numbers.detection_error + row.numbers.fpr95
+            assert abs(tpr - 0.95) * row.n_in <= 0.5 + 1e-6
+
+
+def test_legacy_rows_of_distances_are_those_of_the_nearest_centre() -> None:
+    for row in rows_of("table1"):
+        if row.convention == "ccag_of_distances":
+            assert row.run.detector == "NearestCentre"
