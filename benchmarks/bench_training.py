@@ -20,8 +20,8 @@ from knowbound.data.augmentation import Augmentation
 from knowbound.data.source import Source
 from knowbound.objectives import Contrastive
 from knowbound.objectives.batches import BalancedBatches
-from knowbound.training.settings import Training
 from knowbound.training.loop import train
+from knowbound.training.settings import Training
 
 
 def sources(

@@ -296,9 +296,7 @@ def test_the_promise_in_words() -> None:
         "images will be accepted (412 held-out images in 97 groups)"
     )
     stated = fitted(scores, confidence=0.95).sentence()
-    assert stated.endswith(
-        "(412 held-out images), with a confidence of 95% at least 95%"
-    )
+    assert stated.endswith("(412 held-out images), with a confidence of 95% at least 95%")
 
 
 def test_it_is_plain_tensor_operations() -> None:

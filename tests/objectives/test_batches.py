@@ -161,7 +161,7 @@ def test_random_batches_with_outs_wrap_a_small_out_set() -> None:
 
 
 def test_random_batches_with_outs_need_outs() -> None:
-    with pytest.raises(UserError, match="no seen out image"):
+    with pytest.raises(UserError, match="no image of none of the classes"):
         RandomBatchesWithOuts().plan(np.array([0, 1]), seed=0)
     with pytest.raises(ValueError, match="above 0"):
         RandomBatchesWithOuts(outs=0)

@@ -98,7 +98,7 @@ def test_it_wants_one_logit_a_class_outs_to_draw_and_a_weight_that_is_not_negati
         "rule": {"name": "RandomBatchesWithOuts", "images": 3, "outs": 2},
     }
     assert len(objective.batches(np.array([0, 1, 0, -1, -1]), seed=0)[0]) == 5
-    with pytest.raises(UserError, match="no seen out image"):
+    with pytest.raises(UserError, match="no image of none of the classes"):
         objective.batches(np.array([0, 1, 0]), seed=0)
     with pytest.raises(ValueError, match="weight"):
         ConfidenceLoss(-1)

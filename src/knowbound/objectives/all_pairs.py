@@ -45,14 +45,24 @@ def all_pairs_loss(
     squared: bool = True,
     same_share: float | None = None,
 ) -> Tensor:
-    """Mean of Eq. 1 over all pairs of a batch but those of two out images; a scalar, 0 if there is
-    no pair.
+    """Mean of Eq. 1 over all pairs of a batch but those of two out-of-distribution images.
 
-    embeddings: (B, D) float32 or float64; labels: (B,) int, below 0 = out; margin: a distance;
-    squared: Eq. 1, else the linear variant; same_share: the weight of the same-class pairs
-    together, 0..1, the others having the rest, as if so many of the pairs had been drawn of the
-    same class; None: every pair weighs the same. The same number as ``contrastive_loss`` over
-    ``all_pairs`` without it; differentiable once.
+    Without ``same_share`` it is the same number as ``contrastive_loss`` over ``all_pairs``.  It can
+    be differentiated once.
+
+    Args:
+        embeddings: (B, D) float32 or float64.
+        labels: (B,) int, below 0 for out-of-distribution images.
+        margin: a distance, above 0.
+        squared: Eq. 1, else the linear variant.
+        same_share: total weight of same-class pairs, between 0 and 1; the other pairs share the
+            remainder.  None: every pair weighs the same.
+
+    Returns:
+        A scalar; 0 where there is no pair.
+
+    Raises:
+        ValueError: shapes that do not fit together.
     """
     if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
         raise ValueError(
@@ -116,7 +126,7 @@ def _pull(x: Tensor, labels: Tensor, each: float, gradient: Tensor | None) -> Te
     inside = labels >= 0
     group = torch.where(
         inside, labels, labels.max().clamp(min=0) + 1
-    )  # out images in a group of their own, left out below
+    )  # out-of-distribution images in a group of their own, left out below
     count = torch.bincount(group).to(x.dtype)
     sums = torch.zeros((len(count), x.shape[1]), dtype=x.dtype, device=x.device).index_add_(
         0, group, x

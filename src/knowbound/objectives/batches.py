@@ -13,11 +13,11 @@ Indices = NDArray[np.int64]
 
 
 def group_indices(labels: Indices) -> tuple[list[Indices], list[Indices]]:
-    """Image indices by class, and by out set: labels 0..C-1 give C groups, each distinct label
-    below 0 one out group.
+    """Image indices by class, and by set of out-of-distribution images: labels 0..C-1 give C groups,
+    each distinct label below 0 one more.
 
-    The out sets may be told apart by the labels -1, -2, ... so that a small set is drawn as often
-    as a large one; no loss looks at the difference.
+    Sets of out-of-distribution images may be told apart by the labels -1, -2, ... so that a small
+    set is drawn as often as a large one; no loss looks at the difference.
     """
     order = np.argsort(labels, kind="stable")
     values, starts = np.unique(labels[order], return_index=True)
@@ -44,11 +44,18 @@ def shares(total: int, parts: int, step: int) -> list[int]:
 
 @dataclass(frozen=True)
 class BalancedBatches:
-    """P classes with the same number of images each, and out images where there are any.
+    """P classes with the same number of images each, and out-of-distribution images where there are
+    any.
 
-    images: in-distribution images in a batch; outs: out images on top, shared equally among the out
-    sets; per_class: at least so many of a class, which bounds P; with few classes every class is in
-    every batch.
+    Attributes:
+        images: in-distribution images in a batch.
+        outs: out-of-distribution images on top, shared equally among their sets, whatever the sets'
+            sizes; with more sets than places they take turns.
+        per_class: at least so many of a class, which bounds P; with few classes every class is in
+            every batch.
+
+    Raises:
+        ValueError: numbers that give no batch.
     """
 
     images: int = 128
@@ -105,9 +112,9 @@ class AuthorsBatches:
 
     The left half is drawn at random.  ``same`` of the partners in the right half are of their
     image's class, the others of another one.  In every second batch the last quarter of the whole
-    batch, half of the partners, is replaced by out images, so that a quarter of all pairs is in/out
-    over two batches (Section 4.1).  The same-class partners stand first, so it is different-class
-    pairs that make room for the out images.
+    batch, half of the partners, is replaced by out-of-distribution images, so that over two batches
+    a quarter of all pairs has one (Section 4.1).  The same-class partners stand first, so it is
+    different-class pairs that make room for them.
     """
 
     images: int = 1024
@@ -163,7 +170,7 @@ class RandomBatches:
     images: int = 128
 
     def plan(self, labels: Indices, seed: int) -> Batches:
-        """The batches for these labels; out images are never drawn."""
+        """The batches for these labels; out-of-distribution images are never drawn."""
         return _Random(self.images, _inside(labels), seed)
 
     def without_outs(self) -> "RandomBatches":
@@ -173,12 +180,18 @@ class RandomBatches:
 
 @dataclass(frozen=True)
 class RandomBatchesWithOuts:
-    """The in-distribution images of ``RandomBatches`` and, behind them, out images drawn in the
-    same way.
+    """The in-distribution images of ``RandomBatches`` and, behind them, out-of-distribution images
+    drawn in the same way.
 
-    images: in-distribution images in a batch; outs: out images on top, 1 or more, from all out sets
-    together, so that a large set is drawn more often than a small one.  In and out images each have
-    epochs of their own, without repeats.
+    Both kinds have epochs of their own, without repeats.
+
+    Attributes:
+        images: in-distribution images in a batch, 1 or more.
+        outs: out-of-distribution images on top, 1 or more, from all their sets together, so that a
+            large set is drawn more often than a small one.
+
+    Raises:
+        ValueError: numbers below 1.
     """
 
     images: int = 64
@@ -187,18 +200,21 @@ class RandomBatchesWithOuts:
     def __post_init__(self) -> None:
         if self.images < 1 or self.outs < 1:
             raise ValueError(
-                f"batches of {self.images} in and {self.outs} out images were asked for; expected "
-                "both above 0"
+                f"batches of {self.images} in-distribution and {self.outs} out-of-distribution "
+                "images were asked for; expected both above 0"
             )
 
     def plan(self, labels: Indices, seed: int) -> Batches:
-        """The batches for these labels.  Raises UserError where there is no in image, or no out
-        image, to draw."""
+        """The batches for these labels.
+
+        Raises:
+            UserError: there is no in-distribution, or no out-of-distribution image to draw.
+        """
         outside = np.flatnonzero(labels < 0)
         if not len(outside):
             raise UserError(
-                "there is no seen out image, but the objective learns from them; give a set of "
-                "out images, or take cross-entropy"
+                "there is no image of none of the classes, but the objective learns from them; give "
+                "a set of out-of-distribution images, or take cross-entropy"
             )
         return _RandomWithOuts(
             _Random(self.images, _inside(labels), seed), _Random(self.outs, outside, seed, stream=1)

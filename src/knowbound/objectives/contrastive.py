@@ -1,8 +1,8 @@
 """The contrastive loss, Eq. 1 of the paper, and the objective that joins batches, pairs and Eq. 1.
 
-ML and ODM are the same objective: ODM is what it becomes when the batches hold seen out images
-(labels below 0), because pairs of an in and an out image are different-class pairs and pairs of two
-out images do not exist.
+ML and ODM are the same objective.  It is ODM where the batches hold seen-out images (labels below
+0): such an image and an in-distribution image are a different-class pair, and two seen-out images
+are no pair.
 """
 
 from dataclasses import dataclass, field
@@ -22,11 +22,17 @@ def contrastive_loss(
 ) -> Tensor:
     """Mean of Eq. 1 over pairs, a scalar; 0 for no pairs.
 
-    first, second: (P, D) embeddings; same: (P,) bool, the paper's y is ``not same``; margin: a
-    distance. With D the Euclidean distance of a pair:
+    With D the Euclidean distance of a pair:
 
         squared (Eq. 1):      same class 1/2 D^2,  different 1/2 max(0, margin - D)^2
         linear (as released): same class 1/2 D,    different 1/2 max(0, margin - D)
+
+    Args:
+        first: (P, D) embeddings.
+        second: (P, D) embeddings of their partners.
+        same: (P,) bool; the paper's y is ``not same``.
+        margin: a distance, above 0.
+        squared: Eq. 1, else the linear variant.
     """
     if not len(same):
         return (first.sum() + second.sum()) * 0.0
@@ -39,15 +45,21 @@ def contrastive_loss(
 
 @dataclass(frozen=True)
 class Contrastive(MetricObjective):
-    """Metric learning with the contrastive loss (Section 3.1) and, with out images in the batch,
-    ODM (Section 3.2).
+    """Metric learning with the contrastive loss (Section 3.1); with out-of-distribution images in the
+    batch, ODM (Section 3.2).
 
-    margin: a distance (10 in Table 1); squared: Eq. 1 as printed, or the linear variant of the
-    released code; rule: how batches are built; pairs: ``all`` pairs of the batch, or ``partners``
-    (i with i + B/2, the authors'); dim: length of the embedding; same_share: with ``all``, what the
-    same-class pairs weigh together, between 0 and 1, as if so many of the pairs had been drawn of
-    the same class (the authors draw a quarter); None: every pair weighs the same, so that with many
-    classes those few pairs hardly count.
+    Attributes:
+        margin: a distance (10 in Table 1).
+        squared: Eq. 1 as printed, or the linear variant of the released code.
+        rule: how batches are built.
+        pairs: ``all`` pairs of the batch, or ``partners`` (i with i + B/2, the authors').
+        dim: length of the embedding.
+        same_share: with ``all``, total weight of same-class pairs, between 0 and 1 (the authors draw
+            a quarter of such pairs).  None: every pair weighs the same, so that with many classes
+            those few pairs hardly count.
+
+    Raises:
+        ValueError: settings that do not go together.
     """
 
     name = "contrastive"
@@ -79,7 +91,7 @@ class Contrastive(MetricObjective):
 
     def __call__(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Mean of Eq. 1 over the pairs of the batch: embeddings (B, D), labels (B,), below 0 for
-        out images."""
+        out-of-distribution images."""
         embeddings = at_least_float32(embeddings)
         if self.pairs == "all":
             return all_pairs_loss(

@@ -11,24 +11,36 @@ from knowbound.objectives.objective import Objective, at_least_float32
 
 
 def free_energy(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """E = -T logsumexp(logits / T) of each image, (N,): low for what the network knows.  logits:
-    (N, C)."""
+    """E = -T logsumexp(logits / T) of each image, (N,): low for what the network knows.
+
+    Args:
+        logits: (N, C).
+        temperature: T, above 0.
+    """
     return -temperature * (logits / temperature).logsumexp(dim=1)
 
 
 @dataclass(frozen=True)
 class EnergyMargin(Objective):
-    """Cross-entropy on in images + ``weight`` (mean max(0, E - m_in)^2 over in + mean max(0, m_out
-    - E)^2 over out images).
+    """Cross-entropy on in-distribution images + ``weight`` times two squared hinges on the energy E:
+    the mean of max(0, E - in_margin)^2 over them, that of max(0, out_margin - E)^2 over the others.
 
     It is made for **fine-tuning a network already trained** with cross-entropy (theirs: 10 epochs
     at rate 0.001, WRN-40-2): from random weights E is near -log C, far from both margins, and the
-    hinges outweigh the cross-entropy. The embeddings are the logits, D = C.
+    hinges outweigh the cross-entropy.  For other data than theirs take the margins from about the
+    mean energies of the two kinds of images before fine-tuning.
 
-    weight: 0.1 in their code, 0 or more; in_margin: m_in, above which an in image's energy is
-    punished (-23 with CIFAR-10, -27 with CIFAR-100); out_margin: m_out, below which an out image's
-    is (-5), above m_in; for other data take them from about the mean energies of in and out images
-    before fine-tuning; temperature: T; rule: in and out images at random.
+    Attributes:
+        weight: 0 or more; 0.1 in their code.
+        in_margin: above which an in-distribution image's energy is punished (-23 with CIFAR-10, -27
+            with CIFAR-100).
+        out_margin: below which an out-of-distribution image's energy is punished (-5); above
+            ``in_margin``.
+        temperature: T, above 0.
+        rule: how batches are built; both kinds of images at random.
+
+    Raises:
+        ValueError: settings that cannot be meant.
     """
 
     name = "energy_margin"
@@ -52,12 +64,13 @@ class EnergyMargin(Objective):
         if not self.in_margin < self.out_margin:
             raise ValueError(
                 f"in_margin {self.in_margin} and out_margin {self.out_margin} were asked for; "
-                "expected the first below the second, as in images have the lower energy"
+                "expected the first below the second, as in-distribution images have the lower "
+                "energy"
             )
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """A scalar from logits (B, C) and labels (B,), below 0 for out images; a part without
-        images counts 0."""
+        """A scalar from logits (B, C) and labels (B,), below 0 for out-of-distribution images; a part
+        without images counts 0."""
         logits = at_least_float32(logits)
         energy, inside = free_energy(logits, self.temperature), labels >= 0
         too_high = (energy[inside] - self.in_margin).clamp(min=0).square()

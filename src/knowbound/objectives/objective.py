@@ -101,7 +101,11 @@ class Objective(ABC):
         return 1.0
 
     def called(self, outs: bool) -> str:
-        """What a network trained with it is called; outs: whether it saw out images."""
+        """What a network trained with it is called.
+
+        Args:
+            outs: whether it saw out-of-distribution images.
+        """
         del outs
         return self.name
 

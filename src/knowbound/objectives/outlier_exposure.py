@@ -1,5 +1,5 @@
-"""Outlier exposure (Hendrycks et al., ICLR 2019): cross-entropy to the uniform distribution on seen
-out images."""
+"""Outlier exposure (Hendrycks et al., ICLR 2019): cross-entropy to the uniform distribution on
+seen-out images."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,8 @@ def cross_entropy_to_uniform(logits: Tensor) -> Tensor:
     """Mean over images of -1/C sum over classes of log softmax, in nats, at least log C; 0, with
     gradients, for no images.
 
-    logits: (N, C).
+    Args:
+        logits: (N, C).
     """
     if not len(logits):
         return logits.sum() * 0.0
@@ -24,15 +25,20 @@ def cross_entropy_to_uniform(logits: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class OutlierExposure(Objective):
-    """Cross-entropy on in images + ``weight`` times cross-entropy to uniform on out images, each a
-    mean per image.
+    """Cross-entropy on in-distribution images + ``weight`` times cross-entropy to uniform on
+    out-of-distribution images, each a mean per image.
 
     Cross-entropy to uniform is KL(uniform || softmax) + log C, so this is ``ConfidenceLoss`` of the
     same weight plus the constant weight log C: the same gradients.  What sets the two papers apart
-    is the weight, the out images and their number: Hendrycks et al. take weight 0.5 and twice as
-    many out images as in images, of a large and varied set. The embeddings are the logits, D = C.
+    is the weight and the images: Hendrycks et al. take weight 0.5 and twice as many
+    out-of-distribution as in-distribution images, of a large and varied set.
 
-    weight: their lambda, 0 or more; rule: in images and out images at random.
+    Attributes:
+        weight: their lambda, 0 or more.
+        rule: how batches are built; both kinds of images at random.
+
+    Raises:
+        ValueError: a weight below 0.
     """
 
     name = "outlier_exposure"
@@ -49,8 +55,8 @@ class OutlierExposure(Objective):
             raise ValueError(f"a weight of {self.weight} was asked for; expected 0 or more")
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """A scalar from logits (B, C) and labels (B,), below 0 for out images; a part without
-        images counts 0."""
+        """A scalar from logits (B, C) and labels (B,), below 0 for out-of-distribution images; a part
+        without images counts 0."""
         logits = at_least_float32(logits)
         return mean_cross_entropy(logits, labels) + self.weight * cross_entropy_to_uniform(
             logits[labels < 0]

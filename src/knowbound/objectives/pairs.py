@@ -1,5 +1,5 @@
-"""A labelled batch -> pairs.  Two out images are never a pair: they are not one class and must not
-be grouped (Section 3.2)."""
+"""A labelled batch -> pairs.  Two out-of-distribution images are never a pair: they are not one
+class and must not be grouped (Section 3.2)."""
 
 import torch
 from torch import Tensor
