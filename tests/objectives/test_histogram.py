@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.losses import HistogramLoss
 from torch import Tensor
@@ -42,6 +42,9 @@ def test_loss_is_the_sum_over_two_nodes_in_the_wrong_order(labels: list[int], bi
 def test_it_is_the_histogram_loss_there(some: tuple[Tensor, Tensor], bins: int) -> None:
     """Theirs takes the negatives of anchors that have a positive, so no class has one image."""
     embeddings, labels = some
+    directions = torch.nn.functional.normalize(embeddings.detach(), dim=1)
+    # theirs fails where two embeddings are the same or opposite but for rounding
+    assume(bool(((directions @ directions.T).abs().triu(1) < 1 - 1e-6).all()))
     expected = HistogramLoss(bins)(embeddings, indices_tuple=indices(labels))
     found = Histogram(bins)(embeddings, labels)
     assert found.item() == pytest.approx(float(expected), rel=1e-5, abs=1e-6)

@@ -15,11 +15,11 @@ from knowbound._version import __version__
 from knowbound.backbones import BACKBONES, Backbone, OwnNetwork, as_backbone
 from knowbound.boundary.batches import image_batches
 from knowbound.boundary.domain import Domain
-from knowbound.boundary.given import Picture, image_of, is_one, one_or_several
 from knowbound.boundary.likeness import Likeness
 from knowbound.boundary.model_file import read_model, write_model
 from knowbound.boundary.threshold import By, Threshold
 from knowbound.data.outs.anomalies import anomaly_images
+from knowbound.data.pictures.given import Picture, image_of, is_one, one_or_several
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.detectors import DETECTORS

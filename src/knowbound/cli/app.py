@@ -8,7 +8,7 @@ import typer
 
 from knowbound._version import __version__
 from knowbound.cli.console import process
-from knowbound.cli.practice import demo, evaluate, fit, predict
+from knowbound.cli.practice import demo, evaluate, export, fit, predict
 from knowbound.cli.reproduce import reproduce_app
 from knowbound.errors import TrainingStoppedError, UserError
 from knowbound.files import sentence_for
@@ -23,9 +23,14 @@ app = typer.Typer(
     epilog="Start with `knowbound demo`. Every command explains itself with examples: `knowbound "
     "fit --help`.",
 )
-for command in (demo, fit, predict, evaluate):
+for command in (demo, fit, predict, evaluate, export):
     app.command()(command)
 app.add_typer(reproduce_app, name="reproduce")
+TRAINING = (
+    *("accelerate", "jinja2", "markupsafe", "plotly", "pooch", "requests", "safetensors"),
+    *("scipy", "sklearn", "torch", "urllib3"),
+)
+"""Packages of the extra ``train``."""
 
 
 def main() -> None:
@@ -37,6 +42,10 @@ def main() -> None:
         app()
     except (UserError, TrainingStoppedError) as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in TRAINING:
+            raise
+        _fail(f"this needs {error.name}, which is not installed; pip install 'knowbound[train]'")
     except MemoryError:
         _fail(
             "there is not enough memory for this; choose a smaller --size, or close other programs"

@@ -2,7 +2,7 @@
 what it returned."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,6 +17,9 @@ from knowbound.cli.console import (
 from knowbound.cli.progress import reading_bar, training_bar
 from knowbound.errors import UserError
 from knowbound.names import BackboneName, ObjectiveName
+
+if TYPE_CHECKING:
+    from knowbound.workflows.predict import Judge
 
 
 def demo(
@@ -252,7 +255,10 @@ def _to_be_trained(output: Path, *, resume: bool, overwrite: bool) -> bool:
 
 def predict(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Folder that `knowbound fit` wrote.")
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="Folder that `knowbound fit` wrote, or an exported .onnx file."
+        ),
     ],
     inputs: Annotated[
         list[Path],
@@ -283,12 +289,11 @@ def predict(
 
         knowbound predict model list.csv -o - | sort
     """
-    from knowbound.boundary import Boundary
     from knowbound.workflows.predict import Counted, find_inputs, predict_files, table_writer
 
     found = find_inputs(inputs)
     print_problems(found.problems)
-    judged = predict_files(Boundary.load(model), found.files)
+    judged = predict_files(_judge(model), found.files)
     counted = Counted()
     if output is None:
         print_predictions(counted(judged))
@@ -304,6 +309,57 @@ def predict(
     to_stdout = output == Path("-")
     table = "" if to_stdout else f" Table: {output}"
     console(err=to_stdout).print(f"{counted}.{table}", markup=False)
+
+
+def _judge(model: Path) -> "Judge":
+    """The model in a folder, or in a file that was exported."""
+    if model.suffix == ".onnx":
+        from knowbound.product.onnx_model import ExportedModel
+
+        return ExportedModel.load(model)
+    from knowbound.boundary import Boundary
+
+    return Boundary.load(model)
+
+
+def export(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Folder that `knowbound fit` wrote.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="ONNX file to write.")
+    ],
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Pictures to compare the two models on, beside generated images."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a model as one ONNX file, which says the same without torch. It is refused where it
+    would decide otherwise on any image.
+
+    **Example**
+
+        knowbound export model -o model.onnx --check test/
+    """
+    from knowbound.boundary import Boundary
+    from knowbound.data.pictures.folder import read_folder
+    from knowbound.product.onnx_export import export as export_boundary
+
+    boundary = Boundary.load(model)
+    images = None
+    if check is not None:
+        read = read_folder(check, boundary.preprocessing, classes=False)
+        print_problems(read.problems)
+        images = read.source.images(slice(None))
+    compared = export_boundary(boundary, output, images=images, overwrite=overwrite)
+    size = output.stat().st_size / 1e6
+    console().print(
+        f"{output}: {size:.1f} MB; the same decisions as {model} on {compared:,} images.",
+        markup=False,
+    )
 
 
 def evaluate(

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from knowbound.boundary.batches import BATCH
-from knowbound.boundary.boundary import Boundary
 from knowbound.data.pictures.picture_files import read_files
 from knowbound.data.pictures.picture_lists import list_files, read_list
 from knowbound.data.pictures.problems import Problem
+from knowbound.data.preprocessing import Preprocessing
 from knowbound.errors import UserError
 from knowbound.files import cannot_write
-from knowbound.judgement import Verdict
+from knowbound.judgement import Judgement, Verdict
 from knowbound.own_output import check_overwrite
 
 
@@ -49,6 +49,24 @@ COLUMNS = ("path", *(_RENAMED.get(name, name) for name in _SAID), "error", "rema
 """Of the table: those of a ``Verdict`` between the path and what went wrong."""
 NUMBERS = tuple(field.name for field in fields(Verdict) if field.type is float)
 """The columns that hold numbers."""
+
+
+BATCH = 512
+"""Pictures decoded and judged together."""
+
+
+class Judge(Protocol):
+    """What judges images: a ``Boundary``, or a model that was exported."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture becomes an image of the network's shape."""
+
+    def judge(self, images: NDArray[np.uint8], /) -> Judgement[Any]:
+        """What is said of images (N, C, H, W), as arrays."""
+
+    def verdicts(self, judgement: Judgement[Any], /) -> list[Verdict]:
+        """The judgement in words, one verdict for each image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +106,7 @@ def find_inputs(inputs: Sequence[str | Path]) -> Inputs:
 
 
 def predict_files(
-    boundary: Boundary, paths: Sequence[Path], *, decoders: int | None = None
+    boundary: Judge, paths: Sequence[Path], *, decoders: int | None = None
 ) -> Iterator[Prediction]:
     """A row for each file, in order.  Decoding and judging go on batch by batch, so memory does not
     grow with the files.

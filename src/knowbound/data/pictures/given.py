@@ -1,20 +1,23 @@
 """Whatever a user calls a picture, or several -> pictures one by one."""
 
+import sys
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, Union, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from knowbound.data.pictures.picture_files import UnreadableImageError, read_image
 from knowbound.data.preprocessing import Preprocessing, to_picture
 from knowbound.errors import UserError
 
-Picture = Image.Image | str | PathLike[str] | bytes | NDArray[Any] | Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Picture = Union[Image.Image, str, PathLike[str], bytes, NDArray[Any], "Tensor"]
 EXPECTED = (
     "a path, the bytes of a picture file, a PIL image, an array (H, W) or (H, W, 3), a tensor "
     "(H, W) or (3, H, W), or several of them"
@@ -30,7 +33,7 @@ def is_one(given: Picture | Iterable[Picture]) -> bool:
     Raises:
         UserError: neither a picture nor several.
     """
-    if isinstance(given, np.ndarray | Tensor):
+    if isinstance(given, np.ndarray) or _is_tensor(given):
         if given.ndim not in (2, 3, 4):
             raise UserError(
                 f"an array of the shape {tuple(given.shape)} was given; expected {EXPECTED}"
@@ -75,13 +78,19 @@ def image_of(picture: Picture, preprocessing: Preprocessing) -> NDArray[np.uint8
         raise UserError(f"{_name(picture)} cannot be used: {error}") from error
 
 
-def _as_pil(picture: Image.Image | NDArray[Any] | Tensor) -> Image.Image:
+def _is_tensor(given: object) -> TypeGuard["Tensor"]:
+    """Whether it is a torch tensor; torch is not imported for the question."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(given, torch.Tensor)
+
+
+def _as_pil(picture: Picture) -> Image.Image:
     if isinstance(picture, Image.Image):
         picture.load()  # a truncated file says so here
         return picture
     if isinstance(picture, np.ndarray):
         return from_array(picture)
-    if isinstance(picture, Tensor):
+    if _is_tensor(picture):
         array = picture.detach().cpu().numpy()
         channels_last = array.ndim == 3 and array.shape[0] in (1, 3, 4)
         return from_array(array.transpose(1, 2, 0) if channels_last else array)

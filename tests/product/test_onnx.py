@@ -1,0 +1,148 @@
+"""A model as one file: the same answers without torch, and a refusal of anything that was changed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from knowbound.backbones import LeNet, WideResNet
+from knowbound.boundary import Boundary
+from knowbound.data.preprocessing import Preprocessing
+from knowbound.detectors import DETECTORS, NearestCentre, Odin
+from knowbound.errors import UserError
+from knowbound.judgement import Verdict
+from knowbound.product.onnx_export import export
+from knowbound.product.onnx_model import ExportedModel
+from tests.samples import blobs, write_folder
+
+WITHOUT_TORCH = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "scipy", "sklearn", "safetensors", "onnx"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+sys.argv = ["knowbound", *sys.argv[1:]]
+from knowbound.cli import main
+main()
+"""
+
+
+def boundary(detector: str = "nearest_centre", logits: bool = False) -> Boundary:
+    torch.manual_seed(0)
+    source = blobs(40)
+    heads = {"logits": 3} if logits else {"embedding": 4}
+    network = LeNet(**heads, height=16, width=16)
+    kind = DETECTORS[detector]
+    made = Boundary(network, kind(), Preprocessing(16, 16, 1), source.class_names)
+    return made.learn(source).calibrate(blobs(20, seed=1))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Boundary, Path]:
+    made, path = boundary(), tmp_path_factory.mktemp("onnx") / "model.onnx"
+    assert export(made, path, images=blobs(10, seed=2).images(slice(None))) == 30 + 256
+    return made, path
+
+
+def test_the_answers_are_those_of_the_boundary(exported: tuple[Boundary, Path]) -> None:
+    made, path = exported
+    model = ExportedModel.load(path)
+    images = np.concatenate([blobs(70, seed=3).pixels[:], blobs(20, classes=1, first=4).pixels[:]])
+    ours, theirs = made.judge(images), model.judge(images)
+    np.testing.assert_array_equal(theirs.decision, ours.decision)
+    np.testing.assert_array_equal(theirs.nearest, ours.nearest)
+    for name in ("embedding", "score", "p_value", "domain_score"):
+        np.testing.assert_allclose(
+            getattr(theirs, name), getattr(ours, name), rtol=1e-4, atol=1e-5, err_msg=name
+        )
+    one = model.predict(images[0, 0])
+    assert isinstance(one, Verdict)
+    assert one.decision == made.predict(images[0, 0]).decision
+    assert model.predict([]) == []
+
+
+@pytest.mark.parametrize("detector", ["mahalanobis", "stage_mahalanobis", "centre_and_stages"])
+def test_other_detectors(detector: str, tmp_path: Path) -> None:
+    assert export(boundary(detector), tmp_path / "m.onnx") == 256
+
+
+def test_what_cannot_be_exported_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="KNearest on LeNet cannot be exported") as caught:
+        export(boundary("k_nearest"), tmp_path / "m.onnx")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_batch_norm_and_colour(tmp_path: Path) -> None:
+    shape = Preprocessing(16, 16, 3)
+    source, held = shape.apply(blobs(30)), shape.apply(blobs(20, seed=1))
+    network = WideResNet(embedding=4, depth=10, widen=1)
+    made = Boundary(network, NearestCentre(), shape, source.class_names)
+    assert export(made.learn(source).calibrate(held), tmp_path / "m.onnx") == 256
+
+
+def test_predict_needs_no_torch(exported: tuple[Boundary, Path], tmp_path: Path) -> None:
+    made, path = exported
+    write_folder(tmp_path / "new", blobs(3, seed=4))
+    words = ["predict", str(path), str(tmp_path / "new"), "-o", "-"]
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *words], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    files = sorted((tmp_path / "new").rglob("*.png"))
+    said = {row.split(",")[0]: row.split(",")[1] for row in ran.stdout.splitlines()[1:]}
+    assert said == {str(f): str(made.predict(f).decision) for f in files}
+
+
+def test_training_without_torch_says_what_to_install(tmp_path: Path) -> None:
+    write_folder(tmp_path / "in", blobs(3))
+    words = ["fit", str(tmp_path / "in"), "-o", str(tmp_path / "m")]
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *words], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2
+    assert "pip install 'knowbound[train]'" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_detector_that_needs_gradients_is_refused(tmp_path: Path) -> None:
+    made = boundary("max_softmax", logits=True)
+    made.detector = Odin()
+    with pytest.raises(UserError, match="gradient"):
+        export(made, tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_a_file_of_the_users_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"mine")
+    with pytest.raises(UserError, match="--overwrite"):
+        export(boundary(), tmp_path / "m.onnx")
+    assert (tmp_path / "m.onnx").read_bytes() == b"mine"
+
+
+def test_a_changed_byte_is_noticed_wherever_it_is(
+    exported: tuple[Boundary, Path], tmp_path: Path
+) -> None:
+    content = exported[1].read_bytes()
+    rng = np.random.default_rng(0)
+    places = [0, len(content) - 1, *rng.integers(len(content), size=30).tolist()]
+    for place in places:
+        changed = bytearray(content)
+        changed[place] ^= 1
+        (tmp_path / "m.onnx").write_bytes(changed)
+        with pytest.raises(UserError):
+            ExportedModel.load(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", None])
+def test_what_is_no_model_is_refused(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "m.onnx").write_bytes(content)
+    with pytest.raises(UserError):
+        ExportedModel.load(tmp_path / "m.onnx")
