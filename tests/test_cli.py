@@ -44,7 +44,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.effect_noise((16, 16), 200).save(root / "noise" / f"{index}.png")
     done = knowbound("fit", root / "known", "--outliers", root / "outs", "-o", root / "model", *FIT)
     assert done.returncode == 0, done.stderr
-    assert "120 images of 3 classes, 40 outliers" in done.stdout
+    assert "3 classes, 120 images: place 0 40, place 1 40, place 2 40; 40 outliers." in done.stdout
     assert one_line(done.stderr).count("broken.png") == 1
     return root
 
@@ -71,7 +71,7 @@ def test_predict_on_the_terminal_and_into_a_table(place: Path) -> None:
     broken = [row for row in rows if row["error"]]
     assert [Path(row["path"]).name for row in broken] == ["broken.png"]
     assert sum(row["verdict"] == "known" for row in rows[:121]) > 80
-    assert sum(row["verdict"] == "anomaly" for row in rows[121:]) > 15
+    assert sum(row["verdict"] != "known" for row in rows[121:]) > 15
     assert "1 that could not be read" in done.stdout
 
 
@@ -174,10 +174,6 @@ def test_evaluate_compares_every_detector_the_network_can_have(
         ),
         (("fit", "{}/known", "-o", "{}/m", "--learning-rate", "-1"), "a learning rate of -1"),
         (
-            ("evaluate", "{}/model", "--known", "{}/test", "-o", "{}/r"),
-            "no folder of novelties or anomalies",
-        ),
-        (
             ("evaluate", "{}/model", "--known", "{}/test", "--novelty", "{}/new", "-o", "{}/r"),
             "expected NAME=DIR",
         ),
@@ -248,8 +244,10 @@ def test_resume_after_sigkill_gives_the_model_of_an_uninterrupted_run(place: Pat
         process.wait()
         command = [*command[:3], *map(str, arguments), "--resume"]
     assert knowbound(*arguments, "--resume").returncode == 0
-    for name in ("model.safetensors",):
-        assert (place / "killed" / name).read_bytes() == (place / "whole" / name).read_bytes()
+    weights = [
+        [path.name for path in (place / name).glob("*.safetensors")] for name in ("killed", "whole")
+    ]  # their names carry their hash
+    assert weights[0] == weights[1] != []
     again = knowbound(*arguments, "--resume")
     assert again.returncode == 0
     assert "finished already" in again.stdout
@@ -271,7 +269,8 @@ def test_images_that_were_shown_in_training_are_called_seen_or_told(place: Path)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (place / "seen" / "rows.jsonl").read_text().splitlines()]
     assert {(row["out_dist"], row["seen"]) for row in rows} == {("shown", True), ("new", False)}
-    assert "the model was trained on these images" in one_line(done.stderr)
+    assert "119 more of 120 pictures were learned from in training" in one_line(done.stderr)
+    assert "39 more of 40 pictures were shown as outliers" in one_line(done.stderr)
 
 
 def test_a_training_that_was_cut_off_is_not_started_anew_by_accident(
@@ -280,5 +279,5 @@ def test_a_training_that_was_cut_off_is_not_started_anew_by_accident(
     (tmp_path / "checkpoint.safetensors").write_bytes(b"something")
     done = knowbound("fit", place / "known", "-o", tmp_path, *FIT)
     assert done.returncode == 2
-    assert "go on with --resume" in one_line(done.stderr)
+    assert "continue it with --resume" in one_line(done.stderr)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == b"something"

@@ -177,6 +177,8 @@ def test_the_least_number_is_enough_and_one_fewer_is_not(
     )
     with pytest.raises(UserError, match=f"expected at least {least} "):
         fitted(scores[1:], **options)
+    if least == 1:
+        return
     twice = np.repeat(scores[1:], 2)
     with pytest.raises(UserError, match=f"expected at least {least} groups"):
         fitted(twice, groups=np.repeat(np.arange(least - 1), 2), **options)

@@ -138,6 +138,7 @@ def evidence(
         threshold=1.5,
         acceptance=0.95,
         centres=centres,
+        promise={"range": [0.9, 0.98], "images": 120},
         in_set=inside,
         out_sets=outs,
         shows=shows,

@@ -18,7 +18,7 @@ from knowbound.workflows.predict import (
     Prediction,
     find_inputs,
     predict_files,
-    prediction_writer,
+    table_writer,
 )
 from tests.boundary.test_boundary import boundary
 from tests.samples import blobs, write_folder
@@ -35,7 +35,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_every_file_has_its_row_in_order(pictures: Path) -> None:
     found = boundary()
-    paths = find_inputs([pictures])
+    paths = find_inputs([pictures]).files
     rows = list(predict_files(found, paths))
     assert [row.path for row in rows] == [str(p) for p in paths]
     for row, path in zip(rows, paths, strict=True):
@@ -55,7 +55,7 @@ def test_every_file_has_its_row_in_order(pictures: Path) -> None:
 
 
 def test_rows_are_counted_as_they_pass_and_not_kept(pictures: Path) -> None:
-    rows = list(predict_files(boundary(), find_inputs([pictures])))
+    rows = list(predict_files(boundary(), find_inputs([pictures]).files))
     slow = Counter(str(row.verdict.decision) if row.verdict else "error" for row in rows)
     counted = Counted()
     passing = counted(iter(rows))
@@ -91,9 +91,9 @@ def test_no_row_stays_in_memory_once_it_has_passed(pictures: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_tables_hold_what_the_rows_hold(ending: str, pictures: Path, tmp_path: Path) -> None:
-    rows = list(predict_files(boundary(), find_inputs([pictures])))
+    rows = list(predict_files(boundary(), find_inputs([pictures]).files))
     path = tmp_path / "out" / f"table{ending}"
-    with prediction_writer(path) as write:
+    with table_writer(path) as write:
         for row in rows:
             write(row)
     if ending == ".csv":
@@ -128,10 +128,10 @@ def test_tables_hold_what_the_rows_hold(ending: str, pictures: Path, tmp_path: P
 
 
 def test_rows_written_before_an_error_stay(pictures: Path, tmp_path: Path) -> None:
-    rows = list(predict_files(boundary(), find_inputs([pictures])))
+    rows = list(predict_files(boundary(), find_inputs([pictures]).files))
 
     def write_one_and_fail() -> None:
-        with prediction_writer(tmp_path / "table.jsonl") as write:
+        with table_writer(tmp_path / "table.jsonl") as write:
             write(rows[0])
             raise RuntimeError
 
@@ -147,13 +147,13 @@ def test_inputs_and_outputs_that_cannot_be_used(tmp_path: Path) -> None:
         find_inputs([tmp_path])
     with (
         pytest.raises(UserError, match=r"ends in '.xlsx'; expected .csv, .jsonl, .parquet"),
-        prediction_writer(tmp_path / "a.xlsx"),
+        table_writer(tmp_path / "a.xlsx"),
     ):
         pass
     (tmp_path / "file").touch()
     with (
         pytest.raises(UserError, match="cannot be written"),
-        prediction_writer(tmp_path / "file" / "a.csv"),
+        table_writer(tmp_path / "file" / "a.csv"),
     ):
         pass
 
@@ -162,12 +162,12 @@ def test_a_full_disk_is_one_sentence(pictures: Path) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full to write to")
-    rows = list(predict_files(boundary(), find_inputs([pictures])))
+    rows = list(predict_files(boundary(), find_inputs([pictures]).files))
     link = pictures.parent / "table.csv"
     link.symlink_to(full)
 
     def write_all() -> None:
-        with prediction_writer(link) as write:
+        with table_writer(link) as write:
             for row in rows:
                 write(row)
 

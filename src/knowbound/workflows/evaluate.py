@@ -38,6 +38,8 @@ from knowbound.result import Run
 from knowbound.training import describe_hardware
 
 ROWS, REPORT = "rows.jsonl", "report.html"
+NAMED = 8
+"""Classes that a sentence names at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +269,10 @@ def match_classes(source: Source, boundary: Boundary, folder: Path) -> Source:
     unknown = [name for name in source.class_names if same_name(name) not in known]
     if unknown:
         raise UserError(
-            f"{printable(folder)} has {name_unknown(unknown, boundary.class_names)}; move them to a "
+            f"{printable(folder)} has classes which the model does not know: "
+            f"{name_unknown(unknown, boundary.class_names)}; it knows "
+            f"{len(boundary.class_names)}, {printable(', '.join(boundary.class_names[:NAMED]))}"
+            f"{' ...' if len(boundary.class_names) > NAMED else ''}; move the unknown ones to a "
             "folder of their own and give it with --novelty"
         )
     new_label = np.array([known[same_name(name)] for name in source.class_names], dtype=np.int64)
