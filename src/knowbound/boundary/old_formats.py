@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import Tensor, ones, zeros
+from torch import Tensor, arange, ones, zeros
 
 from knowbound.boundary.threshold import Threshold
 
@@ -40,7 +40,7 @@ def from_version_1(
     settings = dict(backbone["settings"])
     settings[head] = settings.pop("dim")
     reads = detector["settings"].get("reads")
-    if reads:
+    if reads or detector["name"] == "nearest_centre":  # which had no choice but the output
         field = "features" if reads == "features" else head
         detector["settings"] = {**detector["settings"], "reads": field}
     renamed = {
@@ -49,6 +49,8 @@ def from_version_1(
         if name not in ("detector.classes", "detector.softmax.classes")
     }
     renamed |= dict.fromkeys(("learned_pictures", "shown_pictures"), zeros(0).long())
+    if detector["name"] == "k_nearest":
+        renamed["detector.ranks"] = arange(int(detector["settings"]["k"]))
     renamed |= _threshold(renamed.pop("threshold"), description)
     backbone["settings"] = settings
     parts = {"backbone": backbone, "detector": detector, "domain": "image statistics"}

@@ -34,7 +34,7 @@ class ExtremeValueSignature(Detector):
         ValueError: fewer than one feature.
     """
 
-    choices = ("features", "embedding")
+    choices = ("features", "embedding", "logits")
     signatures: Tensor
 
     def __init__(self, dims: int = 10, reads: Field = "features") -> None:

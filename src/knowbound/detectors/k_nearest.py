@@ -51,7 +51,7 @@ class KNearest(Detector):
         ValueError: k below 1, or another search.
     """
 
-    choices = ("embedding", "features")
+    choices = ("embedding", "features", "logits")
     bank: Tensor
     labels: Tensor
     ranks: Tensor

@@ -69,7 +69,7 @@ class Mahalanobis(Detector):
     """
 
     scale_free = True
-    choices = ("embedding", "features")
+    choices = ("embedding", "features", "logits")
     means: Tensor
     whiten: Tensor
 

@@ -21,7 +21,7 @@ class NearestCentre(Detector):
         reads: which of the network's outputs; a metric loss trains the embedding.
     """
 
-    choices = ("embedding", "features")
+    choices = ("embedding", "features", "logits")
     centres: Tensor
     """(C, D) the mean embedding of each class; set by ``fit``."""
 

@@ -37,7 +37,7 @@ class NullSpace(Detector):
         ValueError: fewer than two images.
     """
 
-    choices = ("embedding", "features")
+    choices = ("embedding", "features", "logits")
     vectors: Tensor
     projection: Tensor
     points: Tensor
