@@ -36,7 +36,7 @@ class Constants:
         71, "images/s per core", "bench_training, 143 images/s on 2 cores"
     )
     score_rate: Constant = Constant(
-        261, "images/s per core", "bench_sharding, nearest centre, one worker with one thread"
+        261, "images/s per core", "nearest centre, one process with one thread"
     )
     odin_passes: Constant = Constant(
         3, "forward passes", "bench_scoring: two forward passes and a backward one"
@@ -47,7 +47,7 @@ class Constants:
         "bench_scoring, JPEG of 64 x 64 to 32 x 32, two threads on 2 cores",
     )
     shard_speedup: Constant = Constant(
-        1.93, "times, of 2 workers", "bench_sharding, images in memory"
+        1.93, "times, of 2 workers", "two processes with a model each, images in memory"
     )
     centre_rate: Constant = Constant(
         2.2e7, "distances/s per core", "nearest of 10,000 centres, score and class, 512 images"

@@ -3,5 +3,5 @@ line."""
 
 from knowbound.cli import main
 
-if __name__ == "__main__":  # the workers of `predict --workers` import this file too
+if __name__ == "__main__":
     main()

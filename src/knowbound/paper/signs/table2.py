@@ -49,7 +49,7 @@ SEEN = {"novelty seen": NOVELTY, "background seen": BACKGROUND, "noise seen": NO
 """Each row of ODM with the kind it sees."""
 COMPOSED = "novelty and composed seen"
 """A row of our own: beside other signs it sees images composed of the known ones
-(``data/composed.py``)."""
+(``data/outs/composed.py``)."""
 COMPOSED_IMAGES = 6_000
 PER_OUT_SET = "per out set"
 DIM, MARGIN = 32, 10.0  # Section 4.2; its margin is that of Table 1
