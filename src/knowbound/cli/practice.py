@@ -35,6 +35,7 @@ def demo(
 
         knowbound demo
     """
+    from knowbound.report import examples, summary
     from knowbound.workflows.demo import run_demo
 
     with training_bar() as bar:
@@ -42,10 +43,16 @@ def demo(
             output, seed=seed, on_step=lambda method, progress: bar(method, progress)
         )
     print_results([row for one in evidence for row in one.results])
-    console().print(
-        f"Report: [bold]{output / 'report.html'}[/bold]. Models: "
-        f"{', '.join(str(output / m) for m in ('ce', 'ml', 'odm'))}"
-    )
+    odm = evidence[-1]
+    typer.echo(f"\nTen pictures, and what {odm.method} says of them:")
+    for truth, said in examples(odm):
+        typer.echo(f"  {truth:32}{said}")
+    typer.echo("\nIn three numbers:")
+    known, *others = summary(odm)
+    for sentence in (known, *others[-3::2]):
+        typer.echo(f"  {sentence}")
+    models = ", ".join(str(output / one.method.lower()) for one in evidence)
+    typer.echo(f"\nReport: {output / 'report.html'}. Models: {models}")
 
 
 def fit(

@@ -2,11 +2,12 @@
 
 from knowbound.report.figure import embedding_figure, figure_page
 from knowbound.report.page import write_page
-from knowbound.report.summary import summary
+from knowbound.report.summary import examples, summary
 from knowbound.report.table import markdown_table, terminal_table
 
 __all__ = [
     "embedding_figure",
+    "examples",
     "figure_page",
     "markdown_table",
     "summary",

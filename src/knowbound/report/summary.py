@@ -65,3 +65,26 @@ def _unknown(judged: JudgedSet) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}%"
+
+
+def examples(evidence: Evidence, count: int = 10) -> list[tuple[str, str]]:
+    """(what a picture is, what was said of it) of ``count`` pictures, the sets taking turns."""
+    sets, rows = (evidence.in_set, *evidence.out_sets), []
+    for turn in range(count):
+        judged = sets[turn % len(sets)]
+        index = turn // len(sets) * max(1, len(judged) // count)
+        if index < len(judged):
+            rows.append((_truth(evidence, judged, index), _said(evidence, judged, index)))
+    return rows
+
+
+def _truth(evidence: Evidence, judged: JudgedSet, index: int) -> str:
+    if judged.kind is None:
+        return f"known class {evidence.class_names[judged.labels[index]]}"
+    return f"{judged.kind}: {judged.name}"
+
+
+def _said(evidence: Evidence, judged: JudgedSet, index: int) -> str:
+    decision = str(judged.decisions[index])
+    name = evidence.class_names[judged.judgement.nearest[index]]
+    return f"{decision}, class {name}" if decision == str(Decision.KNOWN) else decision
