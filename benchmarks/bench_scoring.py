@@ -15,15 +15,19 @@ from torch import Tensor, nn
 
 from benchmarks.timing import heading, line, medians, quick, seconds
 from knowbound.backbones import WideResNet
-from knowbound.boundary.boundary import CPU_BATCH, Boundary
-from knowbound.boundary.together import detectors_for, judge_together, make_detector, with_detectors
-from knowbound.data.pictures.folder import read_files
+from knowbound.boundary import Boundary
+from knowbound.boundary.batches import CPU_BATCH
+from knowbound.boundary.together import judge_together, with_detectors
+from knowbound.data.pictures.picture_files import read_files
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source, to_unit_interval
 from knowbound.detectors import NearestCentre
+from knowbound.detectors.choice import detectors_for, make_detector
+from knowbound.outputs import Field
 from knowbound.workflows.predict import predict_files
 
 CLASSES = 10
+OUTPUTS: tuple[Field, ...] = ("stages", "features", "embedding", "logits")
 
 
 def source(count: int, seed: int) -> Source:
@@ -38,7 +42,7 @@ def forward(network: nn.Module, batches: list[Tensor]) -> None:
     """The bare network on ready batches."""
     with torch.inference_mode():
         for batch in batches:
-            network(batch)
+            network(batch, stages=True)
 
 
 def pictures(folder: Path, count: int, side: int) -> list[Path]:
@@ -95,7 +99,7 @@ def main(quickly: bool = False) -> None:
     """Print the table."""
     heading()
     torch.manual_seed(0)
-    network = WideResNet(CLASSES).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = WideResNet(embedding=32, logits=CLASSES).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     learned, held, queries = source(2000, 0), source(200, 1), source(512 if quickly else 2048, 2)
     boundary = (
         Boundary(network, NearestCentre(), Preprocessing(32, 32, 3), learned.class_names)
@@ -105,7 +109,7 @@ def main(quickly: bool = False) -> None:
     batches = list(boundary.batches(queries))
     repeats = 2 if quickly else 5
     bare, ours = medians(
-        repeats, lambda: forward(network, batches), lambda: boundary.judge_source(queries)
+        repeats, lambda: forward(network, batches), lambda: boundary.judge(queries)
     )
     line(
         "bare forward pass / judging with the nearest centre, WRN-16-2",
@@ -113,17 +117,17 @@ def main(quickly: bool = False) -> None:
         "at least 0.97",
         seconds(bare, ours),
     )
-    names = detectors_for(logits=True)
+    names = detectors_for(OUTPUTS)
     boundaries = dict(
         zip(
             names,
-            with_detectors(boundary, [make_detector(n, logits=True) for n in names], learned, held),
+            with_detectors(boundary, [make_detector(n, OUTPUTS) for n in names], learned, held),
             strict=True,
         )
     )
     for name, one in boundaries.items():
         bare, scored = medians(
-            2, lambda: forward(network, batches), lambda one=one: one.judge_source(queries)
+            2, lambda: forward(network, batches), lambda one=one: one.judge(queries)
         )
         line(
             f"judging with {name} / bare forward pass",
@@ -137,7 +141,7 @@ def main(quickly: bool = False) -> None:
         if n in ("nearest_centre", "max_softmax", "energy", "k_nearest", "mahalanobis")
     ]
     together, alone = medians(
-        repeats, lambda: judge_together(several, queries), lambda: boundary.judge_source(queries)
+        repeats, lambda: judge_together(several, queries), lambda: boundary.judge(queries)
     )
     line(
         f"{len(several)} detectors in one pass / the nearest centre alone",
