@@ -18,6 +18,7 @@ from knowbound.detectors.null_space import NullSpace as NullSpace
 from knowbound.detectors.odin import Odin as Odin
 from knowbound.detectors.one_vs_set import OneVsSet as OneVsSet
 from knowbound.detectors.openmax import OpenMax as OpenMax
+from knowbound.detectors.relative_centre import RelativeCentre as RelativeCentre
 from knowbound.detectors.stage_mahalanobis import StageMahalanobis as StageMahalanobis
 from knowbound.detectors.vim import Vim as Vim
 
@@ -33,6 +34,7 @@ DETECTORS: dict[str, Any] = {
     "odin": Odin,
     "one_vs_set": OneVsSet,
     "openmax": OpenMax,
+    "relative_centre": RelativeCentre,
     "relative_mahalanobis": RelativeMahalanobis,
     "stage_mahalanobis": StageMahalanobis,
     "vim": Vim,

@@ -1,0 +1,91 @@
+"""Distance to the nearest class centre, relative to that to all centres: for features of a frozen
+network."""
+
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from knowbound.detectors.detector import Detector, class_means
+from knowbound.outputs import Field
+
+
+class RelativeCentre(Detector):
+    """Scores an image by d_1^2 - share x mean_c d_c^2 of its distances to the class centres.
+
+    Vectors are scaled to unit length.  Distances are Mahalanobis distances under the covariance
+    within classes, shrunk far towards a multiple of the identity: (1 - shrinkage) S + shrinkage x
+    mu I, with S over N - C and mu the mean of its diagonal, in units where the identity's part is
+    1.  A share of 0 and a shrinkage of 1 give the squared distance to the nearest centre.  The mean
+    over all centres takes away what every picture far from the training images has in common; with
+    a share below 1 what is far from all classes still scores high.  One unit for all features does
+    not matter; the unit of single features does, as a pretrained network's features share one.
+    ``docs/photographs.md`` has what was tried.
+
+    Args:
+        share: of the mean squared distance to all centres, from 0 to below 1.
+        shrinkage: of the covariance, above 0 and up to 1.
+        reads: which of the network's outputs.
+
+    Raises:
+        ValueError: a share or a shrinkage outside its range.
+    """
+
+    choices = ("features", "embedding")
+    centres: Tensor
+    """(C, R) the mean unit-length vector of each class, rescaled; set by ``fit``."""
+    directions: Tensor
+    """(K, R) orthonormal, in which images of one class differ; set by ``fit``."""
+    gains: Tensor
+    """(K,) what distances along them are multiplied by, less 1; set by ``fit``."""
+
+    def __init__(
+        self, share: float = 0.8, shrinkage: float = 0.97, reads: Field = "features"
+    ) -> None:
+        if not 0 <= share < 1 or not 0 < shrinkage <= 1:
+            raise ValueError(
+                f"a share of {share} and a shrinkage of {shrinkage} were asked for; expected a "
+                "share in [0, 1) and a shrinkage in (0, 1]"
+            )
+        super().__init__({"share": share, "shrinkage": shrinkage}, reads=reads)
+        self.share, self.shrinkage = share, shrinkage
+        self.register_buffer("centres", torch.empty(0, 0, dtype=torch.float64))
+        self.register_buffer("directions", torch.empty(0, 0, dtype=torch.float64))
+        self.register_buffer("gains", torch.empty(0, dtype=torch.float64))
+
+    def fit(self, vectors: Tensor, labels: Tensor) -> Self:
+        """Keep the centres and the directions within classes of vectors (N, R) with labels (N,).
+
+        Raises:
+            ValueError: a class has no image.
+        """
+        units = normalize(vectors.double(), dim=1)
+        centres = class_means(units, labels)
+        _, widths, directions = torch.linalg.svd(units - centres[labels], full_matrices=False)
+        variances = widths.square() / max(1, len(units) - len(centres))
+        identity = self.shrinkage * variances.sum() / units.shape[1]
+        kept = widths > 1e-6
+        shrunk = (1 - self.shrinkage) * variances[kept] + identity
+        self.directions, self.gains = directions[kept], (identity / shrunk).sqrt() - 1
+        self.centres = self._rescaled(centres)
+        return self
+
+    def _rescaled(self, units: Tensor) -> Tensor:
+        return units + ((units @ self.directions.T) * self.gains) @ self.directions
+
+    def squared_distances(self, vectors: Tensor) -> Tensor:
+        """(N, R) -> (N, C) squared distances to every centre."""
+        rescaled = self._rescaled(normalize(vectors.double(), dim=1))
+        return torch.cdist(
+            rescaled, self.centres, compute_mode="donot_use_mm_for_euclid_dist"
+        ).square()
+
+    def score(self, vectors: Tensor) -> Tensor:
+        """(N, R) -> (N,) squared distance to the nearest centre, less ``share`` of the mean one."""
+        squared = self.squared_distances(vectors)
+        return squared.amin(dim=1) - self.share * squared.mean(dim=1)
+
+    def classify(self, vectors: Tensor) -> Tensor:
+        """(N, R) -> (N,) index of the nearest centre."""
+        return self.squared_distances(vectors).argmin(dim=1)
