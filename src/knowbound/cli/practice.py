@@ -19,6 +19,7 @@ from knowbound.errors import UserError
 from knowbound.names import BackboneName, ObjectiveName
 
 if TYPE_CHECKING:
+    from knowbound.data.preprocessing import Range
     from knowbound.workflows.predict import Judge
 
 
@@ -143,6 +144,34 @@ def fit(
             "regular expression on the file's name.",
         ),
     ] = "auto",
+    value_range: Annotated[
+        str,
+        typer.Option(
+            "--range",
+            metavar="RANGE",
+            help="Values that become black and white in pictures of more than 8 bits: full, auto "
+            "(measured), or LOW,HIGH.",
+        ),
+    ] = "full",
+    background: Annotated[
+        Literal["white", "black", "auto"],
+        typer.Option(help="What lies under transparent pixels; auto: by contrast."),
+    ] = "white",
+    aspect: Annotated[
+        Literal["stretch", "crop", "pad"],
+        typer.Option(help="How a picture becomes square: resized whole, its middle, or padded."),
+    ] = "stretch",
+    max_pixels: Annotated[
+        int, typer.Option(help="The most pixels that a picture's header may announce.", min=1)
+    ] = 100_000_000,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GB",
+            help="What reading and training may take.",
+            show_default="four fifths of the machine's",
+        ),
+    ] = None,
     held_out: Annotated[
         float | None,
         typer.Option(
@@ -206,6 +235,11 @@ def fit(
             precision=precision,
             compile=compile,
             seed=seed,
+            range=_range(value_range),
+            background=background,
+            fit=aspect,
+            max_pixels=max_pixels,
+            memory=None if memory is None else round(memory * 1e9),
         )
         plan = plan_fit(
             directory,
@@ -235,6 +269,21 @@ def fit(
     for line in fitted.summary:
         shown.print(line, markup=False)
     shown.print(f"Model: {output}", markup=False)
+
+
+def _range(text: str) -> "Range":
+    """``full``, ``auto``, or (low, high) from ``LOW,HIGH``."""
+    if text == "full":
+        return "full"
+    if text == "auto":
+        return "auto"
+    low, _, high = text.partition(",")
+    try:
+        return float(low), float(high)
+    except ValueError as error:
+        raise UserError(
+            f"--range {text} was given; expected full, auto, or two numbers such as 0,4095"
+        ) from error
 
 
 def _to_be_trained(output: Path, *, resume: bool, overwrite: bool) -> bool:
