@@ -37,8 +37,8 @@ class OpenMax(Detector):
 
     Two variants are in use, and their AUROC differs by some tenths of a percent:
 
-    - ``euclidean``: Euclidean distances, shifted so that the smallest of the tail is 1, as in
-      pytorch-ood and the later library of the authors' group.
+    - ``euclidean``: Euclidean distances, shifted so that the smallest of the tail is 1, as in the
+      later library of the authors' group (pytorch-ood 0.4 shifts it to 10,000).
     - ``libmr``: the authors' released program.  The distance is the Euclidean one divided by 200
       plus the cosine one, and the shift makes the smallest of the tail 10,000.
 
