@@ -5,6 +5,7 @@ from knowbound.backbones.backbone import Backbone as Backbone
 from knowbound.backbones.backbone import OwnNetwork as OwnNetwork
 from knowbound.backbones.backbone import as_backbone as as_backbone
 from knowbound.backbones.efficientnet_lite import EfficientNetLite as EfficientNetLite
+from knowbound.backbones.given_features import GivenFeatures as GivenFeatures
 from knowbound.backbones.lenet import LeNet as LeNet
 from knowbound.backbones.pretrained import Pretrained as Pretrained
 from knowbound.backbones.vgg import VGG13 as VGG13
