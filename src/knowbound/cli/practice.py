@@ -16,7 +16,7 @@ from knowbound.cli.console import (
 )
 from knowbound.cli.progress import reading_bar, training_bar
 from knowbound.errors import UserError
-from knowbound.names import BackboneName, ObjectiveName
+from knowbound.names import OBJECTIVES, BackboneName, ObjectiveName
 
 if TYPE_CHECKING:
     from knowbound.data.preprocessing import Range
@@ -93,8 +93,8 @@ def fit(
     objective: Annotated[
         ObjectiveName | None,
         typer.Option(
-            help="With outliers: odm, confidence (confidence loss) or oe (outlier exposure). "
-            "Without: ml or ce (cross-entropy).",
+            help="What the network is trained for. "
+            + "; ".join(f"{name}: {meaning}" for name, meaning in OBJECTIVES.items()),
             show_default="odm with --outliers, else ml",
         ),
     ] = None,
