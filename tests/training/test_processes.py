@@ -137,8 +137,9 @@ def test_fit_in_two_processes_prints_and_writes_once(tmp_path: Path) -> None:
         launch(1, *words, tmp_path / "one"),
         launch(2, *words, tmp_path / "two", path=tmp_path / "path"),
     )
-    heads = [line[:20] for line in two.stdout.splitlines()]
-    assert heads == [line[:20] for line in one.stdout.splitlines()]
+    # The seconds of the training are the machine's: only what stands before them is compared
+    heads = [line[:11] for line in two.stdout.splitlines()]
+    assert heads == [line[:11] for line in one.stdout.splitlines()]
     assert len(heads) == 3
     assert (two.stderr.count("broken.png"), two.stderr.count("10/10")) == (1, 1)
     assert {file.name for file in (tmp_path / "two").iterdir()} == {

@@ -128,7 +128,7 @@ class _Composed:
         images = self._read(plan.first)
         height, width = images.shape[2:]
         inner = images[:, :, height // 4 : 3 * height // 4, width // 4 : 3 * width // 4]
-        inner = inner.reshape(*images.shape[:2], -1)
+        inner = inner.reshape(*images.shape[:2], inner.shape[2] * inner.shape[3])
         median = np.median(inner, axis=2).astype(np.float32)[..., None, None]
         middles = np.broadcast_to(median, images.shape).copy()
         ink = np.take_along_axis(inner, plan.ink[:, None, None], axis=2)[..., None]
