@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from knowbound.errors import UserError
 from knowbound.labels import Kind
+from knowbound.own_output import is_output
 from knowbound.report import embedding_figure, figure_page
 from knowbound.report.figure import NOISE, NOVELTY, OUT_COLOURS, THREE_CLASSES, embedding_grid
 from knowbound.report.projection import softmax
@@ -64,6 +66,17 @@ def test_picture(tmp_path: Path) -> None:
     picture = np.asarray(Image.open(path).convert("RGB"))
     assert picture.shape[1] > picture.shape[0] > 300
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_a_picture_of_ours_may_be_replaced_and_one_of_others_not(
+    tmp_path: Path, ending: str
+) -> None:
+    ours, theirs = tmp_path / f"ours.{ending}", tmp_path / f"theirs.{ending}"
+    embedding_figure(ours, [evidence()])
+    assert is_output(ours)
+    Figure(figsize=(1, 1)).savefig(theirs)
+    assert not is_output(theirs)
 
 
 def test_picture_of_an_unknown_kind_and_without_matplotlib(

@@ -95,14 +95,18 @@ class Preprocessing:
             )
 
     def __call__(self, picture: Picture) -> NDArray[np.uint8]:
-        """The picture as a (C, H, W) uint8 array.
+        """The picture, turned as its EXIF data say, as a (C, H, W) uint8 array.
 
         Raises:
             UnknownRangeError: for values that ``range`` does not place.
         """
+        return self.convert_upright(_upright(picture))
+
+    def convert_upright(self, picture: Picture) -> NDArray[np.uint8]:
+        """As a call, for a picture that is upright already: its EXIF data are not read."""
         self.check_settled()
-        picture = to_colour_or_grey(picture, self.channels, self.range, self.background)
-        array = np.asarray(self._fitted(picture), dtype=np.uint8)
+        shown = _in_mode(picture, self.channels, self.range, self.background)
+        array = np.asarray(self._fitted(shown), dtype=np.uint8)
         return array[None] if self.channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
     def _fitted(self, picture: Image.Image) -> Image.Image:
@@ -209,10 +213,20 @@ def to_colour_or_grey(
     Raises:
         UnknownRangeError: for values that the range "full" does not place.
     """
+    return _in_mode(_upright(picture), channels, value_range, background)
+
+
+def _upright(picture: Picture) -> Picture:
+    return picture if isinstance(picture, np.ndarray) else ImageOps.exif_transpose(picture)
+
+
+def _in_mode(
+    picture: Picture, channels: int, value_range: Range, background: Background
+) -> Image.Image:
+    """An upright picture in 8 bits, as grey or RGB."""
     if isinstance(picture, np.ndarray):
         picture = _eight_bit_picture(picture, value_range)
     else:
-        picture = ImageOps.exif_transpose(picture)
         values = wide_values(picture)
         if values is not None:
             picture = Image.fromarray(_to_eight_bits(values, value_range))

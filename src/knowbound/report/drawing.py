@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from knowbound.errors import UserError
 from knowbound.files import replace_file
+from knowbound.own_output import GENERATOR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Drawing: TypeAlias = "Figure"
+CREATOR_FIELDS = {"png": "Software", "svg": "Creator", "pdf": "Creator"}
+"""Where a picture of each kind names the program that made it."""
 
 
 def check_can_draw() -> None:
@@ -91,7 +94,10 @@ def write_drawing(path: Path, drawing: Drawing) -> None:
     """
     check_ending(path)
     buffer = io.BytesIO()
-    drawing.savefig(buffer, format=_kind(path), facecolor="white")
+    kind = _kind(path)
+    # By this mark the program knows its own pictures, which it may replace unasked.
+    mark = {CREATOR_FIELDS[kind]: GENERATOR} if kind in CREATOR_FIELDS else None
+    drawing.savefig(buffer, format=kind, facecolor="white", metadata=mark)
     replace_file(path, buffer.getvalue())
 
 

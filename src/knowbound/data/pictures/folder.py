@@ -20,6 +20,7 @@ from knowbound.data.pictures.picture_files import (
     decode,
     in_order,
     open_picture,
+    read_bytes,
     read_decoded,
     read_files,
 )
@@ -256,9 +257,9 @@ def same_bytes(first: FolderRead, second: FolderRead) -> list[tuple[str, str]]:
 
 def _read(path: Path, preprocessing: Preprocessing, max_pixels: int) -> _Read:
     try:
-        read = read_decoded(path, preprocessing, max_pixels=max_pixels)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        content = read_bytes(path)  # once, for both, unless it is very large
+        read = read_decoded(path, preprocessing, content, max_pixels)
+        digest = _hash(path, content)
     except UnreadableImageError as error:
         return _Read(None, str(error))
     except OSError as error:
@@ -266,6 +267,13 @@ def _read(path: Path, preprocessing: Preprocessing, max_pixels: int) -> _Read:
     pixels = hashlib.sha256(read.image.tobytes()).hexdigest()
     loss = find_loss(read.picture, read.image, preprocessing)
     return _Read(read.image, read.remark, digest, pixels, loss)
+
+
+def _hash(path: Path, content: bytes | None) -> str:
+    if content is not None:
+        return hashlib.sha256(content).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _label(

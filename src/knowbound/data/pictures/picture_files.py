@@ -55,6 +55,8 @@ FORMATS = (
     "TGA",
 )
 JPEGS = ("JPEG", "MPO")
+READ_WHOLE = 16 * 1024**2
+"""Bytes of a file up to which it is read in one piece."""
 SIXTEEN_BITS = "sixteen bits"
 """Is in ``info`` of a picture whose file has 16 bits for each colour, made 8 by Pillow."""
 # The frames of other formats are pages, views of one scene (MPO) or layers (PSD).
@@ -156,7 +158,7 @@ def read_decoded(
             words,
         )
         try:
-            image = preprocessing(picture)
+            image = preprocessing.convert_upright(picture)
         except UnknownRangeError as error:
             raise UnreadableImageError(str(error)) from error
         except Exception as error:
@@ -245,6 +247,16 @@ def decode(
     with ExitStack() as stack:
         words = stack.enter_context(overheard())
         return _decode(path, max_pixels, shrink_to, content, wide, stack, words)
+
+
+def read_bytes(path: Path, most: int = READ_WHOLE) -> bytes | None:
+    """The content of a file, or None where it has more than ``most`` bytes.
+
+    Raises:
+        UnreadableImageError: where it cannot be opened, or is no file.
+    """
+    with _open(path) as file:
+        return file.read() if os.fstat(file.fileno()).st_size <= most else None
 
 
 def bytes_to_read(path: Path, shrink_to: tuple[int, int]) -> int:
