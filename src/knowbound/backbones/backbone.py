@@ -90,11 +90,19 @@ class OwnNetwork(Backbone):
         return [output], output
 
     def forward(self, images: Tensor, stages: bool = False) -> Outputs:
-        """The network's output under the head's name, and as stages and features."""
-        output: Tensor | Outputs = self.network(images)
-        if isinstance(output, Outputs):
-            return output
-        return Outputs(output if stages else None, output, **{self.head: output})
+        """The network's output under the head's name, and as features; or the ``Outputs`` it gives.
+
+        The features are the stages too, where it gives none.
+        """
+        given: Tensor | Outputs = self.network(images)
+        outputs = (
+            given if isinstance(given, Outputs) else Outputs(features=given, **{self.head: given})
+        )
+        if not stages or outputs.stages is not None:
+            return outputs
+        return outputs._replace(
+            stages=outputs.shown if outputs.features is None else outputs.features
+        )
 
 
 def as_backbone(network: nn.Module, head: Head) -> Backbone:
