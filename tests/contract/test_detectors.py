@@ -20,7 +20,7 @@ FIELDS: tuple[Field, ...] = ("stages", "features", "embedding", "logits")
 
 @dataclass(frozen=True)
 class World:
-    """Classes with centres far apart, and a network whose outputs are linear in a picture's place."""
+    """Classes with centres far apart, and a network with outputs linear in a picture's place."""
 
     centres: Tensor
     width: int = 8

@@ -76,7 +76,7 @@ def test_scores_against_the_machine_itself(classes: int) -> None:
         signed, found = (machine.decision_function(v) / length for v in (x, q))
         own = torch.from_numpy(signed[is_own])
         near, far = slab(own, torch.from_numpy(signed[~is_own]), 1.0).tolist()
-        depths.append([min(s - near, far - s) for s in found])
+        depths.append([min(s - near, far + 1 / length - s) for s in found])
     np.testing.assert_allclose(detector.depths(queries).numpy(), np.array(depths).T, rtol=1e-4)
     np.testing.assert_allclose(detector.score(queries).numpy(), -np.max(depths, axis=0), rtol=1e-4)
     assert detector.classify(queries).tolist() == np.argmax(decisions, axis=0).tolist()
@@ -90,11 +90,11 @@ def test_far_beyond_a_class_is_out_too() -> None:
     assert detector.score((train.mean(dim=0) + 50 * direction)[None]) > detector.score(train).max()
 
 
-def test_one_image_of_a_class_has_a_slab_without_width() -> None:
+def test_one_image_of_a_class_has_a_slab_of_the_margin() -> None:
     train, labels = images(2)
     labels[0] = 2
     detector = OneVsSet().learn(train, labels)
-    assert detector.near[2] == detector.far[2]
+    assert detector.far[2] - detector.near[2] == pytest.approx(1 / detector.length[2].item())
     assert torch.isfinite(detector.score(train)).all()
 
 

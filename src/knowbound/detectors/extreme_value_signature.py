@@ -61,15 +61,15 @@ class ExtremeValueSignature(Detector):
         return self
 
     def fits(self, embeddings: Tensor) -> Tensor:
-        """(N, F) -> (N, C) float64: how much of each class's signature is active, 1 as in its mean."""
+        """(N, F) -> (N, C) float64: how active each class's signature is, 1 as in its mean."""
         lengths = self.signatures.square().sum(dim=1, keepdim=True)
         active = lengths > SMALLEST * lengths.max()  # a class that activates nothing fits nothing
         weights = torch.where(active, self.signatures / torch.where(active, lengths, 1.0), 0.0)
         return embeddings.double() @ weights.T
 
     def score(self, embeddings: Tensor) -> Tensor:
-        """(N, F) -> (N,) float64, 1 - the best fit; below 0 where an image activates a signature more than
-        its class does."""
+        """(N, F) -> (N,) float64, 1 - the best fit; below 0 where an image activates a signature more
+        than its class does."""
         return 1 - self.fits(embeddings).amax(dim=1)
 
     def classify(self, embeddings: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ class KNearest(Detector):
     bank: Tensor
     labels: Tensor
     ranks: Tensor
-    """(k,) 0..k-1: the k that is used, as a length, so that it is saved and never computed again."""
+    """(k,) 0..k-1: the k that is used, as a length, so that it is saved."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A covariance for few images and many features (Ledoit and Wolf, J. Multivariate Analysis 2004)."""
+"""A covariance for few images and many features (Ledoit and Wolf, J. Multivariate Anal. 2004)."""
 
 import torch
 from torch import Tensor

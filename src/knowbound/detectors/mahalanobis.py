@@ -16,7 +16,7 @@ training vectors do not vary, and nothing is measured."""
 
 
 def whitening(vectors: Tensor, centred: Tensor) -> Tensor:
-    """W (D, R), float64, with |x W| the Mahalanobis length of x under the covariance of ``centred``.
+    """W (D, R), float64: |x W| is the Mahalanobis length of x under the covariance of ``centred``.
 
     Features are standardised before directions are looked at, so the result does not depend on the
     unit of any of them.  The covariance is divided by N.  Features and directions in which the

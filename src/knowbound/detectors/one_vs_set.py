@@ -20,18 +20,22 @@ class OneVsSet(Detector):
     """Scores an image by minus how deep it lies in the slab of the class that fits best.
 
     For each class a linear support vector machine is trained against all others, on standardised
-    features and with equal weight for both sides.  With s the signed distance to its plane, the class is the slab near <= s <= far, and
-    an image lies min(s - near, far - s) deep in it: below 0 outside.  The two planes are those with
-    the least risk (Section 4)
+    features and with equal weight for both sides.  With s the signed distance to its plane, the
+    class is the slab near <= s <= far, and an image lies min(s - near, far - s) deep in it: below 0
+    outside.  The two planes are those with the least risk (Section 4)
 
         (far - near) / delta + delta / (far - near) + weight * (missed + accepted),
 
     where delta is the spread of s over the images of the class.  The first two terms are the
     open-space risk: a wide slab accepts what was never seen, a narrow one is no class.  ``missed``
-    is the share of the class outside the slab, ``accepted`` the share of other classes inside.  A
-    plane so moves out (generalisation) or in (specialisation).  Planes are tried at up to 64 images
-    of the class each, all pairs of them; the authors move one plane after the other.  Their
-    pressures, which push planes by hand, are left out: they are 0 in the authors' program too.
+    is the share of the class outside the slab, ``accepted`` the share of other classes inside.
+    Planes are tried at up to 64 images of the class each, all pairs of them; the authors move one
+    plane after the other.  The far plane then moves out by the margin of the machine, as in their
+    program, because the images of a class gather there.  Their pressures, which push planes by
+    hand, are left out; they are 0 in the program unless given.
+
+    A slab bounds a class in one direction.  Of an embedding trained with a metric loss the distance
+    to the nearest centre tells more.
 
     An image's class is that of the largest decision value.  The unit of single features does not
     matter.
@@ -92,6 +96,7 @@ class OneVsSet(Detector):
             for label in range(len(weights))
         ]
         self.near, self.far = torch.stack(slabs).unbind(dim=1)
+        self.far = self.far + 1 / self.length
         return self
 
     @property

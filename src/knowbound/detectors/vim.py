@@ -12,8 +12,8 @@ from knowbound.errors import UserError
 SMALLEST = 1e-13
 """Of the largest variance about the origin: directions with less than this share do not vary."""
 ROUNDING = 1e-6
-"""Of the largest singular value: of outputs in float32 the smaller ones are rounding, and an inverse
-would blow them up."""
+"""Of the largest singular value: of outputs in float32 the smaller ones are rounding, which an
+inverse would blow up."""
 
 
 def principal_dim(features: int) -> int:
