@@ -28,8 +28,8 @@ def test_figure_3(tmp_path: Path) -> None:
 
 
 def test_the_sheets_of_table_1(
-    pictures: object,
-    tmp_path: Path,  # noqa: F811
+    pictures: object,  # noqa: F811
+    tmp_path: Path,
 ) -> None:
     def fail(*words: object) -> None:
         pytest.fail(f"trained: {words}")
