@@ -121,7 +121,7 @@ def tracks(
 @pytest.mark.parametrize("alike", [0.0, 0.7, 1.0])
 def test_tracks_keep_the_promise_and_lie_in_the_range(alike: float) -> None:
     rng, chosen, inside, plain = np.random.default_rng(1), [], [], []
-    for _ in range(1000):
+    for _ in range(400):
         scores, groups, _ = tracks(rng, 45, alike)
         threshold = fitted(scores, groups=groups, acceptance=0.9)
         acceptance = float(stats.norm.cdf(threshold.thresholds.item()))
@@ -134,8 +134,8 @@ def test_tracks_keep_the_promise_and_lie_in_the_range(alike: float) -> None:
     assert np.mean(chosen) > 0.9 - 0.004
     assert np.mean(inside) > 0.93
     if alike == 1.0:  # as if each track were one image
-        assert np.mean(inside) == pytest.approx(0.95, abs=0.028)
-        assert np.mean(chosen) == pytest.approx(math.ceil(46 * 0.9) / 46, abs=0.006)
+        assert np.mean(inside) == pytest.approx(0.95, abs=0.044)
+        assert np.mean(chosen) == pytest.approx(math.ceil(46 * 0.9) / 46, abs=0.009)
     if alike > 0:  # frames taken for images of their own: the range is wrong
         assert np.mean(plain) < 0.8
 
@@ -155,7 +155,7 @@ def test_long_tracks_do_not_outvote_short_ones() -> None:
 @pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
 def test_confidence_holds_for_tracks(alike: float) -> None:
     rng, kept = np.random.default_rng(5), []
-    for _ in range(600):
+    for _ in range(300):
         scores, groups, _ = tracks(rng, 80, alike)
         threshold = fitted(scores, groups=groups, acceptance=0.9, confidence=0.9)
         kept.append(stats.norm.cdf(threshold.thresholds.item()) >= 0.9)

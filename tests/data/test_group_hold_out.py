@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from knowbound.data.group_hold_out import hold_out_groups
 from knowbound.errors import UserError
+
+Indices = NDArray[np.int64]
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.integers(4, 12), st.floats(0.05, 0.6))
@@ -56,3 +59,75 @@ def test_a_class_in_one_group_cannot_be_split() -> None:
     groups = np.concatenate([np.zeros(6, int), np.arange(1, 7)])
     with pytest.raises(UserError, match="in at least 2 groups"):
         hold_out_groups(labels, groups, 0.3, np.random.default_rng(0))
+
+
+def literal_hold_out(labels: Indices, share: float, seed: int, least: int) -> Indices:
+    """One image after another, as earlier versions drew them; models stay reproducible."""
+    rng, counts = np.random.default_rng(seed), np.bincount(labels)
+    wanted = [min(max(1, int(np.rint(share * n))), n - 2) for n in counts]
+    while sum(wanted) < min(least, sum(n - 2 for n in counts)):
+        wanted[int(np.argmax([n - w for n, w in zip(counts, wanted, strict=True)]))] += 1
+    taken = [
+        rng.choice(np.flatnonzero(labels == label), number, replace=False)
+        for label, number in enumerate(wanted)
+    ]
+    return np.sort(np.concatenate(taken))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_single_images_are_drawn_as_ever(seed: int) -> None:
+    rng = np.random.default_rng(seed + 100)
+    labels = rng.permutation(np.repeat(np.arange(4), rng.integers(3, 60, 4)))
+    share, least = float(rng.uniform(0.05, 0.9)), int(rng.integers(0, len(labels) - 8))
+    expected = literal_hold_out(labels, share, seed, least)
+    for groups in (None, np.arange(len(labels)), rng.permutation(len(labels))):
+        found = hold_out_groups(labels, groups, share, np.random.default_rng(seed), least)
+        assert found.tolist() == expected.tolist()
+
+
+def test_the_numbers_of_groups_do_not_matter() -> None:
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 30, 90)
+    labels = (ids % 3).astype(np.int64)
+    renamed = rng.permutation(1000)[ids] - 500
+    one, other = (
+        hold_out_groups(labels, groups, 0.3, np.random.default_rng(4)) for groups in (ids, renamed)
+    )
+    assert one.tolist() == other.tolist()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_groups_of_several_classes_stay_whole(seed: int) -> None:
+    """Patients with images of every class."""
+    rng = np.random.default_rng(seed)
+    patients, labels = rng.integers(0, 40, 300), rng.choice(3, 300, p=[0.8, 0.15, 0.05])
+    held = hold_out_groups(labels, patients, 0.2, rng, least=19)
+    kept = np.setdiff1d(np.arange(300), held)
+    assert not set(patients[held]) & set(patients[kept])
+    assert len(set(patients[held])) >= 19
+    assert (np.bincount(labels[kept], minlength=3) >= 2).all()
+    assert (np.bincount(labels[held], minlength=3) >= 1).all()
+
+
+def test_of_two_groups_the_one_that_leaves_enough_is_held_out() -> None:
+    labels = np.zeros(5, np.int64)
+    for seed in range(10):
+        held = hold_out_groups(labels, np.array([7, 7, 7, 7, 3]), 0.5, np.random.default_rng(seed))
+        assert held.tolist() == [4]
+
+
+def test_groups_that_cannot_be_parted_are_named() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(UserError, match=r"of cat \(5 in 1 group\).* at least 2 groups"):
+        hold_out_groups(np.zeros(5, np.int64), np.ones(5, np.int64), 0.3, rng, class_names=["cat"])
+    # without the first group one cat is left, without the second one dog
+    labels = np.repeat([0, 0, 1, 1], [5, 1, 1, 2])
+    groups = np.repeat([1, 2, 1, 2], [5, 1, 1, 2])
+    with pytest.raises(UserError, match="no group of cat, dog can be held out"):
+        hold_out_groups(labels, groups, 0.5, rng, class_names=["cat", "dog"])
+    more = np.append(labels, 1), np.append(groups, 1)
+    assert hold_out_groups(*more, 0.5, rng, class_names=["cat", "dog"]).tolist() == [5, 7, 8]
+    with pytest.raises(UserError, match="40 images in 10 groups at most 9 groups .*least 19 .*0.9"):
+        hold_out_groups(np.zeros(40, np.int64), np.arange(40) % 10, 0.3, rng, least=19)
+    with pytest.raises(UserError, match="a held-out share of 1.5"):
+        hold_out_groups(np.zeros(40, np.int64), None, 1.5, rng)

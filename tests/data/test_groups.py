@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from knowbound.data.copies import fingerprints, near_pairs
 from knowbound.data.groups import group_images
@@ -11,6 +12,8 @@ from knowbound.data.sets.cifar10 import read_cifar10
 from knowbound.data.sets.mnist import read_mnist
 from knowbound.data.source import Source
 from knowbound.errors import UserError
+
+Indices = NDArray[np.int64]
 
 
 def pictures(count: int, seed: int = 0, side: int = 24) -> np.ndarray:  # type: ignore[type-arg]
@@ -96,3 +99,107 @@ def test_distinct_real_images_are_not_joined_in_masses(real_data: Path) -> None:
         images = read(real_data, "test").sample(3000, rng)
         joined = near_pairs(fingerprints(images), images.labels)
         assert len(joined) <= 5, images.name
+
+
+def images(count: int, labels: Indices | None = None) -> Source:
+    """Noise: no two alike."""
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 1, 12, 12), dtype=np.uint8)
+    of = np.zeros(count, np.int64) if labels is None else labels
+    return Source("noise", pixels, of, tuple("abc"))
+
+
+def parts(ids: Indices) -> set[frozenset[int]]:
+    return {frozenset(np.flatnonzero(ids == i).tolist()) for i in set(ids.tolist())}
+
+
+def names_of_tracks(tracks: int, frames: int, pattern: str = "{:05d}_{:05d}.png") -> list[str]:
+    return [pattern.format(t, f) for t in range(tracks) for f in range(frames)]
+
+
+@pytest.mark.parametrize(
+    ("names", "groups"),
+    [
+        (names_of_tracks(10, 12), 10),
+        (
+            names_of_tracks(10, 12, "seq{}-frame{}.jpg"),
+            10,
+        ),
+        (names_of_tracks(10, 4, "video{}_{:03d}.jpg"), 10),
+        ([f"t{t}_{5 * f:04d}.png" for t in range(9) for f in range(8)], 9),
+        ([f"IMG_{i:04d}.JPG" for i in range(120)], 120),
+        ([f"{i}.png" for i in range(120)], 120),
+        ([f"cat.{i}.jpg" for i in range(120)], 120),
+        ([f"n0144{c}_{i}.JPEG" for c in range(2) for i in range(60)], 120),
+        ([f"{t}_{f}.png" for t in range(60) for f in range(1 + (t < 9))], 69),  # hardly shared
+    ],
+)
+def test_only_convincing_names_are_tracks(names: list[str], groups: int) -> None:
+    found = group_images(images(len(names)), names)
+    assert found.count == groups
+    assert ("read as track" in found.rule) == (groups < len(names))
+
+
+def test_numbers_without_order_are_no_tracks() -> None:
+    rng = np.random.default_rng(0)
+    names = [
+        f"{kind}_s_{number:06d}.png"
+        for kind in ("jet", "biplane", "airbus", "drone", "glider", "fighter", "airliner", "cub")
+        for number in rng.choice(3000, 20, replace=False)
+    ]
+    assert group_images(images(len(names)), names).count == len(names)
+    assert group_images(images(len(names)), names, "name").count == 8
+
+
+def test_tracks_are_told_class_by_class_and_folder_by_folder() -> None:
+    tracks = [f"in/a/{name}" for name in names_of_tracks(8, 6)]
+    again = [f"in/b/{name}" for name in names_of_tracks(8, 6)]
+    plain = [f"in/c/{i}.png" for i in range(30)]
+    labels = np.repeat([0, 1, 2], [48, 48, 30])
+    found = group_images(images(126, labels), tracks + again + plain)
+    assert found.count == 8 + 8 + 30
+    assert "in 2 of 3 classes" in found.rule
+    assert parts(found.ids[:48]) == {frozenset(range(6 * t, 6 * t + 6)) for t in range(8)}
+    assert found.ids.tolist() == [*np.repeat(np.arange(16), 6), *range(16, 46)]
+
+
+def test_exported_copies_of_one_original_belong_together() -> None:
+    names = [f"sign-{i}_jpg.rf.{i:02d}{k}{'0af9' * 7}1.jpg" for i in range(6) for k in range(3)]
+    found = group_images(images(18), names)
+    assert parts(found.ids) == {frozenset(range(3 * i, 3 * i + 3)) for i in range(6)}
+    assert "18 names are exported copies" in found.rule
+
+
+def test_copies_join_what_a_rule_keeps_apart() -> None:
+    given = images(12)
+    pixels = np.concatenate([given.images(slice(None)), given.images(slice(0, 1))])
+    both = Source("copies", pixels, np.zeros(13, np.int64), ("a",))
+    folders = [f"{'x' if i < 6 else 'y'}/{i}.png" for i in range(13)]
+    assert group_images(both, folders, "folder").count == 1
+    found = group_images(both, folders, None)
+    assert (found.count, found.copies, found.near_copies) == (12, 1, 0)
+    assert found.examples == (("x/0.png", "y/12.png"),)
+    assert group_images(both).examples == (("image 0", "image 12"),)
+
+
+def test_what_has_no_group_is_alone_and_said() -> None:
+    names = [f"p{i // 2}_x{i}.png" for i in range(8)] + ["other.png", "another.png"]
+    found = group_images(images(10), names, r"^(p\d+)_")
+    assert found.count == 6
+    assert "2 do not have it and are on their own" in found.rule
+    column = ["s1", "s1", None, "", float("nan"), "s2", "s2", 3, 3, " "]
+    found = group_images(images(10), None, column)
+    assert found.count == 3 + 4
+    assert "4 have none and are on their own" in found.rule
+
+
+@pytest.mark.parametrize(
+    ("by", "paths", "match"),
+    [
+        ("folder", None, "they have no names"),
+        ("name", ["a.png", "b.png"], "no name ends with a number"),
+        (None, ["a.png"], "1 paths were given for 2 images"),
+    ],
+)
+def test_what_cannot_be_grouped(by: str, paths: list[str] | None, match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        group_images(images(2), paths, by)

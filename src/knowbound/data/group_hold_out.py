@@ -117,7 +117,9 @@ class _Draw:
 
     def refuse_small(self, names: Sequence[str]) -> None:
         few = [
-            f"{name} ({images})" if images == groups else f"{name} ({images} in {groups} groups)"
+            f"{name} ({images})"
+            if images == groups
+            else f"{name} ({images} in {groups} {'group' if groups == 1 else 'groups'})"
             for name, images, groups in zip(names, self.left, self.counts, strict=True)
             if images < 3 or groups < 2
         ]
