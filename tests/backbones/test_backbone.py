@@ -6,11 +6,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from knowbound.backbones import VGG13, Backbone, LeNet, WideResNet, as_backbone
+from knowbound.backbones import (
+    VGG13,
+    Backbone,
+    EfficientNetLite,
+    LeNet,
+    WideResNet,
+    as_backbone,
+)
 from knowbound.outputs import Outputs
 
 
-@pytest.mark.parametrize("kind", [LeNet, WideResNet, VGG13])
+@pytest.mark.parametrize("kind", [LeNet, WideResNet, VGG13, EfficientNetLite])
 def test_embeddings_of_length_one_are_those_of_the_plain_network_scaled(
     kind: type[Backbone],
 ) -> None:
@@ -18,8 +25,8 @@ def test_embeddings_of_length_one_are_those_of_the_plain_network_scaled(
     plain = kind(embedding=4, logits=3, channels=1).eval()  # type: ignore[call-arg]
     scaled = kind(**plain.settings | {"unit_length": True}).eval()
     scaled.load_state_dict(plain.state_dict())
-    size = (28, 28) if kind is LeNet else (32, 32)
-    images = torch.rand(3, 1, *size)
+    side = {LeNet: 28, EfficientNetLite: 64}.get(kind, 32)
+    images = torch.rand(3, 1, side, side)
     expected, found = plain(images), scaled(images)
     embedding = expected.get("embedding")
     by_hand = embedding / embedding.square().sum(dim=1, keepdim=True).sqrt()

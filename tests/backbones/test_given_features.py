@@ -35,3 +35,13 @@ def test_heads_learn_from_kept_features_and_fit_the_network(tmp_path: Path) -> N
         whole = network(torch.from_numpy(pixels).float() / 255).get("embedding")
         kept = given.eval()(torch.from_numpy(features[:])).get("embedding")
     torch.testing.assert_close(whole, kept, rtol=1e-2, atol=1e-2)
+
+
+def test_embeddings_of_length_one_where_asked() -> None:
+    given = GivenFeatures(2, width=5, unit_length=True)
+    again = GivenFeatures(**given.settings)
+    again.load_state_dict(given.state_dict())
+    images = torch.rand(4, 1, 1, 5)
+    embedding = again(images).get("embedding")
+    torch.testing.assert_close(embedding.square().sum(dim=1), torch.ones(4))
+    torch.testing.assert_close(embedding, given(images).get("embedding"))

@@ -265,3 +265,14 @@ def test_without_the_extra_one_sentence_says_what_it_brings(
 def test_unknown_types_in_settings() -> None:
     with pytest.raises(UserError, match="knows no model of the type 'nonsense'"):
         Pretrained(3, config={"model_type": "nonsense"}, side=32, mean=MEAN, std=STD)
+
+
+def test_embeddings_of_length_one_where_asked(tmp_path: Path, images: Tensor) -> None:
+    saved(tmp_path, next(iter(CONFIGS.values()))())
+    network = Pretrained.load(str(tmp_path), 3, unit_length=True).eval()
+    again = Pretrained(**network.settings).eval()
+    again.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        embedding = again(images).get("embedding")
+        torch.testing.assert_close(embedding, network(images).get("embedding"))
+    torch.testing.assert_close(embedding.square().sum(dim=1), torch.ones(2))

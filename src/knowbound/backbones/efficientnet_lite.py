@@ -156,6 +156,7 @@ class EfficientNetLite(Backbone):
         logits: number of classes, or None for no class head.
         variant: "lite0" (3.4 million weights before the heads), "lite1" (4.2) or "lite2" (4.9).
         channels: 3, or 1 for grey images, which enter as three equal colours.
+        unit_length: whether embeddings are scaled to length 1, as some losses compare them.
 
     Raises:
         ValueError: an unknown variant, or another number of channels.
@@ -168,6 +169,7 @@ class EfficientNetLite(Backbone):
         *,
         variant: Variant = "lite0",
         channels: int = 3,
+        unit_length: bool = False,
     ) -> None:
         super().__init__()
         if variant not in PUBLISHED or channels not in (1, 3):
@@ -180,11 +182,12 @@ class EfficientNetLite(Backbone):
             "logits": logits,
             "variant": variant,
             "channels": channels,
+            "unit_length": unit_length,
         }
         self.stem = ConvNorm(3, STEM, kernel=3, stride=2)
         self.blocks, self.ends = _blocks(PUBLISHED[variant])
         self.head = ConvNorm(_scaled(GROUPS[-1].channels, PUBLISHED[variant].width), FEATURES)
-        self.add_heads(FEATURES, embedding, logits)
+        self.add_heads(FEATURES, embedding, logits, unit_length)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -197,13 +200,16 @@ class EfficientNetLite(Backbone):
         *,
         variant: Variant = "lite0",
         channels: int = 3,
+        unit_length: bool = False,
     ) -> Self:
         """The network with its published ImageNet weights; its heads are fresh.
 
         Raises:
             UserError: the package with the weights is not installed, or its file is another one.
         """
-        network = cls(embedding, logits, variant=variant, channels=channels)
+        network = cls(
+            embedding, logits, variant=variant, channels=channels, unit_length=unit_length
+        )
         weights = imagenet_weights(variant)
         own = {name: tensor for name, tensor in weights.items() if not name.startswith("classes.")}
         heads = {f"heads.{name}": tensor for name, tensor in network.heads.state_dict().items()}

@@ -15,14 +15,25 @@ class GivenFeatures(Backbone):
         embedding: length of the embedding, or None for no metric head.
         logits: number of classes, or None for no class head.
         width: F, the length of the features.
+        unit_length: whether embeddings are scaled to length 1, as some losses compare them.
     """
 
     def __init__(
-        self, embedding: int | None = None, logits: int | None = None, *, width: int
+        self,
+        embedding: int | None = None,
+        logits: int | None = None,
+        *,
+        width: int,
+        unit_length: bool = False,
     ) -> None:
         super().__init__()
-        self.settings = {"embedding": embedding, "logits": logits, "width": width}
-        self.add_heads(width, embedding, logits)
+        self.settings = {
+            "embedding": embedding,
+            "logits": logits,
+            "width": width,
+            "unit_length": unit_length,
+        }
+        self.add_heads(width, embedding, logits, unit_length)
 
     def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """(N, 1, 1, F) -> the features, as the only stage and as the features."""

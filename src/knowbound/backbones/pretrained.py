@@ -46,6 +46,7 @@ class Pretrained(Backbone):
         pooling: where the features come from.
         channels: 3, or 1 for grey images, which enter as three equal colours.
         origin: where the weights came from, for the record.
+        unit_length: whether embeddings are scaled to length 1, as some losses compare them.
 
     Raises:
         UserError: ``transformers`` is not installed, or does not know such a vision network.
@@ -63,6 +64,7 @@ class Pretrained(Backbone):
         pooling: Pooling = "pooler",
         channels: int = 3,
         origin: str = "",
+        unit_length: bool = False,
     ) -> None:
         super().__init__()
         self.settings = {
@@ -75,6 +77,7 @@ class Pretrained(Backbone):
             "pooling": pooling,
             "channels": channels,
             "origin": origin,
+            "unit_length": unit_length,
         }
         self.side, self.pooling = side, pooling
         self.network = _built(config)
@@ -82,7 +85,7 @@ class Pretrained(Backbone):
             self.network.register_module("pooler", None)  # its weights are not published
         self.register_buffer("mean", _colours(mean), persistent=False)
         self.register_buffer("std", _colours(std), persistent=False)
-        self.add_heads(self._width(), embedding, logits)
+        self.add_heads(self._width(), embedding, logits, unit_length)
 
     mean: Tensor
     std: Tensor
@@ -95,6 +98,7 @@ class Pretrained(Backbone):
         logits: int | None = None,
         *,
         channels: int = 3,
+        unit_length: bool = False,
     ) -> Self:
         """A network with its published weights; its heads are fresh.
 
@@ -105,6 +109,7 @@ class Pretrained(Backbone):
             embedding: length of the embedding, or None for no metric head.
             logits: number of classes, or None for no class head.
             channels: 3, or 1 for grey images.
+            unit_length: whether embeddings are scaled to length 1.
 
         Raises:
             UserError: ``transformers`` is not installed, the hub cannot be reached, or the model is
@@ -131,6 +136,7 @@ class Pretrained(Backbone):
             pooling="first" if missing else "pooler",
             channels=channels,
             origin=_origin(name, config),
+            unit_length=unit_length,
         )
         made.network.load_state_dict(
             {key: value for key, value in weights.items() if key not in missing}
