@@ -58,10 +58,7 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
 }
 """Distributions that are not called like what is imported from them."""
-PROBES = {
-    ("data/pictures/picture_files.py", "getattr"),  # of an exception, and of a Pillow image
-    ("data/pictures/library_words.py", "getattr"),  # of a threading.local, which starts empty
-}
+PROBES: set[tuple[str, str]] = set()
 """The only places that ask an object of others what it has."""
 
 

@@ -16,7 +16,6 @@ from knowbound.data.pictures.folder import (
     FolderPixels,
     UnreadableImageError,
     list_files,
-    measure_folder,
     open_picture,
     read_files,
     read_folder,
@@ -272,16 +271,6 @@ def test_the_hash_of_a_set_follows_its_files_and_not_its_place(zoo: Path, tmp_pa
     assert read_folder(moved, SHAPE, classes=True).sha256 != before
 
 
-def test_measuring_tells_size_and_colour(tmp_path: Path) -> None:
-    for index, side in enumerate((10, 20, 30)):
-        Image.fromarray(GREY).resize((side, 2 * side)).convert("RGB").save(
-            tmp_path / f"{index}.jpg"
-        )
-    assert measure_folder(tmp_path, classes=False) == ((40, 20), False)
-    Image.fromarray(RGB).save(tmp_path / "colour.png")
-    assert measure_folder(tmp_path, classes=False)[1]
-
-
 @pytest.mark.parametrize(
     ("make", "classes", "words"),
     [
@@ -318,43 +307,6 @@ def test_progress_counts_every_file(zoo: Path) -> None:
         zoo / "bad", SHAPE, classes=False, progress=lambda done, total: seen.append((done, total))
     )
     assert seen == [(i + 1, 10) for i in range(10)]
-
-
-def test_camera_noise_in_grey_is_no_colour(tmp_path: Path) -> None:
-    noisy = np.dstack([GREY, GREY, np.clip(GREY.astype(int) + 5, 0, 255).astype(np.uint8)])
-    Image.fromarray(noisy).save(tmp_path / "grey.png")
-    assert not measure_folder(tmp_path, classes=False)[1]
-
-
-@pytest.mark.parametrize(
-    ("step", "pixels", "colour"),
-    [(13, 2048, True), (12, 4096, False), (200, 42, True), (200, 40, False)],
-)
-def test_colour_is_more_than_a_hundredth_of_the_pixels_far_from_grey(
-    tmp_path: Path, step: int, pixels: int, colour: bool
-) -> None:
-    flat = np.full((64 * 64, 3), 50, np.uint8)  # 1 % of the pixels are 40.96
-    flat[:pixels, 0] += step
-    Image.fromarray(flat.reshape(64, 64, 3)).save(tmp_path / "a.png")
-    assert measure_folder(tmp_path, classes=False)[1] is colour
-
-
-def test_measuring_turns_jpegs_and_keeps_their_true_size(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("L", (1200, 900)).save(
-        tmp_path / "turned.jpg", exif=exif
-    )  # decoded at an eighth, and upright 1200 high
-    assert measure_folder(tmp_path, classes=False) == ((1200, 900), False)
-
-
-def test_measuring_finds_the_one_readable_picture_outside_its_sample(tmp_path: Path) -> None:
-    for index in range(9):
-        (tmp_path / f"{index}.txt").write_text("x")
-    with pytest.raises(UserError, match="none of the files .*0.txt: not a picture"):
-        measure_folder(tmp_path, classes=False, sample=2)
-    Image.fromarray(RGB).save(tmp_path / "5.png")
-    assert measure_folder(tmp_path, classes=False, sample=2) == ((8, 8), True)
 
 
 def test_linked_class_folders_count_and_loops_end(tmp_path: Path) -> None:

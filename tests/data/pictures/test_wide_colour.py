@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from knowbound.data.pictures.picture_files import decode, read_files
+from knowbound.data.pictures.decoding import decode
+from knowbound.data.pictures.picture_files import read_files
 from knowbound.data.preprocessing import Preprocessing
 
 RNG = np.random.default_rng(0)

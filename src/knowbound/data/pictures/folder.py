@@ -5,19 +5,18 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from knowbound.data.pictures.folder_measure import measure_folder, no_picture
 from knowbound.data.pictures.folder_pixels import FolderPixels
-from knowbound.data.pictures.names import printable, storable
+from knowbound.data.pictures.names import storable
+from knowbound.data.pictures.one_colour import OneColour, say_one_colour
 from knowbound.data.pictures.picture_files import (
     MAX_PIXELS,
-    UnreadableImage,
     UnreadableImageError,
-    decode,
     in_order,
     open_picture,
     read_bytes,
@@ -27,7 +26,7 @@ from knowbound.data.pictures.picture_files import (
 from knowbound.data.pictures.picture_lists import Listing, list_files, list_pictures
 from knowbound.data.pictures.problems import Problem
 from knowbound.data.pictures.value_loss import Loss, find_loss, say_losses
-from knowbound.data.preprocessing import Preprocessing, to_colour_or_grey, wide_values
+from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Pixels, Source
 from knowbound.errors import UserError
 from knowbound.labels import OUT
@@ -36,7 +35,6 @@ __all__ = [
     "FolderPixels",
     "FolderRead",
     "Problem",
-    "UnreadableImage",
     "UnreadableImageError",
     "list_files",
     "measure_folder",
@@ -45,13 +43,6 @@ __all__ = [
     "read_folder",
     "same_bytes",
 ]
-
-MEASURED_AT = 64  # pixels of the longer side of the thumbnail that is looked at for colour
-# of 255 between a pixel's channels: what JPEG's rounding and camera noise may leave in a grey
-# picture
-GREY_SPREAD = 12
-# a picture is in colour where more than this share of its pixels is: one hot pixel is no colour
-COLOUR_SHARE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,115 +125,74 @@ def read_folder(
     preprocessing.check_settled()
     listing = listing or list_pictures(folder, classes)
     files = listing.files
-    shape = (len(files), preprocessing.channels, preprocessing.height, preprocessing.width)
-    held = np.empty(shape, dtype=np.uint8) if np.prod(shape, dtype=float) <= memory_limit else None
-    problems = list(listing.problems)
-    kept: list[int] = []
-    reads: list[tuple[str, str]] = []
-    losses: list[Loss] = []
-    blank = _Blank()
-    for position, read in enumerate(
-        in_order(lambda path: _read(path, preprocessing, max_pixels), files, workers)
-    ):
-        if read.remark:
-            problems.append(
-                Problem(storable(files[position]), read.remark, used=read.image is not None)
-            )
-        if read.image is not None:
-            if held is not None:
-                held[len(kept)] = read.image
-            kept.append(position)
-            reads.append((read.sha256, read.pixel_sha256))
-            blank.look(read.image)
-        if read.loss is not None:
-            losses.append(read.loss)
+    got = _Collected(len(files), preprocessing, memory_limit)
+    reads = in_order(lambda path: _read(path, preprocessing, max_pixels), files, workers)
+    for position, read in enumerate(reads):
+        got.add(position, files[position], read)
         if progress:
             progress(position + 1, len(files))
-    if not kept:
-        raise UserError(_no_picture(folder, problems))
-    if classes and blank.colour is not None and len(kept) > 1:
-        raise UserError(_one_colour(folder, len(kept), blank.colour, losses))
-    order = np.array(kept, dtype=np.int64)
+    if not got.kept:
+        raise UserError(no_picture(folder, [*listing.problems, *got.problems]))
+    if classes and got.one_colour.colour is not None and len(got.kept) > 1:
+        raise UserError(say_one_colour(folder, len(got.kept), got.one_colour.colour, got.losses))
     pixels: Pixels = (
-        FolderPixels(files, order, preprocessing, workers, max_pixels)
-        if held is None
-        else held[: len(kept)]
+        FolderPixels(files, np.array(got.kept, dtype=np.int64), preprocessing, workers, max_pixels)
+        if got.held is None
+        else got.held[: len(got.kept)]
     )
-    labels, names, missing = _label(listing, kept)
+    labels, names, missing = _label(listing, got.kept)
     # A link has its own name here; "." has one too.
     source = Source(storable(Path(os.path.abspath(folder)).name), pixels, labels, names)
-    for name in missing:
-        place = folder / name if folder.is_dir() else folder
-        problems.append(
-            Problem(
-                storable(place), f"class {name} has no readable image and is left out", used=False
-            )
-        )
-    problems += say_losses(losses, storable(folder), preprocessing)
+    problems = [*listing.problems, *got.problems, *_empty_classes(folder, missing)]
+    problems += say_losses(got.losses, storable(folder), preprocessing)
+    paths = tuple(storable(files[k]) for k in got.kept)
     return FolderRead(
-        source,
-        tuple(storable(files[k]) for k in kept),
-        tuple(sha256 for sha256, _ in reads),
-        tuple(problems),
-        tuple(pixel_sha256 for _, pixel_sha256 in reads),
+        source, paths, tuple(got.file_sha256), tuple(problems), tuple(got.pixel_sha256)
     )
 
 
-class _Blank:
-    """Whether all images seen so far are of one and the same colour; colour: which, else None."""
+class _Collected:
+    """What was read so far; held: the images, or None where they stay in their files."""
 
-    def __init__(self) -> None:
-        self.colour: tuple[int, ...] | None = None
-        self._may_be = True
+    def __init__(self, count: int, preprocessing: Preprocessing, memory_limit: int) -> None:
+        shape = (count, preprocessing.channels, preprocessing.height, preprocessing.width)
+        fits = np.prod(shape, dtype=float) <= memory_limit
+        self.held = np.empty(shape, dtype=np.uint8) if fits else None
+        self.kept: list[int] = []
+        self.file_sha256: list[str] = []
+        self.pixel_sha256: list[str] = []
+        self.problems: list[Problem] = []
+        self.losses: list[Loss] = []
+        self.one_colour = OneColour()
 
-    def look(self, image: NDArray[np.uint8]) -> None:
-        """Take one more image, (C, H, W), into account; nothing is computed once two differ."""
-        if not self._may_be:
+    def add(self, position: int, path: Path, read: _Read) -> None:
+        """Take in one file; position: its place in the listing."""
+        if read.remark:
+            used = read.image is not None
+            self.problems.append(Problem(storable(path), read.remark, used=used))
+        if read.loss is not None:
+            self.losses.append(read.loss)
+        if read.image is None:
             return
-        colour = tuple(int(channel) for channel in image[:, 0, 0])
-        flat = bool((image == image[:, :1, :1]).all())
-        if not flat or self.colour not in (None, colour):
-            self.colour, self._may_be = None, False
-        else:
-            self.colour = colour
+        if self.held is not None:
+            self.held[len(self.kept)] = read.image
+        self.kept.append(position)
+        self.file_sha256.append(read.sha256)
+        self.pixel_sha256.append(read.pixel_sha256)
+        self.one_colour.look(read.image)
 
 
-def _one_colour(folder: Path, count: int, colour: tuple[int, ...], losses: Sequence[Loss]) -> str:
-    advice = "check that these are the pictures you mean"
-    if any(loss.is_blank for loss in losses):
-        advice = "show their transparent parts with --background auto"
-    elif any(loss.collapses for loss in losses):
-        advice = "keep their values with --range auto"
-    return (
-        f"all {count:,} pictures of {printable(folder)} become one colour, {colour} of 255, and "
-        f"nothing can be learned from them; {advice}"
-    )
-
-
-def measure_folder(
-    folder: Path, *, classes: bool, sample: int = 200, listing: Listing | None = None
-) -> tuple[tuple[int, int], bool]:
-    """Median (height, width) in pixels of about ``sample`` pictures spread over the folder, and
-    whether one has colour.
-
-    A picture has colour where the channels of more than 1 % of its pixels lie more than 12 of 255
-    apart: JPEG leaves less grey.  listing: of this very folder, where it was listed before.  Raises
-    UserError for a folder that cannot be used or has no readable picture.
-    """
-    listing = listing or list_pictures(folder, classes)
-    files = listing.files
-    spread = np.unique(np.linspace(0, len(files) - 1, min(sample, len(files))).round().astype(int))
-    rest = np.setdiff1d(np.arange(len(files)), spread)
-    answers = list(in_order(_measure, [files[i] for i in spread]))
-    measured = [answer for answer in answers if not isinstance(answer, Problem)]
-    if not measured:  # the first readable one of the others will do
-        others = in_order(_measure, [files[i] for i in rest])
-        measured = list(islice((answer for answer in others if not isinstance(answer, Problem)), 1))
-    if not measured:
-        broken = [answer for answer in answers if isinstance(answer, Problem)]
-        raise UserError(_no_picture(folder, [*listing.problems, *broken]))
-    height, width = np.median([size for size, _ in measured], axis=0)
-    return (max(1, round(height)), max(1, round(width))), any(colour for _, colour in measured)
+def _empty_classes(folder: Path, missing: Sequence[str]) -> list[Problem]:
+    """A problem for each class of which no picture could be read."""
+    is_folder = folder.is_dir()
+    return [
+        Problem(
+            storable(folder / name if is_folder else folder),
+            f"class {name} has no readable image and is left out",
+            used=False,
+        )
+        for name in missing
+    ]
 
 
 def same_bytes(first: FolderRead, second: FolderRead) -> list[tuple[str, str]]:
@@ -288,27 +238,3 @@ def _label(
     label = {name: index for index, name in enumerate(names)}
     missing = [name for name in listing.class_names if name not in present]
     return np.array([label[listing.classes[k]] for k in kept], dtype=np.int64), names, missing
-
-
-def _measure(path: Path) -> tuple[tuple[int, int], bool] | Problem:
-    try:
-        picture, size, _ = decode(path, shrink_to=(MEASURED_AT, MEASURED_AT))
-        values = wide_values(picture)
-        if values is not None and values.ndim == 2:  # whatever its range is, it is grey
-            return size, False
-        small = to_colour_or_grey(picture, 3)
-        small.thumbnail((MEASURED_AT, MEASURED_AT))
-    except (UnreadableImageError, ValueError, OSError) as error:
-        return Problem(storable(path), str(error), used=False)
-    pixels = np.asarray(small)
-    coloured = pixels.max(axis=2) - pixels.min(axis=2) > GREY_SPREAD
-    return size, bool(coloured.mean() > COLOUR_SHARE)
-
-
-def _no_picture(folder: Path, problems: Sequence[Problem]) -> str:
-    left = next((problem for problem in problems if not problem.used), None)
-    first = f" (the first: {left})" if left else ""
-    return (
-        f"none of the files of {printable(folder)} is a readable picture{first}; expected PNG, "
-        "JPEG or other picture files"
-    )

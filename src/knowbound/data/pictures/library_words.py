@@ -18,7 +18,14 @@ KEPT = 3
 LINE = 500
 """Characters of a line that are kept."""
 
-_heard = threading.local()
+
+class _Heard(threading.local):
+    """The lines that are kept in this thread, or None outside every block."""
+
+    lines: list[str] | None = None
+
+
+_heard = _Heard()
 _lock = threading.Lock()
 _listeners = 0
 _rule: list[object] = []
@@ -34,7 +41,7 @@ def overheard() -> Iterator[list[str]]:
     handler to replace, and its lines go where they went.
     """
     lines: list[str] = []
-    before = getattr(_heard, "lines", None)
+    before = _heard.lines
     _heard.lines = lines
     try:
         with _warnings_silenced():
@@ -49,7 +56,7 @@ def listen_to_libtiff() -> None:
 
 
 def _keep(line: str) -> None:
-    lines = getattr(_heard, "lines", None)
+    lines = _heard.lines
     if lines is not None and len(lines) < KEPT:
         lines.append(line.strip())
 
@@ -76,7 +83,7 @@ def _replace_handler() -> Any:
     write.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p]
 
     def handle(module: bytes | None, words: bytes | None, values: int | None) -> None:
-        lines = getattr(_heard, "lines", None)
+        lines = _heard.lines
         if lines is None or len(lines) >= KEPT or words is None:
             return
         line = ctypes.create_string_buffer(LINE)

@@ -1,18 +1,15 @@
-"""A list of pictures as people write it: encodings, separators, headers, and paths from another
-computer."""
+"""A list of pictures as people write it: its encoding, separator and header."""
 
 import codecs
 import csv
 import os
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from knowbound.data.pictures.names import natural_order, printable
-from knowbound.data.pictures.system_files import is_skipped
+from knowbound.data.pictures.names import printable
 from knowbound.errors import UserError
 from knowbound.files import sentence_for
 
@@ -177,7 +174,7 @@ def _choose_separator(
 
 
 def _count_paths(paths: Sequence[str], folder: Path) -> tuple[int, int]:
-    existing = sum(_exists(folder / path.replace("\\", "/")) for path in paths)
+    existing = sum(exists(folder / path.replace("\\", "/")) for path in paths)
     return existing, sum(path.lower().endswith(SUFFIXES) for path in paths)
 
 
@@ -212,7 +209,7 @@ def _header(fields: Sequence[str], folder: Path) -> tuple[int, int | None] | Non
     """Which column is the path and which the class, where the fields name columns; else None."""
     names = [field.strip().lower().replace(" ", "_").replace("-", "_") for field in fields]
     path = next((names.index(name) for name in PATH_COLUMNS if name in names), None)
-    if path is None or _exists(folder / fields[path]):
+    if path is None or exists(folder / fields[path]):
         return None
     label = next((names.index(name) for name in CLASS_COLUMNS if name in names), None)
     if label is None and len(names) == 2:
@@ -220,92 +217,9 @@ def _header(fields: Sequence[str], folder: Path) -> tuple[int, int | None] | Non
     return path, label
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Whether something of that name is there, a broken link too."""
     try:
         return os.path.lexists(path)
     except ValueError:  # a null byte
         return False
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the paths of a list lead, when they do not lead anywhere as they are.
-
-    Args:
-        folder: in which they begin.
-        leading: parts at their beginning that are left out.
-        suffixes: endings, one of which is added; ("",) for none.
-        slashes: whether "\\" stands for "/".
-    """
-
-    folder: Path
-    leading: int = 0
-    suffixes: tuple[str, ...] = ("",)
-    slashes: bool = False
-
-    def find(self, path: str) -> Path:
-        """The file that a path of the list means, there or not."""
-        plain = path.replace("\\", "/") if self.slashes else path
-        if self.leading:
-            plain = "/".join(_parts(plain)[self.leading :])
-        found = self.folder / plain
-        if self.suffixes == ("",) and plain.isascii():
-            return found
-        forms = [plain] if plain.isascii() else _unicode_forms(plain)
-        places = (self.folder / (form + suffix) for form in forms for suffix in self.suffixes)
-        return next((place for place in places if _exists(place)), found)
-
-
-def find_place(paths: Sequence[str], folder: Path) -> Place:
-    """Where the paths of a list lead: in the list's folder as they are, if one of the first exists
-    there.
-
-    Else where most of the first exist: with "/" for "\\", in the working directory or in a folder
-    beside the list, with an ending such as .jpg, or without the parts at their beginning, which are
-    of another computer.
-    """
-    sample = [path for path in paths[:SAMPLE] if path]
-    plain = Place(folder)
-    if any(_exists(plain.find(path)) for path in sample):
-        mixed = any("\\" in path and not _exists(plain.find(path)) for path in sample)
-        return replace(plain, slashes=mixed)
-    best, most = plain, 0
-    for place in _places(sample, folder):
-        count = sum(_exists(place.find(path)) for path in sample)
-        if count > most:
-            best, most = place, count
-        if most == len(sample):
-            break
-    return best
-
-
-def _places(sample: Sequence[str], folder: Path) -> Iterator[Place]:
-    slashes = any("\\" in path for path in sample)
-    folders = [folder, Path(), *_folders_in(folder)]
-    depth = max((len(_parts(path.replace("\\", "/"))) for path in sample), default=1)
-    endings: list[tuple[str, ...]] = [("",)]
-    if not any(path.lower().endswith(SUFFIXES) for path in sample):
-        endings.append((*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES)))
-    for suffixes in endings:
-        for base in folders:
-            yield Place(base, 0, suffixes, slashes)
-        for leading in range(1, min(depth, 12)):
-            for base in folders:
-                yield Place(base, leading, suffixes, slashes)
-
-
-def _folders_in(folder: Path, most: int = 50) -> list[Path]:
-    try:
-        inside = [p for p in folder.iterdir() if not is_skipped(p.name) and p.is_dir()]
-    except OSError:
-        return []
-    return sorted(inside, key=lambda path: natural_order(path.name))[:most]
-
-
-def _parts(path: str) -> list[str]:
-    return [part for part in path.split("/") if part not in ("", ".")]
-
-
-def _unicode_forms(path: str) -> list[str]:
-    """The path as written, and as systems write it that take accents together or apart."""
-    return [path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)]

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from knowbound.data.pictures.list_file import LISTS, ListText, Place, find_place, read_text
+from knowbound.data.pictures.list_file import LISTS, ListText, read_text
+from knowbound.data.pictures.list_place import Place, find_place
 from knowbound.data.pictures.names import (
     look_alikes,
     natural_order,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from knowbound.data.pictures.decoding import bytes_to_read
 from knowbound.data.pictures.memory_gate import GATE
 from knowbound.data.pictures.picture_files import (
     UnreadableImageError,
-    bytes_to_read,
     in_order,
     usual_workers,
 )

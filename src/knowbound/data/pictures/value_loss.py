@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from knowbound.data.pictures.picture_files import SIXTEEN_BITS
+from knowbound.data.pictures.decoding import SIXTEEN_BITS
 from knowbound.data.pictures.problems import Problem
 from knowbound.data.pictures.value_range import FEWEST
 from knowbound.data.preprocessing import Picture, Preprocessing, is_transparent, wide_values

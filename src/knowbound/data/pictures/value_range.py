@@ -9,12 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from knowbound.data.pictures.picture_files import (
-    MAX_PIXELS,
-    UnreadableImageError,
-    decode,
-    in_order,
-)
+from knowbound.data.pictures.decoding import decode
+from knowbound.data.pictures.picture_files import MAX_PIXELS, UnreadableImageError, in_order
 from knowbound.data.pictures.picture_lists import Listing
 from knowbound.data.preprocessing import (
     Picture,
