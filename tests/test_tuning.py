@@ -14,7 +14,7 @@ from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.detectors import Odin
 from knowbound.metrics import measure
-from knowbound.tuning import EPSILONS, TEMPERATURES, OdinTuning, Tried, tune_odin
+from knowbound.tuning import EPSILONS, TEMPERATURES, OdinTuning, Tried, best_of, tune_odin
 from tests.samples import blobs
 
 TEMPERATURE, EPSILON = (1.0, 100.0), (0.0, 0.01, 0.1)
@@ -82,10 +82,8 @@ def test_mean_fpr_decides_then_auroc() -> None:
     tuning = OdinTuning(grid, grid[0])
     assert tuning.for_out_source("a").chosen.temperature == 1
     assert tuning.for_out_source("b").chosen.temperature == 2
-    from knowbound.tuning import _best
-
-    assert _best(grid).temperature == 2
-    assert _best(grid[::-1]).temperature == 2
+    assert best_of(grid).temperature == 2
+    assert best_of(grid[::-1]).temperature == 2
 
 
 def test_the_full_grid_is_the_papers() -> None:

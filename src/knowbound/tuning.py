@@ -56,7 +56,7 @@ class OdinTuning:
             Tried(t.temperature, t.epsilon, {name: t.fpr95[name]}, {name: t.auroc[name]})
             for t in self.grid
         )
-        return OdinTuning(grid, _best(grid))
+        return OdinTuning(grid, best_of(grid))
 
 
 def tune_odin(
@@ -89,10 +89,11 @@ def tune_odin(
             fpr[point][source.name] = fpr_at_tpr(inside[point], scores)
             area[point][source.name] = auroc(inside[point], scores)
     grid = tuple(Tried(*point, fpr[point], area[point]) for point in inside)
-    return OdinTuning(grid, _best(grid))
+    return OdinTuning(grid, best_of(grid))
 
 
-def _best(grid: Sequence[Tried]) -> Tried:
+def best_of(grid: Sequence[Tried]) -> Tried:
+    """The point with the smallest mean FPR95 over the out sets; of equal ones the largest AUROC."""
     return min(grid, key=lambda tried: (mean(tried.fpr95.values()), -mean(tried.auroc.values())))
 
 

@@ -9,7 +9,7 @@ from knowbound.errors import UserError
 from knowbound.paper.digits.table3 import figure1_evidence
 from knowbound.paper.objects.table1 import CPU, run_in_dist
 from knowbound.paper.signs.figure3 import figure3_evidence
-from tests.paper.objects.test_table1 import pictures  # noqa: F401  (a fixture)
+from tests.paper.objects.test_table1 import toy_pictures
 
 
 @pytest.fixture(autouse=True)
@@ -27,13 +27,10 @@ def test_figure_3(tmp_path: Path) -> None:
         figure3_evidence(tmp_path / "no data", tmp_path)
 
 
-def test_the_sheets_of_table_1(
-    pictures: object,  # noqa: F811
-    tmp_path: Path,
-) -> None:
+def test_the_sheets_of_table_1(tmp_path: Path) -> None:
     def fail(*words: object) -> None:
         pytest.fail(f"trained: {words}")
 
     with pytest.raises(UserError, match=r"knowbound\[figures\]"):
-        run_in_dist(pictures, "SVHN", CPU, tmp_path, 0, fail)  # type: ignore[arg-type]
+        run_in_dist(toy_pictures(), "SVHN", CPU, tmp_path, 0, fail)
     assert not list(tmp_path.iterdir())

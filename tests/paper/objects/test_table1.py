@@ -11,11 +11,14 @@ import torch
 
 from knowbound.backbones import WideResNet
 from knowbound.boundary.boundary import Boundary
+from knowbound.boundary.together import with_detectors
 from knowbound.ccag import CcagTraining
 from knowbound.data.augmentation import Augmentation
 from knowbound.data.source import Source
 from knowbound.detectors import Energy, MaxSoftmax, NearestCentre, Odin
+from knowbound.detectors.choice import make_detector
 from knowbound.errors import UserError
+from knowbound.judgement import DECISIONS
 from knowbound.metrics import auroc, measure
 from knowbound.objectives import EnergyMargin
 from knowbound.paper.objects import table1
@@ -40,6 +43,7 @@ from knowbound.paper.objects.table1 import (
 from knowbound.paper.published import published
 from knowbound.result import Result, append_rows, read_rows
 from knowbound.training.settings import Training
+from knowbound.tuning import tune_odin
 from tests.samples import blob_images
 
 METHODS = {
@@ -86,8 +90,7 @@ def pictures_of(name: str, per_class: int, seed: int, classes: int = 3, first: i
     return Source(name, images, labels, tuple(str(c) for c in range(classes)))
 
 
-@pytest.fixture(scope="module")
-def pictures() -> Pictures:
+def toy_pictures() -> Pictures:
     return Pictures(
         train={
             "SVHN": pictures_of("SVHN", 70, 1),
@@ -104,32 +107,15 @@ def pictures() -> Pictures:
     )
 
 
-CHOSEN_ON: dict[str, list[Source]] = {"tune_odin": [], "with_detectors": [], "_mean_energy": []}
-"""What the functions that choose anything were given while ``results`` was made."""
-
-
-def spy_on(patch: pytest.MonkeyPatch, name: str) -> None:
-    real = getattr(table1, name)
-
-    def spying(*given: object, **more: object) -> object:
-        every = [
-            one
-            for argument in given
-            for one in (argument if isinstance(argument, list) else [argument])
-        ]
-        CHOSEN_ON[name] += [one for one in every if isinstance(one, Source)]
-        return real(*given, **more)
-
-    patch.setattr(table1, name, spying)
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    return toy_pictures()
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory, pictures: Pictures) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in CHOSEN_ON:
-            spy_on(patch, name)
-        run_in_dist(pictures, "SVHN", TOY, folder, 0, None)
+    run_in_dist(pictures, "SVHN", TOY, folder, 0, None)
     return folder
 
 
@@ -172,26 +158,61 @@ def test_the_network_of_cross_entropy_is_trained_once(rows: list[Result]) -> Non
     assert fitted["fit_images"] == 60  # all training images: fewer than the limit
 
 
-def test_nothing_is_chosen_on_a_test_image(pictures: Pictures, rows: list[Result]) -> None:
+def row_of(rows: list[Result], method: str, out_dist: str) -> Result:
+    wanted = (method, out_dist, "exact")
+    return next(r for r in rows if (r.run.method, r.out_dist, r.convention) == wanted)
+
+
+@pytest.fixture(scope="module")
+def max_softmax(results: Path) -> Boundary:
+    """The kept model of the max-softmax row."""
+    (folder,) = (results / "models").iterdir()
+    return Boundary.load(folder)
+
+
+def test_odin_is_tuned_on_validation_images_and_on_seen_ones_that_were_kept_back(
+    pictures: Pictures, rows: list[Result], max_softmax: Boundary
+) -> None:
+    """Its values are those that these images give; no test image is among them."""
     split, kept_back = table1_split(pictures, "SVHN"), seen_validation(pictures, "SVHN")
-    train, validation, seen = (
-        images_of(source) for source in (split.train, split.validation, split.seen_out[0].source)
+    assert not images_of(kept_back) & (
+        images_of(split.seen_out[0].source) | images_of(split.unseen_out[0].source)
     )
-    expected = {
-        "tune_odin": [validation, images_of(kept_back)],
-        "with_detectors": [train, validation],
-        "_mean_energy": [train, seen],
-    }
-    assert {name: len(sources) for name, sources in CHOSEN_ON.items()} == dict.fromkeys(
-        CHOSEN_ON, 2
-    )
-    for name, sources in CHOSEN_ON.items():
-        assert all(
-            images_of(given) <= allowed
-            for given, allowed in zip(sources, expected[name], strict=True)
-        ), name
-    odin = next(row for row in rows if row.run.method == "ODIN").run.provenance["settings"]["odin"]
-    assert odin["sha256"] == kept_back.sha256()
+    again = tune_odin(max_softmax.backbone, split.validation, [kept_back])
+    note = row_of(rows, "ODIN", "Gaussian noise").run.provenance["settings"]
+    assert note["detector"] == again.detector.settings
+    assert note["odin"]["sha256"] == kept_back.sha256()
+
+
+def test_other_detectors_learn_from_training_images_and_the_threshold_from_held_out_ones(
+    pictures: Pictures, rows: list[Result], max_softmax: Boundary
+) -> None:
+    split = table1_split(pictures, "SVHN")
+    names = ("k_nearest", "vim")
+    made = [make_detector(name, ("features", "logits")) for name in names]
+    again = with_detectors(max_softmax, made, split.train, split.validation)
+    (out,) = (out for out in split.unseen_out if out.name == "Gaussian noise")
+    for name, boundary in zip(names, again, strict=True):
+        row = row_of(rows, CE_DETECTORS[name], "Gaussian noise")
+        found = auroc(boundary.judge(split.test).score, boundary.judge(out.source).score)
+        assert row.numbers.auroc == pytest.approx(found, abs=0.01)
+        assert row.decisions == counted(boundary, out.source)
+
+
+def counted(boundary: Boundary, source: Source) -> dict[str, int]:
+    decisions = boundary.judge(source).decision.tolist()
+    return {str(word): decisions.count(index) for index, word in enumerate(DECISIONS)}
+
+
+def test_energies_before_fine_tuning_are_of_training_and_seen_out_images(
+    pictures: Pictures, rows: list[Result], max_softmax: Boundary
+) -> None:
+    split = table1_split(pictures, "SVHN")
+    note = row_of(rows, "Energy fine-tuning", "Gaussian noise").run.provenance["settings"]
+    for name, source in (("in", split.train), ("seen out", split.seen_out[0].source)):
+        logits = max_softmax.judge(source).embedding  # a network without a metric head shows them
+        slow = -np.log(np.exp(logits.astype(np.float64)).sum(axis=1)).mean()
+        assert note["mean_energy_before"][name] == pytest.approx(slow, abs=1e-3)
 
 
 def test_seeds_stay_apart_on_the_page(tmp_path: Path, rows: list[Result]) -> None:
@@ -229,14 +250,12 @@ def test_seeds_stay_apart_on_the_page(tmp_path: Path, rows: list[Result]) -> Non
 
 
 def test_a_second_call_trains_nothing(
-    pictures: Pictures, results: Path, rows: list[Result], monkeypatch: pytest.MonkeyPatch
+    pictures: Pictures, results: Path, rows: list[Result]
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
+    def fail(*_: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("knowbound.paper.cells.run", fail)
-    monkeypatch.setattr("knowbound.paper.objects.table1.run", fail)
-    run_in_dist(pictures, "SVHN", TOY, results, 0, None)
+    run_in_dist(pictures, "SVHN", TOY, results, 0, fail)
     assert list(read_rows(results / "table1.jsonl")) == rows
 
 

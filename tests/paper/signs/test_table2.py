@@ -23,7 +23,7 @@ from knowbound.metrics import measure
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.paper.cells import cell_name, write_table
 from knowbound.paper.published import published
-from knowbound.paper.signs import accepted, figure3, table2, table4
+from knowbound.paper.signs import figure3, table2, table4
 from knowbound.paper.signs import scale as tsinghua_scale
 from knowbound.paper.signs.class_splits import ClassSplit
 from knowbound.paper.signs.scale import SHORT_CPU, Scale, about_scales, choose_scale
@@ -118,19 +118,15 @@ def test_every_cell_of_the_paper_has_its_rows(table: str, rows: list[Result]) ->
 
 
 def test_a_second_call_trains_nothing(
-    experiments: Sequence[Experiment],
-    results: Path,
-    rows: list[Result],
-    monkeypatch: pytest.MonkeyPatch,
+    experiments: Sequence[Experiment], results: Path, rows: list[Result]
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
+    def fail(*_: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("knowbound.paper.cells.run", fail)
-    run_experiments(experiments, results)
+    run_experiments(experiments, results, on_step=fail)
     assert list(read_rows(results / "table2.jsonl")) == rows
     with pytest.raises(AssertionError, match="trained again"):
-        run_experiments([replace(experiments[1], scale="paper")], results)
+        run_experiments([replace(experiments[1], scale="paper")], results, on_step=fail)
     assert not list((results / ".running").glob("*"))
 
 
@@ -261,22 +257,17 @@ def test_an_out_set_is_seen_by_its_name_or_where_none_is_named_so_by_its_kind(
 
 
 def test_figure_3_takes_the_kept_models_or_trains(
-    experiments: Sequence[Experiment],
-    results: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    experiments: Sequence[Experiment], results: Path, tmp_path: Path
 ) -> None:
-    trained = []
-    real = figure3.run
-    monkeypatch.setattr(
-        figure3,
-        "run",
-        lambda experiment, **k: trained.append(experiment.method) or real(experiment, **k),
-    )
-    kept = [figure3.evidence_of(experiment, results) for experiment in experiments[1:3]]
+    trained: set[str] = set()
+
+    def note(experiment: Experiment, progress: Progress) -> None:
+        trained.add(experiment.method)
+
+    kept = [figure3.evidence_of(experiment, results, note) for experiment in experiments[1:3]]
     assert not trained
-    anew = figure3.evidence_of(experiments[2], tmp_path)
-    assert trained == ["ODM"]
+    anew = figure3.evidence_of(experiments[2], tmp_path, note)
+    assert trained == {"ODM"}
     assert [one.method for one in kept] == ["ML", "ODM (novelty seen)"]
     np.testing.assert_allclose(
         anew.in_set.judgement.embedding, kept[1].in_set.judgement.embedding, atol=1e-3
@@ -318,12 +309,9 @@ def test_the_tables_are_written_from_the_rows(
 
 
 def test_table4_runs_table2_on_each_random_split_from_one_base(
-    images: TsinghuaImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: TsinghuaImages, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(table4, "read_tsinghua", lambda data, size: images)
-    monkeypatch.setattr(
-        table4, "class_split", lambda restricted, index: replace(CLASSES, name=f"random {index}")
-    )
+    splits = [replace(CLASSES, name=f"random {index}") for index in (0, 3)]
     scale = replace(TINY, base=replace(TINY.training, steps=5))
     trained: list[tuple[str, str, int]] = []
 
@@ -331,7 +319,7 @@ def test_table4_runs_table2_on_each_random_split_from_one_base(
         if progress.step == progress.steps:
             trained.append((experiment.split.name, experiment.method, progress.step))
 
-    table4.reproduce(tmp_path, tmp_path, scale=scale, splits=(0, 3), on_step=note)
+    table4.reproduce_on(images, splits, tmp_path, scale=scale, on_step=note)
     each = [("base", 5), ("ODIN", 8), ("ML", 3), *[("ODM", 3)] * 4]
     assert trained == [(f"Tsinghua random {i}", *one) for i in (0, 3) for one in each]
     rows = list(read_rows(tmp_path / "table4.jsonl"))
@@ -349,23 +337,21 @@ def test_table4_runs_table2_on_each_random_split_from_one_base(
         "".join(row.to_json() + "\n" for row in rows if row.run.method != "ML")
     )
     trained.clear()
-    table4.reproduce(tmp_path, tmp_path, scale=scale, splits=(0, 3), on_step=note)
+    table4.reproduce_on(images, splits, tmp_path, scale=scale, on_step=note)
     assert trained == [
         (f"Tsinghua random {i}", "ML", 3) for i in (0, 3)
     ]  # from the bases that were kept
 
 
 def test_figure_3_goes_on_from_the_base_where_no_model_was_kept(
-    images: TsinghuaImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: TsinghuaImages, tmp_path: Path
 ) -> None:
-    for module in (figure3, table2):
-        monkeypatch.setattr(module, "read_tsinghua", lambda data, size: images)
-    for module in (figure3, table2, accepted):
-        monkeypatch.setattr(module, "class_split", lambda restricted: CLASSES)
     scale = replace(TINY, base=replace(TINY.training, steps=5))
-    table2.reproduce(tmp_path, tmp_path, scale=scale, keep_models=True)
+    table2.reproduce_on(images, CLASSES, tmp_path, scale=scale, keep_models=True)
+    text = (tmp_path / "table2_classes.md").read_text()
+    assert text.count("images of 1 unseen classes") == 6
     of_table, anew = (
-        figure3.figure3_evidence(tmp_path, folder, scale=scale)
+        figure3.evidence_on(images, CLASSES, folder, scale=scale)
         for folder in (tmp_path, tmp_path / "new")
     )
     for one, other in zip(of_table, anew, strict=True):

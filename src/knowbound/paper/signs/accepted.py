@@ -9,14 +9,22 @@ from knowbound.evidence import JudgedSet
 from knowbound.files import replace_file
 from knowbound.judging import judged_set
 from knowbound.labels import Kind
-from knowbound.paper.signs.class_splits import class_split
+from knowbound.paper.signs.class_splits import ClassSplit
 from knowbound.paper.signs.split import TsinghuaImages
 from knowbound.report.accepted import accepted_by_class, accepted_table
 
 
-def write_accepted(images: TsinghuaImages, models: Sequence[Path], path: Path) -> Path:
-    """A Markdown file with a table for each kept model of Table 2; the path."""
-    classes = class_split(restricted=True)
+def write_accepted(
+    images: TsinghuaImages, classes: ClassSplit, models: Sequence[Path], path: Path
+) -> Path:
+    """A Markdown file with a table for each kept model of Table 2; the path.
+
+    Args:
+        images: of which those of the test set are judged.
+        classes: which of them are known, and which are met at test alone.
+        models: folders of kept models.
+        path: of the file.
+    """
     inside, novelty = (
         images.test.signs.source.take_classes(names)
         for names in (classes.in_classes, classes.unseen)

@@ -15,9 +15,9 @@ from knowbound.evidence import Evidence
 from knowbound.experiment import Experiment, run
 from knowbound.judging import judge_sets
 from knowbound.paper.cells import OnStep, cell_name, cell_of, cell_of_row
-from knowbound.paper.signs.class_splits import class_split
+from knowbound.paper.signs.class_splits import ClassSplit, class_split
 from knowbound.paper.signs.scale import CPU, Scale
-from knowbound.paper.signs.split import read_tsinghua
+from knowbound.paper.signs.split import TsinghuaImages, read_tsinghua
 from knowbound.paper.signs.table2 import tsinghua_experiments, with_base
 from knowbound.report import embedding_figure, figure_page
 from knowbound.report.drawing import check_can_draw
@@ -46,8 +46,21 @@ def figure3_evidence(
         UserError: files are missing, or the figure cannot be drawn; before any training.
     """
     check_can_draw()
-    images = read_tsinghua(data, scale.size)
-    _, *shown = tsinghua_experiments(images, class_split(restricted=True), scale, seed)[:3]
+    images, classes = read_tsinghua(data, scale.size), class_split(restricted=True)
+    return evidence_on(images, classes, results, scale=scale, seed=seed, on_step=on_step)
+
+
+def evidence_on(
+    images: TsinghuaImages,
+    classes: ClassSplit,
+    results: Path,
+    *,
+    scale: Scale = CPU,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+) -> list[Evidence]:
+    """As ``figure3_evidence``, on images that were read and classes that were split."""
+    _, *shown = tsinghua_experiments(images, classes, scale, seed)[:3]
     if scale.base and not all(_rows_of_kept(experiment, results) for experiment in shown):
         shown = with_base(shown, scale.base, results, on_step)
     return [evidence_of(experiment, results, on_step) for experiment in shown]

@@ -118,20 +118,50 @@ def reproduce(
     """All rows of Table 2.  Cells already in ``results/table2.jsonl`` are kept; a cell that was cut
     off continues.
 
-    data: the folder that holds tt100k/ and background/; keep_models: keep every trained boundary in
-    ``results/models``, from which Figure 3 is then drawn and ``table2_classes.md`` written: which
-    unseen classes each takes for known ones. Raises UserError for missing files.
+    Args:
+        data: the folder that holds tt100k/ and background/.
+        results: where the rows go.
+        scale: of the networks and their training.
+        seeds: of everything random, one block of rows each.
+        keep_models: keep every trained boundary in ``results/models``, from which Figure 3 is then
+            drawn and ``table2_classes.md`` written: which unseen classes each takes for known ones.
+        on_step: called after every step.
+
+    Raises:
+        UserError: files are missing.
     """
-    images = read_tsinghua(data, scale.size)
+    images, classes = read_tsinghua(data, scale.size), class_split(restricted=True)
+    return reproduce_on(
+        images,
+        classes,
+        results,
+        scale=scale,
+        seeds=seeds,
+        keep_models=keep_models,
+        on_step=on_step,
+    )
+
+
+def reproduce_on(
+    images: TsinghuaImages,
+    classes: ClassSplit,
+    results: Path,
+    *,
+    scale: Scale = CPU,
+    seeds: Sequence[int] = (0,),
+    keep_models: bool = False,
+    on_step: OnStep | None = None,
+) -> list[Result]:
+    """As ``reproduce``, on images that were read and classes that were split."""
     for seed in seeds:
-        experiments = tsinghua_experiments(images, class_split(restricted=True), scale, seed)
+        experiments = tsinghua_experiments(images, classes, scale, seed)
         run_experiments(
             experiments, results, base=scale.base, keep_models=keep_models, on_step=on_step
         )
     kept = [results / "models" / cell_name(experiment) for experiment in experiments]
     present = [model for model in kept if (model / DESCRIPTION).exists()]
     if present:
-        write_accepted(images, present, results / "table2_classes.md")
+        write_accepted(images, classes, present, results / "table2_classes.md")
     return list(read_rows(results / "table2.jsonl"))
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from knowbound.paper.cells import OnStep, write_table
-from knowbound.paper.signs.class_splits import RANDOM_SPLITS, class_split
+from knowbound.paper.signs.class_splits import RANDOM_SPLITS, ClassSplit, class_split
 from knowbound.paper.signs.scale import SHORT_CPU, Scale, about_scales
-from knowbound.paper.signs.split import read_tsinghua
+from knowbound.paper.signs.split import TsinghuaImages, read_tsinghua
 from knowbound.paper.signs.table2 import (
     ABOUT_ODIN,
     AUPR_NOTE,
@@ -28,15 +28,41 @@ def reproduce(
 ) -> list[Result]:
     """All rows of Table 4, and Table 2's row of our own.
 
-    Cells already in ``results/table4.jsonl`` are kept; one that was cut off continues.  data: the
-    folder that holds tt100k/ and background/; splits: which of the ten random splits.
-    Raises UserError for missing files.
+    Cells already in ``results/table4.jsonl`` are kept; one that was cut off continues.
+
+    Args:
+        data: the folder that holds tt100k/ and background/.
+        results: where the rows go.
+        scale: of the networks and their training.
+        splits: which of the ten random splits.
+        keep_models: keep every trained boundary in ``results/models``.
+        on_step: called after every step.
+
+    Raises:
+        UserError: files are missing.
     """
-    images = read_tsinghua(data, scale.size)
-    for index in splits:
-        experiments = tsinghua_experiments(
-            images, class_split(restricted=False, index=index), scale, experiment="table4"
-        )
+    return reproduce_on(
+        read_tsinghua(data, scale.size),
+        [class_split(restricted=False, index=index) for index in splits],
+        results,
+        scale=scale,
+        keep_models=keep_models,
+        on_step=on_step,
+    )
+
+
+def reproduce_on(
+    images: TsinghuaImages,
+    splits: Sequence[ClassSplit],
+    results: Path,
+    *,
+    scale: Scale = SHORT_CPU,
+    keep_models: bool = False,
+    on_step: OnStep | None = None,
+) -> list[Result]:
+    """As ``reproduce``, on images that were read and classes that were split."""
+    for classes in splits:
+        experiments = tsinghua_experiments(images, classes, scale, experiment="table4")
         run_experiments(
             experiments, results, base=scale.base, keep_models=keep_models, on_step=on_step
         )
