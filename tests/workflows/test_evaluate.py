@@ -140,6 +140,28 @@ def test_a_network_of_logits_is_compared_by_every_detector(smoothed: Boundary, p
     assert {one.method for one in found.others} == {"SMOOTHED"}
 
 
+def test_further_detectors_make_the_promise_of_the_model(place: Path) -> None:
+    boundary = knowbound.fit(
+        place / "known", confidence=0.95, per_class=True, held_out=0.1, **QUICK
+    )
+    found = evaluate(
+        boundary,
+        place / "test",
+        detectors=["nearest_centre"],
+        fit_on=place / "known",
+        novelty={"new": place / "new"},
+    )
+    own, (again,) = found.evidence, found.others
+    assert boundary.threshold.describe()["groups"] == 59  # what 95% with a confidence of 95% takes
+    np.testing.assert_allclose(
+        again.in_set.judgement.score, own.in_set.judgement.score, rtol=1e-5, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        again.in_set.judgement.p_value, own.in_set.judgement.p_value, atol=1e-9
+    )
+    np.testing.assert_array_equal(again.in_set.judgement.decision, own.in_set.judgement.decision)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

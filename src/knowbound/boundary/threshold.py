@@ -93,6 +93,17 @@ class Threshold(nn.Module):
         for name in ("groups", "images", "starts"):
             self.register_buffer(name, torch.zeros(0, dtype=torch.int64))
 
+    @property
+    def by(self) -> By:
+        """Whether all classes share one threshold, as it was fitted."""
+        return "class" if bool(self.by_class) else "all"
+
+    @property
+    def stated_confidence(self) -> float | None:
+        """The confidence it was fitted with; None: acceptance on average, or not fitted."""
+        stated = float(self.confidence)
+        return None if math.isnan(stated) else stated
+
     def fit(
         self,
         scores: Tensor,
@@ -255,19 +266,16 @@ class Threshold(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """What was promised and from what, as JSON values for a model's card."""
-        stated = float(self.confidence)
         low, high = self.range()
         return {
             "acceptance": float(self.acceptance),
-            "by": "class" if bool(self.by_class) else "all",
-            "confidence": None if math.isnan(stated) else stated,
+            "by": self.by,
+            "confidence": self.stated_confidence,
             "images": int(self.images.sum()),
             "groups": int(self.groups.sum()),
             "range": [low, high],
             "range_coverage": 0.95,
-            "least_groups": least_groups(
-                float(self.acceptance), None if math.isnan(stated) else stated
-            ),
+            "least_groups": least_groups(float(self.acceptance), self.stated_confidence),
             "pooled_classes": list(self.pooled_classes),
         }
 

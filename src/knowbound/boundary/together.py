@@ -22,8 +22,9 @@ def with_detectors(
     held_out: Source,
     groups: NDArray[np.int64] | None = None,
 ) -> list[Boundary]:
-    """A calibrated boundary for each detector, all on the network and the domain score of ``boundary``,
-    which does not change.
+    """A boundary for each detector, on the network, domain score and promise of ``boundary``.
+
+    ``boundary`` itself does not change.
 
     Args:
         boundary: a trained one.
@@ -55,7 +56,10 @@ def with_detectors(
         other.domain = boundary.domain
         labels = torch.from_numpy(learned.labels).to(vectors.device)
         detector.learn(vectors, labels, boundary.class_names)
-        boundaries.append(other.calibrate(held_out, groups))
+        promise = boundary.threshold
+        boundaries.append(
+            other.calibrate(held_out, groups, by=promise.by, confidence=promise.stated_confidence)
+        )
     return boundaries
 
 

@@ -255,7 +255,7 @@ def _fitted(
         groups,
         float(settings.get("held_out", 0.1)),
         rng,
-        least_groups(boundary.acceptance),
+        least_groups(boundary.acceptance, boundary.threshold.stated_confidence),
         class_names=source.class_names,
     )
     learned = source.take(np.setdiff1d(np.arange(len(source)), held))
