@@ -85,7 +85,14 @@ class OwnNetwork(Backbone):
         self.heads = nn.ModuleDict({head: nn.Identity()})
 
     def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Its output (N, D) as the only block and as the features."""
+        """Its output as the only block and as the features.
+
+        Args:
+            images: as the network takes them.
+
+        Returns:
+            [(N, D)] and (N, D).
+        """
         output: Tensor = self.network(images)
         return [output], output
 
@@ -93,6 +100,10 @@ class OwnNetwork(Backbone):
         """The network's output under the head's name, and as features; or the ``Outputs`` it gives.
 
         The features are the stages too, where it gives none.
+
+        Args:
+            images: as the network takes them.
+            stages: whether to give stages too.
         """
         given: Tensor | Outputs = self.network(images)
         outputs = (
@@ -106,10 +117,22 @@ class OwnNetwork(Backbone):
 
 
 def as_backbone(network: nn.Module, head: Head) -> Backbone:
-    """The network itself if it is a ``Backbone``, else in a coat that calls its output ``head``."""
+    """The network itself if it is a ``Backbone``, else wrapped as one.
+
+    Args:
+        network: a module that gives one tensor (N, D), or ``Outputs``.
+        head: what to call its output.
+    """
     return network if isinstance(network, Backbone) else OwnNetwork(network, head)
 
 
 def pool(block: Tensor) -> Tensor:
-    """(N, channels, h, w) -> (N, channels), the mean over the picture; (N, width) as it is."""
+    """The mean of each map over the picture; vectors as they are.
+
+    Args:
+        block: (N, channels, h, w) or (N, width).
+
+    Returns:
+        (N, channels) or (N, width).
+    """
     return block.mean(dim=(2, 3)) if block.ndim == 4 else block

@@ -61,7 +61,14 @@ class LeNet(Backbone):
         self.add_heads(hidden, embedding, logits, unit_length)
 
     def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
-        """(N, C, H, W) in [0, 1] -> both pooled convolutions, the hidden layer; the hidden layer."""
+        """Both pooled convolutions and the hidden layer, which is the features.
+
+        Args:
+            images: (N, C, H, W) in [0, 1].
+
+        Returns:
+            The three of them, and the features (N, hidden).
+        """
         first = max_pool2d(relu(self.conv1(images * 2 - 1)), 2)
         second = max_pool2d(relu(self.conv2(first)), 2)
         features = relu(self.hidden(torch.flatten(second, 1)))

@@ -84,9 +84,17 @@ class VGG13(Backbone):
         self.apply(_draw_paper if variant == "paper" else _draw_ccag)
 
     def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
-        """(N, C, 32, 32) in [0, 1] -> the pooled maps of each stage and both hidden layers; features.
+        """The pooled maps of each stage and both hidden layers.
 
-        The features are the second hidden layer, after ReLU and dropout.
+        Args:
+            images: (N, C, 32, 32) in [0, 1].
+
+        Returns:
+            All seven, and the features (N, hidden): the second hidden layer, after ReLU and
+            dropout.
+
+        Raises:
+            ValueError: images of another size.
         """
         if images.shape[2:] != (32, 32):
             raise ValueError(

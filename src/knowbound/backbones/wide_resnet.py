@@ -97,7 +97,14 @@ class WideResNet(Backbone):
             self.heads[first].get_parameter("weight").mul_(gain)
 
     def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
-        """(N, C, H, W) in [0, 1] -> the sum after every block; the pooled last one after ReLU."""
+        """The sum after every block, and the pooled last one after ReLU.
+
+        Args:
+            images: (N, C, H, W) in [0, 1].
+
+        Returns:
+            The sums, and the features (N, 64 widen).
+        """
         maps, blocks = self.conv(images * 2 - 1), []
         for block in self.stages:
             maps = block(maps)

@@ -15,9 +15,14 @@ every batch."""
 
 
 def image_batches(network: nn.Module, source: Source) -> Iterator[Tensor]:
-    """The images of a source, (B, C, H, W) float32 in [0, 1], on the network's device.
+    """The images of a source on the device of a network, which is put into evaluation mode.
 
-    The network is put into evaluation mode.
+    Args:
+        network: with at least one parameter.
+        source: the images.
+
+    Yields:
+        (B, C, H, W) float32 in [0, 1].
     """
     device = next(network.parameters()).device
     network.eval()

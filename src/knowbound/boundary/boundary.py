@@ -172,21 +172,41 @@ class Boundary(nn.Module):
 
     @torch.no_grad()
     def outputs(self, images: Tensor) -> Outputs:
-        """The network's outputs, float32, for images (N, C, H, W) float32 in [0, 1]."""
+        """The network's outputs, float32.
+
+        Args:
+            images: (N, C, H, W) float32 in [0, 1].
+        """
         given: Outputs = self.backbone(images, stages=True)
         return given.float()
 
     def prepared_outputs(self, images: Tensor) -> Outputs:
-        """The outputs for the images as the detector wants them judged."""
+        """The outputs for the images as the detector wants them judged.
+
+        Args:
+            images: (N, C, H, W) float32 in [0, 1].
+        """
         return self.outputs(self.detector.prepare(self.backbone, images))
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Judgement[Tensor]:
-        """What is said of images (N, C, H, W) float32 in [0, 1]."""
+        """What is said of images.
+
+        Args:
+            images: (N, C, H, W) float32 in [0, 1].
+
+        Returns:
+            The judgement, as tensors on the same device.
+        """
         return self.decide(self.prepared_outputs(images), images)
 
     def decide(self, outputs: Outputs, images: Tensor) -> Judgement[Tensor]:
-        """What is said of N images with these outputs."""
+        """What is said of images whose outputs are there.
+
+        Args:
+            outputs: of the network for N images.
+            images: (N, C, H, W) float32 in [0, 1], for a domain score that looks at them.
+        """
         domain_score = self.domain.score(
             images if self.domain.reads_images else outputs.get("stages")
         )
@@ -219,7 +239,11 @@ class Boundary(nn.Module):
         return join([self(batch) for batch in self.batches(images)])
 
     def check_calibrated(self) -> None:
-        """Raises ValueError where there is no threshold yet."""
+        """Check that there is a threshold.
+
+        Raises:
+            ValueError: there is none yet.
+        """
         if not len(self.threshold.held):
             raise ValueError(
                 "this boundary has no threshold yet; call calibrate with held-out in-distribution "
@@ -250,7 +274,14 @@ class Boundary(nn.Module):
         return self.verdicts(self.judge(np.stack(images))) if images else []
 
     def verdicts(self, judgement: Judgement[Arrays]) -> list[Verdict]:
-        """The judgement in words, one verdict for each image."""
+        """The judgement in words.
+
+        Args:
+            judgement: of N images.
+
+        Returns:
+            A verdict for each image.
+        """
         nearest = torch.from_numpy(judgement.nearest).to(self.threshold.pool.device)
         thresholds = self.threshold.threshold_of(nearest).tolist()
         return verdicts(judgement, thresholds, self.class_names)
@@ -339,7 +370,11 @@ class Boundary(nn.Module):
 
 
 def join(parts: Sequence[Judgement[Tensor]]) -> Judgement[Arrays]:
-    """The judgements of the batches of some images as one, in arrays."""
+    """The judgements of the batches of some images as one, in arrays.
+
+    Args:
+        parts: of the batches, in order.
+    """
     if not parts:
         none, whole = np.empty(0), np.empty(0, np.int64)
         return Judgement(np.empty((0, 0), np.float32), none, none, none, whole, whole)

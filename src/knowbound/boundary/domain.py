@@ -95,8 +95,14 @@ class Domain(nn.Module):
         return self
 
     def score(self, stages: Tensor) -> Tensor:
-        """(N, S) stages -> (N,) float64; higher = less like the kind of picture that was
-        taught."""
+        """How unlike the kind of picture that was taught each image is.
+
+        Args:
+            stages: (N, S).
+
+        Returns:
+            (N,) float64, higher = less like it.
+        """
         return stages.double() @ self.weight + self.bias
 
     def _give_up(self, inside: Tensor, far: Tensor) -> Self:

@@ -20,11 +20,16 @@ RIDGE = 1e-3
 
 
 def image_statistics(images: Tensor) -> Tensor:
-    """(N, C, H, W) in [0, 1] -> (N, 2C + 9) float64: how bright, contrasted and detailed each image
-    is.
+    """How bright, contrasted and detailed each image is.
 
     The mean and the log standard deviation of each channel; at full, half and quarter size the log
     of the mean absolute horizontal and vertical differences and of the root mean square difference.
+
+    Args:
+        images: (N, C, H, W) in [0, 1].
+
+    Returns:
+        (N, 2C + 9) float64.
     """
     values = [images.mean(dim=(2, 3)), (images.std(dim=(2, 3)) + FLOOR).log()]
     for _ in range(SCALES):
@@ -59,12 +64,19 @@ class Likeness(nn.Module):
         self.register_buffer("threshold", torch.tensor(float("nan"), dtype=torch.float64))
 
     def fit(self, statistics: Tensor, labels: Tensor, *, acceptance: float = 0.99) -> Self:
-        """Learn from statistics (N, S) and labels (N,) in 0..C-1 of in-distribution images, at
-        least two classes.
+        """Learn from in-distribution images of at least two classes; no out-of-distribution image
+        is needed.
 
-        Each class in turn is left out, the others are learned and it is scored; ``threshold``
-        accepts ``acceptance`` of the images of every class treated so.  No out image is needed.
-        Raises ValueError for a single class.
+        Each class in turn is left out, the others are learned and it is scored.  ``threshold``
+        accepts ``acceptance`` of the images of every class treated so.
+
+        Args:
+            statistics: (N, S).
+            labels: (N,) in 0..C-1.
+            acceptance: a share above 0 and below 1.
+
+        Raises:
+            ValueError: a single class.
         """
         classes, needed = labels.unique(), []
         if len(classes) < 2:
@@ -81,14 +93,26 @@ class Likeness(nn.Module):
         return self
 
     def score(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] -> (N,) float64 distance; higher = less like the in-distribution
-        images."""
+        """How unlike the in-distribution images each image is.
+
+        Args:
+            images: (N, C, H, W) in [0, 1].
+
+        Returns:
+            (N,) float64 distances, higher = less like them.
+        """
         return mahalanobis(image_statistics(images), self.centre, self.precision)
 
 
 def gaussian(statistics: Tensor) -> tuple[Tensor, Tensor]:
-    """(mean (S,), inverse covariance (S, S)) of statistics (N, S), with a ridge so that constant
-    ones do no harm."""
+    """Mean and inverse covariance, with a ridge so that constant statistics do no harm.
+
+    Args:
+        statistics: (N, S).
+
+    Returns:
+        (S,) and (S, S).
+    """
     centre = statistics.mean(dim=0)
     centred = statistics - centre
     covariance = centred.T @ centred / max(len(statistics) - 1, 1)
@@ -97,12 +121,29 @@ def gaussian(statistics: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mahalanobis(statistics: Tensor, centre: Tensor, precision: Tensor) -> Tensor:
-    """(N,) distances of statistics (N, S) to a centre (S,) with a precision matrix (S, S)."""
+    """Mahalanobis distances.
+
+    Args:
+        statistics: (N, S).
+        centre: (S,).
+        precision: (S, S), the inverse covariance.
+
+    Returns:
+        (N,).
+    """
     centred = statistics - centre
     return ((centred @ precision) * centred).sum(dim=1).clamp(min=0).sqrt()
 
 
 def smallest_accepting(scores: Tensor, share: float) -> Tensor:
-    """The smallest of the scores (N,) that at least ``share`` of them do not exceed; a scalar."""
+    """The smallest of the scores that at least a share of them do not exceed.
+
+    Args:
+        scores: (N,).
+        share: above 0 and at most 1.
+
+    Returns:
+        A scalar.
+    """
     # not torch.quantile, which stops at 16 million values
     return scores.sort().values[math.ceil(share * len(scores) - 1e-9) - 1]

@@ -94,7 +94,15 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def weights_of(path: Path, content: bytes) -> str:
-    """The name of the file of weights that a description names, after its checksum was compared."""
+    """The name of the file of weights that a description names, after its checksum was compared.
+
+    Args:
+        path: of the description, for the error.
+        content: of the description.
+
+    Raises:
+        UserError: it is no description, was changed, or names a file elsewhere.
+    """
     name = str(_described(path, content).get("weights", WEIGHTS))
     if not re.fullmatch(r"model(-[0-9a-f]+)?\.safetensors", name):
         raise UserError(f"{path} names {name!r} as its weights; expected a file of its own folder")

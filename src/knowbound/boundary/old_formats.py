@@ -33,6 +33,13 @@ def from_version_1(
 
     Its network had one output, called after the objective here.  It kept a threshold and no
     held-out scores: its p-values are 1 where an image is known and the least possible elsewhere.
+
+    Args:
+        description: of format 1.
+        tensors: its weights, by the names of that time.
+
+    Returns:
+        Both as format 2 has them.
     """
     logits = description["about"].get("objective") in LOGIT_OBJECTIVES
     head = "logits" if logits else "embedding"

@@ -79,7 +79,12 @@ class Preprocessing:
         return "auto" not in (self.range, self.background)
 
     def settle(self, value_range: Range, background: Background) -> "Preprocessing":
-        """The same with each "auto" replaced by what was measured."""
+        """The same with each "auto" replaced by what was measured.
+
+        Args:
+            value_range: that takes the place of an "auto" range.
+            background: that takes the place of an "auto" background.
+        """
         return replace(
             self,
             range=value_range if self.range == "auto" else self.range,
@@ -87,7 +92,11 @@ class Preprocessing:
         )
 
     def check_settled(self) -> None:
-        """Raises UserError where something is left to be measured."""
+        """Check that nothing is left to be measured.
+
+        Raises:
+            UserError: the range or the background is still "auto".
+        """
         if not self.is_settled:
             raise UserError(
                 f"{self} is still to be measured; give the range and the background, or measure "
@@ -103,7 +112,14 @@ class Preprocessing:
         return self.convert_upright(_upright(picture))
 
     def convert_upright(self, picture: Picture) -> NDArray[np.uint8]:
-        """As a call, for a picture that is upright already: its EXIF data are not read."""
+        """As a call, for a picture that is upright already: its EXIF data are not read.
+
+        Args:
+            picture: of any size and mode.
+
+        Returns:
+            (C, H, W) uint8.
+        """
         self.check_settled()
         shown = _in_mode(picture, self.channels, self.range, self.background)
         array = np.asarray(self._fitted(shown), dtype=np.uint8)
@@ -129,8 +145,14 @@ class Preprocessing:
         return whole
 
     def apply(self, source: Source) -> Source:
-        """The source with every image brought to this shape, in memory; the same source where
-        nothing changes."""
+        """The source with every image brought to this shape, in memory.
+
+        Args:
+            source: of images of any shape.
+
+        Returns:
+            The same source where nothing changes.
+        """
         if source.image_shape == (self.channels, self.height, self.width):
             return source
         out = np.empty((len(source), self.channels, self.height, self.width), dtype=np.uint8)
@@ -173,7 +195,11 @@ class Preprocessing:
 
 
 def to_picture(image: NDArray[Any]) -> Image.Image:
-    """A (C, H, W) image, uint8 or float32 in [0, 1], as a grey or RGB picture."""
+    """An array as a grey or RGB picture.
+
+    Args:
+        image: (C, H, W), C = 1 or 3, uint8 or float32 in [0, 1].
+    """
     if image.dtype != np.uint8:
         image = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return Image.fromarray(
@@ -182,8 +208,14 @@ def to_picture(image: NDArray[Any]) -> Image.Image:
 
 
 def wide_values(picture: Picture) -> NDArray[Any] | None:
-    """The values (H, W) or (H, W, B), alpha left out, of a picture of more than 8 bits; None for
-    others."""
+    """The values of a picture of more than 8 bits, alpha left out.
+
+    Args:
+        picture: of any mode.
+
+    Returns:
+        (H, W) or (H, W, B); None for other pictures.
+    """
     if isinstance(picture, np.ndarray):
         has_alpha = picture.ndim == 3 and picture.shape[2] in ALPHA_BANDS
         values = picture[..., :-1] if has_alpha else picture

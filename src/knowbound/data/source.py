@@ -38,7 +38,11 @@ class LazyPixels(ABC):
 
     @abstractmethod
     def subset(self, indices: NDArray[np.int64]) -> Pixels:
-        """The images at ``indices``, in that order, still to be decoded or made."""
+        """Some of the images, still to be decoded or made.
+
+        Args:
+            indices: positions, in the order wanted.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +92,23 @@ class Source:
         return channels, height, width
 
     def images(self, indices: NDArray[np.int64] | slice) -> NDArray[Any]:
-        """The images at ``indices``: (B, C, H, W), uint8 in 0..255 or float32 in [0, 1]."""
+        """The images at some positions.
+
+        Args:
+            indices: positions in any order, or a slice.
+
+        Returns:
+            (B, C, H, W), uint8 in 0..255 or float32 in [0, 1].
+        """
         return np.asarray(self.pixels[indices])
 
     def take(self, indices: NDArray[np.int64], name: str | None = None) -> "Source":
-        """The images at ``indices`` in that order, with the same class names."""
+        """Some of the images, with the same class names.
+
+        Args:
+            indices: positions, in the order wanted.
+            name: of the new source; by default the same.
+        """
         return replace(
             self,
             name=name or self.name,
@@ -101,8 +117,15 @@ class Source:
         )
 
     def take_classes(self, names: Sequence[str], name: str | None = None) -> "Source":
-        """The images of the named classes, relabelled 0..len(names)-1 in the order given.  Raises
-        ValueError for unknown names."""
+        """The images of some classes, relabelled 0..len(names)-1.
+
+        Args:
+            names: of the classes, in the order wanted.
+            name: of the new source; by default the same.
+
+        Raises:
+            ValueError: unknown names.
+        """
         unknown = [n for n in names if n not in self.class_names]
         if unknown:
             raise ValueError(
@@ -122,19 +145,31 @@ class Source:
         return self.take_classes([n for n in self.class_names if n not in set(names)], name)
 
     def without_labels(self, name: str | None = None) -> "Source":
-        """The same images, every label ``OUT``: how seen out images enter training."""
+        """The same images, every label ``OUT``: how seen-out images enter training.
+
+        Args:
+            name: of the new source; by default the same.
+        """
         return Source(name or self.name, self.pixels, np.full(len(self), OUT, dtype=np.int64))
 
     def sample(self, count: int, rng: np.random.Generator, name: str | None = None) -> "Source":
-        """``count`` images drawn without replacement, in their own order; all of them where there
-        are fewer."""
+        """Images drawn without replacement, in their own order; all of them where there are fewer.
+
+        Args:
+            count: how many.
+            rng: draws them.
+            name: of the new source; by default the same.
+        """
         if count >= len(self):
             return self
         return self.take(np.sort(rng.choice(len(self), count, replace=False)), name)
 
     def sha256(self) -> str:
-        """Hash of the images, labels and class names, for provenance: equal sources give equal
-        hashes."""
+        """Hash of the images, labels and class names, for provenance.
+
+        Returns:
+            64 hexadecimal digits; equal sources give equal hashes.
+        """
         digest = hashlib.sha256(
             repr((self.pixels.shape, str(np.dtype(self.pixels.dtype)), self.class_names)).encode()
         )
@@ -155,7 +190,14 @@ def to_unit_interval(pixels: NDArray[np.uint8]) -> NDArray[np.float32]: ...
 @overload
 def to_unit_interval(pixels: NDArray[np.float32]) -> NDArray[np.float32]: ...
 def to_unit_interval(pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """Images as float32 in [0, 1]: uint8 divided by 255, float32 as it is.  Any shape."""
+    """Images as fractions: uint8 divided by 255, float32 as it is.
+
+    Args:
+        pixels: of any shape, uint8 in 0..255 or float32 in [0, 1].
+
+    Returns:
+        The same shape, float32 in [0, 1].
+    """
     if pixels.dtype == np.uint8:
         scaled: NDArray[np.float32] = np.multiply(pixels, np.float32(1 / 255), dtype=np.float32)
         return scaled

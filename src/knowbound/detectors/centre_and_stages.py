@@ -71,12 +71,26 @@ class CentreAndStages(Detector):
         return self
 
     def score(self, vectors: Tensor) -> Tensor:
-        """(N, S + D) -> (N,) float64, the sum of the standardised logarithms."""
+        """The sum of the standardised logarithms.
+
+        Args:
+            vectors: (N, S + D).
+
+        Returns:
+            (N,) float64 scores, higher = more out-of-distribution.
+        """
         logs = self._distances(vectors).clamp(min=self.floor).log()
         return ((logs - self.mean) / self.deviation).sum(dim=1)
 
     def classify(self, vectors: Tensor) -> Tensor:
-        """(N, S + D) -> (N,) index of the nearest centre."""
+        """The class of the nearest centre.
+
+        Args:
+            vectors: (N, S + D).
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
         return self.centre.classify(self._split(vectors)[1])
 
     def _distances(self, vectors: Tensor) -> Tensor:

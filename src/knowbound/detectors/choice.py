@@ -9,7 +9,14 @@ from knowbound.outputs import Field
 
 
 def detectors_for(outputs: Collection[Field]) -> tuple[str, ...]:
-    """The names of the detectors that a network with these outputs can have."""
+    """The detectors that a network can have.
+
+    Args:
+        outputs: what the network gives.
+
+    Returns:
+        Their names, in the order of ``DETECTORS``.
+    """
     return tuple(name for name in DETECTORS if _readable(name, outputs))
 
 

@@ -65,7 +65,15 @@ class Detector(nn.Module):
         return values[0] if len(values) == 1 else torch.cat(values, dim=1)
 
     def prepare(self, network: Network, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) as the network is to see them when they are judged; as they are."""
+        """The images as the network is to see them when they are judged; as they are.
+
+        Args:
+            network: in evaluation mode.
+            images: (N, C, H, W) float32 in [0, 1].
+
+        Returns:
+            (N, C, H, W) float32 in [0, 1].
+        """
         del network
         return images
 
@@ -112,11 +120,25 @@ class Detector(nn.Module):
 
     @abstractmethod
     def score(self, vectors: Tensor) -> Tensor:
-        """(N, R) -> (N,) scores, higher = more out-of-distribution."""
+        """How far from in-distribution each image is.
+
+        Args:
+            vectors: (N, R), as ``read`` gives them.
+
+        Returns:
+            (N,) scores, higher = more out-of-distribution.
+        """
 
     @abstractmethod
     def classify(self, vectors: Tensor) -> Tensor:
-        """(N, R) -> (N,) index of the class each image is taken for."""
+        """The class that each image is taken for.
+
+        Args:
+            vectors: (N, R).
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
 
 
 def class_means(vectors: Tensor, labels: Tensor) -> Tensor:

@@ -33,15 +33,36 @@ class Energy(Detector):
         self.temperature = temperature
 
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """Nothing to learn; raises ValueError unless logits (N, C) have one column for each
-        class."""
+        """Nothing to learn.
+
+        Args:
+            embeddings: logits (N, C).
+            labels: (N,) in 0..C-1.
+
+        Raises:
+            ValueError: the logits do not have one column for each class.
+        """
         check_logits(embeddings, labels)
         return self
 
     def score(self, embeddings: Tensor) -> Tensor:
-        """Logits (N, C) -> (N,) float64, the free energy."""
+        """The free energy.
+
+        Args:
+            embeddings: logits (N, C).
+
+        Returns:
+            (N,) float64 scores, higher = more out-of-distribution.
+        """
         return -self.temperature * torch.logsumexp(embeddings.double() / self.temperature, dim=1)
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        """Logits (N, C) -> (N,) index of the largest."""
+        """The class of the largest logit.
+
+        Args:
+            embeddings: logits (N, C).
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
         return embeddings.argmax(dim=1)

@@ -61,17 +61,38 @@ class ExtremeValueSignature(Detector):
         return self
 
     def fits(self, embeddings: Tensor) -> Tensor:
-        """(N, F) -> (N, C) float64: how active each class's signature is, 1 as in its mean."""
+        """How active the signature of each class is, 1 as in the class's mean.
+
+        Args:
+            embeddings: (N, F).
+
+        Returns:
+            (N, C) float64.
+        """
         lengths = self.signatures.square().sum(dim=1, keepdim=True)
         active = lengths > SMALLEST * lengths.max()  # a class that activates nothing fits nothing
         weights = torch.where(active, self.signatures / torch.where(active, lengths, 1.0), 0.0)
         return embeddings.double() @ weights.T
 
     def score(self, embeddings: Tensor) -> Tensor:
-        """(N, F) -> (N,) float64, 1 - the best fit; below 0 where an image activates a signature more
-        than its class does."""
+        """One minus the best fit; below 0 where an image activates a signature more than its class
+        does.
+
+        Args:
+            embeddings: (N, F).
+
+        Returns:
+            (N,) float64 scores, higher = more out-of-distribution.
+        """
         return 1 - self.fits(embeddings).amax(dim=1)
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        """(N, F) -> (N,) index of the class whose signature fits best."""
+        """The class whose signature fits best.
+
+        Args:
+            embeddings: (N, F).
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
         return self.fits(embeddings).argmax(dim=1)

@@ -26,7 +26,11 @@ MOST = 50
 
 
 def usual_k(labels: Tensor) -> int:
-    """Half of the images of the smallest class, rounded up, at most ``MOST``; labels (M,)."""
+    """Half of the images of the smallest class, rounded up, at most ``MOST``.
+
+    Args:
+        labels: (M,) in 0..C-1.
+    """
     return min(MOST, -(-int(count_classes(labels).min()) // 2))
 
 
@@ -94,11 +98,25 @@ class KNearest(Detector):
         return self
 
     def score(self, embeddings: Tensor) -> Tensor:
-        """(N, D) -> (N,) distance to the k-th nearest training vector."""
+        """Distance to the k-th nearest training vector.
+
+        Args:
+            embeddings: (N, D).
+
+        Returns:
+            (N,) scores, higher = more out-of-distribution.
+        """
         return self.neighbours(embeddings)[0][:, -1]
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        """(N, D) -> (N,) class of most of the k neighbours."""
+        """The class of most of the k neighbours.
+
+        Args:
+            embeddings: (N, D).
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
         classes = self.labels[self.neighbours(embeddings)[1]]
         rank = self.ranks[: classes.shape[1]].expand_as(classes)
         shape = (len(classes), int(self.labels.max()) + 1)
@@ -110,8 +128,14 @@ class KNearest(Detector):
         return (votes * (classes.shape[1] + 1) - first).argmax(dim=1)
 
     def neighbours(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, D) -> distances (N, k) in rising order and indices (N, k) of the nearest training
-        vectors."""
+        """The nearest training vectors.
+
+        Args:
+            embeddings: (N, D).
+
+        Returns:
+            Distances (N, k) in rising order, and indices (N, k) of the training vectors.
+        """
         queries = self._scaled(embeddings)
         k = min(self.k, len(self.bank))
         parts = []

@@ -38,7 +38,14 @@ def whitening(vectors: Tensor, centred: Tensor) -> Tensor:
 
 
 def inverse_root(covariance: Tensor) -> Tensor:
-    """W (D, R), float64, with W W' the pseudo-inverse of the covariance (D, D)."""
+    """A root of the pseudo-inverse of a covariance.
+
+    Args:
+        covariance: (D, D).
+
+    Returns:
+        W (D, R) float64 with W W' the pseudo-inverse.
+    """
     if not len(covariance):
         return covariance
     variances, directions = torch.linalg.eigh(covariance)
@@ -48,7 +55,16 @@ def inverse_root(covariance: Tensor) -> Tensor:
 
 
 def squared_distances(vectors: Tensor, means: Tensor, whiten: Tensor) -> Tensor:
-    """(N, C) float64 of vectors (N, D) to means (C, D), as W (D, R) measures them."""
+    """Squared distances as a root of the inverse covariance measures them.
+
+    Args:
+        vectors: (N, D).
+        means: (C, D).
+        whiten: W (D, R) of ``inverse_root``.
+
+    Returns:
+        (N, C) float64.
+    """
     whitened = vectors.double() @ whiten
     return torch.cdist(
         whitened, means @ whiten, compute_mode="donot_use_mm_for_euclid_dist"
@@ -79,23 +95,51 @@ class Mahalanobis(Detector):
         self.register_buffer("whiten", torch.empty(0, 0, dtype=torch.float64))
 
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """Class means (C, D) and the shared covariance.  Raises ValueError if a class of 0..C-1 has
-        no image."""
+        """Learn class means (C, D) and the shared covariance.
+
+        Args:
+            embeddings: (N, D) of training images.
+            labels: (N,) in 0..C-1.
+
+        Raises:
+            ValueError: a class of 0..C-1 has no image.
+        """
         self.means = class_means(embeddings, labels)
         vectors = embeddings.double()
         self.whiten = whitening(embeddings, vectors - self.means[labels])
         return self
 
     def distances(self, embeddings: Tensor) -> Tensor:
-        """(N, D) -> (N, C) float64 squared Mahalanobis distances to every class mean."""
+        """Squared Mahalanobis distances to every class mean.
+
+        Args:
+            embeddings: (N, D).
+
+        Returns:
+            (N, C) float64.
+        """
         return squared_distances(embeddings, self.means, self.whiten)
 
     def score(self, embeddings: Tensor) -> Tensor:
-        """(N, D) -> (N,) float64, the squared distance to the nearest class mean."""
+        """The squared distance to the nearest class mean.
+
+        Args:
+            embeddings: (N, D).
+
+        Returns:
+            (N,) float64 scores, higher = more out-of-distribution.
+        """
         return self.distances(embeddings).amin(dim=1)
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        """(N, D) -> (N,) index of the nearest class mean."""
+        """The class of the nearest mean.
+
+        Args:
+            embeddings: (N, D).
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
         return self.distances(embeddings).argmin(dim=1)
 
 
@@ -116,7 +160,15 @@ class RelativeMahalanobis(Mahalanobis):
         self.register_buffer("whiten_all", torch.empty(0, 0, dtype=torch.float64))
 
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """As ``Mahalanobis.fit``, and the mean (D,) and covariance of all vectors."""
+        """Learn what ``Mahalanobis.fit`` does, and the mean (D,) and covariance of all vectors.
+
+        Args:
+            embeddings: (N, D) of training images.
+            labels: (N,) in 0..C-1.
+
+        Raises:
+            ValueError: a class of 0..C-1 has no image.
+        """
         super().fit(embeddings, labels)
         vectors = embeddings.double()
         self.mean = vectors.mean(dim=0)
@@ -126,6 +178,13 @@ class RelativeMahalanobis(Mahalanobis):
         return self
 
     def score(self, embeddings: Tensor) -> Tensor:
-        """(N, D) -> (N,) float64; may be negative."""
+        """The squared distance to the nearest class mean, less that to the mean of all.
+
+        Args:
+            embeddings: (N, D).
+
+        Returns:
+            (N,) float64 scores, which may be negative; higher = more out-of-distribution.
+        """
         background = ((embeddings.double() - self.mean) @ self.whiten_all).square().sum(dim=1)
         return super().score(embeddings) - background

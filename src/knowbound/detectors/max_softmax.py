@@ -10,7 +10,14 @@ from knowbound.detectors.detector import Detector
 
 
 def minus_log_max_softmax(logits: Tensor) -> Tensor:
-    """Logits (N, C) -> (N,) float64, -log of the largest softmax probability; differentiable."""
+    """Minus the logarithm of the largest softmax probability; differentiable.
+
+    Args:
+        logits: (N, C).
+
+    Returns:
+        (N,) float64.
+    """
     logits = logits.double()
     # log sum exp(z - max z) keeps what is left of 1 - p down to 1e-308, where log_softmax rounds to
     # 0
@@ -20,7 +27,15 @@ def minus_log_max_softmax(logits: Tensor) -> Tensor:
 
 
 def check_logits(logits: Tensor, labels: Tensor) -> None:
-    """Raises ValueError unless logits (N, C) have one column for each class of the labels (N,)."""
+    """Check that there is a logit for each class.
+
+    Args:
+        logits: (N, C).
+        labels: (N,).
+
+    Raises:
+        ValueError: there is not.
+    """
     if int(labels.max()) + 1 != logits.shape[1]:
         raise ValueError(
             f"outputs of shape {tuple(logits.shape)} came with labels up to {int(labels.max())}; "
@@ -39,15 +54,36 @@ class MaxSoftmax(Detector):
     reads = ("logits",)
 
     def fit(self, vectors: Tensor, labels: Tensor) -> Self:
-        """Nothing to learn.  Raises ValueError unless logits (N, C) have one column for each
-        class."""
+        """Nothing to learn.
+
+        Args:
+            vectors: logits (N, C).
+            labels: (N,) in 0..C-1.
+
+        Raises:
+            ValueError: the logits do not have one column for each class.
+        """
         check_logits(vectors, labels)
         return self
 
     def score(self, vectors: Tensor) -> Tensor:
-        """Logits (N, C) -> (N,) float64, -log max softmax."""
+        """Minus the logarithm of the largest softmax probability.
+
+        Args:
+            vectors: logits (N, C).
+
+        Returns:
+            (N,) float64 scores, higher = more out-of-distribution.
+        """
         return minus_log_max_softmax(vectors)
 
     def classify(self, vectors: Tensor) -> Tensor:
-        """Logits (N, C) -> (N,) index of the largest."""
+        """The class of the largest logit.
+
+        Args:
+            vectors: logits (N, C).
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
         return vectors.argmax(dim=1)

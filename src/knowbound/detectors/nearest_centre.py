@@ -39,16 +39,37 @@ class NearestCentre(Detector):
         return self
 
     def distances(self, embeddings: Tensor) -> Tensor:
-        """(N, D) -> (N, C) Euclidean distances to every centre."""
+        """Euclidean distances to every centre.
+
+        Args:
+            embeddings: (N, D).
+
+        Returns:
+            (N, C).
+        """
         # by differences, not by products: |x|^2 + |c|^2 - 2xc loses the small distances that decide
         return torch.cdist(
             embeddings.float(), self.centres, compute_mode="donot_use_mm_for_euclid_dist"
         )
 
     def score(self, embeddings: Tensor) -> Tensor:
-        """(N, D) -> (N,) distance to the nearest centre."""
+        """Distance to the nearest centre.
+
+        Args:
+            embeddings: (N, D).
+
+        Returns:
+            (N,) scores, higher = more out-of-distribution.
+        """
         return self.distances(embeddings).amin(dim=1)
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        """(N, D) -> (N,) index of the nearest centre."""
+        """The class of the nearest centre.
+
+        Args:
+            embeddings: (N, D).
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
         return self.distances(embeddings).argmin(dim=1)

@@ -86,7 +86,14 @@ class NullSpace(Detector):
         return self
 
     def distances(self, embeddings: Tensor) -> Tensor:
-        """(N, D) -> (N, C) float64 distances to every class point."""
+        """Distances to every class point.
+
+        Args:
+            embeddings: (N, D).
+
+        Returns:
+            (N, C) float64.
+        """
         squared = torch.cdist(
             embeddings.double(), self.vectors, compute_mode="donot_use_mm_for_euclid_dist"
         ).square()
@@ -94,11 +101,25 @@ class NullSpace(Detector):
         return torch.cdist(projected, self.points, compute_mode="donot_use_mm_for_euclid_dist")
 
     def score(self, embeddings: Tensor) -> Tensor:
-        """(N, D) -> (N,) float64 distance to the nearest class point."""
+        """Distance to the nearest class point.
+
+        Args:
+            embeddings: (N, D).
+
+        Returns:
+            (N,) float64 scores, higher = more out-of-distribution.
+        """
         return self.distances(embeddings).amin(dim=1)
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        """(N, D) -> (N,) index of the nearest class point."""
+        """The class of the nearest class point.
+
+        Args:
+            embeddings: (N, D).
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
         return self.distances(embeddings).argmin(dim=1)
 
     def _choose(self, labels: Tensor, classes: int) -> Tensor:
@@ -111,11 +132,18 @@ class NullSpace(Detector):
 
 
 def null_projection(kernel: Tensor, labels: Tensor) -> Tensor:
-    """(N, C - 1): ``kernel @ projection`` puts the N training images of each class on one point.
+    """A projection under which the training images of each class fall on one point.
 
-    kernel: (N, N) float64, symmetric; labels: (N,).  Within the span of the centred images (an
-    orthonormal basis of it, by the eigenvectors of the centred kernel) these are the directions
-    with the least share of scatter within classes, 0 where a null space is.
+    Within the span of the centred images (an orthonormal basis of it, by the eigenvectors of the
+    centred kernel) these are the directions with the least share of scatter within classes, 0 where
+    a null space is.
+
+    Args:
+        kernel: (N, N) float64, symmetric, of N training images.
+        labels: (N,) in 0..C-1.
+
+    Returns:
+        (N, C - 1): ``kernel @ projection`` are the points.
     """
     count = len(labels)
     centring = torch.eye(count, dtype=kernel.dtype, device=kernel.device) - 1 / count

@@ -15,12 +15,18 @@ CHUNK = 64
 
 
 def gradient_sign(network: Network, images: Tensor, temperature: float) -> Tensor:
-    """(N, C, H, W) of +1 and -1: the sign of the gradient, with respect to the images, of -log max
-    softmax(logits / T).
+    """The sign of the gradient, with respect to the images, of -log max softmax(logits / T).
 
     That is the cross-entropy towards the predicted class.  A gradient of 0 counts as +1, as in the
-    authors' program. The network must be in evaluation mode and give two logits or more; its
-    parameters get no gradient.
+    authors' program.  The parameters of the network get no gradient.
+
+    Args:
+        network: in evaluation mode; gives two logits or more.
+        images: (N, C, H, W) float32.
+        temperature: T, above 0.
+
+    Returns:
+        (N, C, H, W) of +1 and -1.
     """
     parts = [_gradient(network, part, temperature) for part in images.split(CHUNK)]
     return torch.where(torch.cat(parts) >= 0, 1.0, -1.0).to(images.dtype) if parts else images
@@ -86,24 +92,52 @@ class Odin(Detector):
         self.temperature, self.epsilon = temperature, epsilon
 
     def prepare(self, network: Network, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) -> the moved images.  The network gives logits and is in evaluation
-        mode."""
+        """The images moved against the gradient.
+
+        Args:
+            network: in evaluation mode; gives logits.
+            images: (N, C, H, W) float32 in [0, 1].
+
+        Returns:
+            (N, C, H, W) float32.
+        """
         if self.epsilon == 0:
             return images
         return images - self._step(images) * gradient_sign(network, images, self.temperature)
 
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """Nothing to learn; raises ValueError unless logits (N, C) have one column for each
-        class."""
+        """Nothing to learn.
+
+        Args:
+            embeddings: logits (N, C).
+            labels: (N,) in 0..C-1.
+
+        Raises:
+            ValueError: the logits do not have one column for each class.
+        """
         check_logits(embeddings, labels)
         return self
 
     def score(self, embeddings: Tensor) -> Tensor:
-        """Logits (N, C) of moved images -> (N,) float64, -log max softmax(logits / T)."""
+        """Minus the logarithm of the largest softmax probability at the temperature.
+
+        Args:
+            embeddings: logits (N, C) of moved images.
+
+        Returns:
+            (N,) float64 scores, higher = more out-of-distribution.
+        """
         return minus_log_max_softmax(embeddings.double() / self.temperature)
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        """Logits (N, C) of moved images -> (N,) index of the largest."""
+        """The class of the largest logit.
+
+        Args:
+            embeddings: logits (N, C) of moved images.
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
         return embeddings.argmax(dim=1)
 
     def _step(self, images: Tensor) -> Tensor:

@@ -106,16 +106,37 @@ class OneVsSet(Detector):
         return weight
 
     def depths(self, vectors: Tensor) -> Tensor:
-        """(N, R) -> (N, C) float64: how deep in the slab of each class, below 0 outside."""
+        """How deep in the slab of each class, below 0 outside of it.
+
+        Args:
+            vectors: (N, R).
+
+        Returns:
+            (N, C) float64.
+        """
         signed = self._signed(vectors)
         return torch.minimum(signed - self.near, self.far - signed)
 
     def score(self, vectors: Tensor) -> Tensor:
-        """(N, R) -> (N,) float64, minus the largest depth."""
+        """Minus the largest depth.
+
+        Args:
+            vectors: (N, R).
+
+        Returns:
+            (N,) float64 scores, higher = more out-of-distribution.
+        """
         return -self.depths(vectors).amax(dim=1)
 
     def classify(self, vectors: Tensor) -> Tensor:
-        """(N, R) -> (N,) index of the largest decision value."""
+        """The class of the largest decision value.
+
+        Args:
+            vectors: (N, R).
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
         return (vectors.double() @ self.weights.T + self.bias).argmax(dim=1)
 
     def _signed(self, vectors: Tensor) -> Tensor:

@@ -105,7 +105,14 @@ class OpenMax(Detector):
         return self
 
     def revised(self, embeddings: Tensor) -> Tensor:
-        """Logits (N, C) -> (N, 1 + C) float64: the logit of the unknown, then the revised ones."""
+        """The logit of the unknown class, then the revised ones.
+
+        Args:
+            embeddings: logits (N, C).
+
+        Returns:
+            (N, 1 + C) float64.
+        """
         logits = embeddings.double()
         alpha = min(self.alpha, logits.shape[1])
         shifted = (self._distances(logits, self.means) - self.shift).clamp(min=0)
@@ -118,13 +125,26 @@ class OpenMax(Detector):
         return torch.cat([taken.sum(dim=1, keepdim=True), logits - taken], dim=1)
 
     def score(self, embeddings: Tensor) -> Tensor:
-        """Logits (N, C) -> (N,) float64, in the order of p(unknown) but without its ties at 0 and
-        1."""
+        """A score in the order of p(unknown), but without its ties at 0 and 1.
+
+        Args:
+            embeddings: logits (N, C).
+
+        Returns:
+            (N,) float64 scores, higher = more out-of-distribution.
+        """
         revised = self.revised(embeddings)
         return revised[:, 0] - revised[:, 1:].logsumexp(dim=1)
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        """Logits (N, C) -> (N,) index of the largest, as it was before it was revised."""
+        """The class of the largest logit, as it was before it was revised.
+
+        Args:
+            embeddings: logits (N, C).
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
         return embeddings.argmax(dim=1)
 
     def _distances(self, logits: Tensor, means: Tensor) -> Tensor:

@@ -75,17 +75,38 @@ class RelativeCentre(Detector):
         return units + ((units @ self.directions.T) * self.gains) @ self.directions
 
     def squared_distances(self, vectors: Tensor) -> Tensor:
-        """(N, R) -> (N, C) squared distances to every centre."""
+        """Squared distances to every centre.
+
+        Args:
+            vectors: (N, R).
+
+        Returns:
+            (N, C).
+        """
         rescaled = self._rescaled(normalize(vectors.double(), dim=1))
         return torch.cdist(
             rescaled, self.centres, compute_mode="donot_use_mm_for_euclid_dist"
         ).square()
 
     def score(self, vectors: Tensor) -> Tensor:
-        """(N, R) -> (N,) squared distance to the nearest centre, less ``share`` of the mean one."""
+        """Squared distance to the nearest centre, less ``share`` of the mean one.
+
+        Args:
+            vectors: (N, R).
+
+        Returns:
+            (N,) scores, higher = more out-of-distribution.
+        """
         squared = self.squared_distances(vectors)
         return squared.amin(dim=1) - self.share * squared.mean(dim=1)
 
     def classify(self, vectors: Tensor) -> Tensor:
-        """(N, R) -> (N,) index of the nearest centre."""
+        """The class of the nearest centre.
+
+        Args:
+            vectors: (N, R).
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
         return self.squared_distances(vectors).argmin(dim=1)

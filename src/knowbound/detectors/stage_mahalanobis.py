@@ -53,13 +53,34 @@ class StageMahalanobis(Detector):
         return self
 
     def distances(self, vectors: Tensor) -> Tensor:
-        """(N, S) -> (N, C) float64 squared Mahalanobis distances to every class mean."""
+        """Squared Mahalanobis distances to every class mean.
+
+        Args:
+            vectors: (N, S).
+
+        Returns:
+            (N, C) float64.
+        """
         return squared_distances(vectors, self.means, self.whiten)
 
     def score(self, vectors: Tensor) -> Tensor:
-        """(N, S) -> (N,) float64, the squared distance to the nearest class mean."""
+        """The squared distance to the nearest class mean.
+
+        Args:
+            vectors: (N, S).
+
+        Returns:
+            (N,) float64 scores, higher = more out-of-distribution.
+        """
         return self.distances(vectors).amin(dim=1)
 
     def classify(self, vectors: Tensor) -> Tensor:
-        """(N, S) -> (N,) index of the nearest class mean."""
+        """The class of the nearest mean.
+
+        Args:
+            vectors: (N, S).
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
         return self.distances(vectors).argmin(dim=1)

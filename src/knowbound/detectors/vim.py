@@ -17,8 +17,11 @@ inverse would blow up."""
 
 
 def principal_dim(features: int) -> int:
-    """The authors' choice by the length of the features: 1000 from 2048 on, 512 from 768 on, else
-    half."""
+    """The authors' choice: 1000 from 2048 features on, 512 from 768 on, else half.
+
+    Args:
+        features: the length of the features.
+    """
     return 1000 if features >= 2048 else 512 if features >= 768 else features // 2
 
 
@@ -106,7 +109,14 @@ class Vim(Detector):
         return dim
 
     def score(self, embeddings: Tensor) -> Tensor:
-        """(N, F + C) -> (N,) float64."""
+        """The energy, and the virtual logit of what the principal space leaves over.
+
+        Args:
+            embeddings: (N, F + C).
+
+        Returns:
+            (N,) scores, higher = more out-of-distribution.
+        """
         features, logits = self._split(embeddings)
         score: Tensor = self.alpha * ((features - self.origin) @ self.residual).norm(
             dim=1
@@ -114,7 +124,14 @@ class Vim(Detector):
         return score
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        """(N, F + C) -> (N,) index of the largest logit."""
+        """The class of the largest logit.
+
+        Args:
+            embeddings: (N, F + C).
+
+        Returns:
+            (N,) int64, in 0..C-1.
+        """
         return self._split(embeddings)[1].argmax(dim=1)
 
     def _split(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:

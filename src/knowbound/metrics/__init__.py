@@ -56,13 +56,20 @@ def measure(
 ) -> Metrics:
     """All five metrics from one sort.
 
-    tpr: a share above 0 and at most 1; the two legacy programs know only their own 95%.
-    score_range: (lowest, highest) score that ``odin`` steps through, by default the smallest and
-    largest of all scores; no other convention takes it.
+    Args:
+        in_scores: (N,) of in-distribution images, higher = more out-of-distribution.
+        out_scores: (M,) of out-of-distribution images.
+        convention: a name of ``CONVENTIONS`` or ``FORMER``.
+        tpr: a share above 0 and at most 1; the two legacy programs know only their own 95%.
+        score_range: (lowest, highest) score that ``odin`` steps through, by default the smallest
+            and largest of all scores; no other convention takes it.
 
-    Raises ValueError for a convention that is not in ``CONVENTIONS`` or ``FORMER``, for a tpr or
-    score_range it does not take, and in the legacy conventions for infinite scores, which no equal
-    steps reach.
+    Returns:
+        The metrics, as fractions.
+
+    Raises:
+        ValueError: an unknown convention, a tpr or score_range that it does not take, or, in the
+            legacy conventions, infinite scores, which no equal steps reach.
     """
     if convention not in CONVENTIONS + FORMER:
         raise ValueError(f"the convention {convention!r} is unknown; expected one of {CONVENTIONS}")
@@ -94,35 +101,82 @@ def _check_share(tpr: float) -> None:
 
 
 def fpr_at_tpr(in_scores: ArrayLike, out_scores: ArrayLike, tpr: float = 0.95) -> float:
-    """Share of out images accepted at the smallest threshold that accepts ``tpr`` of the in
-    images."""
+    """Share of out images accepted at the smallest threshold that accepts ``tpr`` of the in images.
+
+    Args:
+        in_scores: (N,) of in-distribution images, higher = more out-of-distribution.
+        out_scores: (M,) of out-of-distribution images.
+        tpr: a share above 0 and at most 1.
+
+    Returns:
+        A fraction, 0 is perfect.
+    """
     _check_share(tpr)
     ranking = rank(in_scores, out_scores)
     return ranking.group_of(exact.needed(tpr, ranking.n_in), out=False).out_accepted / ranking.n_out
 
 
 def detection_error(in_scores: ArrayLike, out_scores: ArrayLike, tpr: float = 0.95) -> float:
-    """0.5 (1 - tpr) + 0.5 FPR at that fixed TPR: 0.025 is perfect at 95%."""
+    """The mean of both error rates at a fixed TPR, 0.5 (1 - tpr) + 0.5 FPR.
+
+    Args:
+        in_scores: (N,) of in-distribution images, higher = more out-of-distribution.
+        out_scores: (M,) of out-of-distribution images.
+        tpr: a share above 0 and at most 1.
+
+    Returns:
+        A fraction; 0.025 is perfect at 95%.
+    """
     return 0.5 * (1 - tpr) + 0.5 * fpr_at_tpr(in_scores, out_scores, tpr)
 
 
 def best_detection_error(in_scores: ArrayLike, out_scores: ArrayLike) -> float:
-    """The smallest 0.5 (1 - TPR) + 0.5 FPR over all thresholds: 0 is perfect."""
+    """The smallest mean of both error rates, 0.5 (1 - TPR) + 0.5 FPR, over all thresholds.
+
+    Args:
+        in_scores: (N,) of in-distribution images, higher = more out-of-distribution.
+        out_scores: (M,) of out-of-distribution images.
+
+    Returns:
+        A fraction, 0 is perfect and 0.5 is chance.
+    """
     return exact.best_detection_error(rank(in_scores, out_scores))
 
 
 def auroc(in_scores: ArrayLike, out_scores: ArrayLike) -> float:
-    """Probability that an out image scores above an in image; equal scores count half."""
+    """Probability that an out image scores above an in image; equal scores count half.
+
+    Args:
+        in_scores: (N,) of in-distribution images, higher = more out-of-distribution.
+        out_scores: (M,) of out-of-distribution images.
+
+    Returns:
+        A fraction, 1 is perfect and 0.5 is chance.
+    """
     return exact.areas(rank(in_scores, out_scores)).auroc
 
 
 def aupr_in(in_scores: ArrayLike, out_scores: ArrayLike) -> float:
-    """Average precision of accepting, in as the positive class.  Depends on the numbers of
-    images."""
+    """Average precision of accepting, in as the positive class.
+
+    Args:
+        in_scores: (N,) of in-distribution images, higher = more out-of-distribution.
+        out_scores: (M,) of out-of-distribution images.
+
+    Returns:
+        A fraction, 1 is perfect; chance is N / (N + M), so it depends on the numbers of images.
+    """
     return exact.areas(rank(in_scores, out_scores)).aupr_in
 
 
 def aupr_out(in_scores: ArrayLike, out_scores: ArrayLike) -> float:
-    """Average precision of rejecting, out as the positive class.  Depends on the numbers of
-    images."""
+    """Average precision of rejecting, out as the positive class.
+
+    Args:
+        in_scores: (N,) of in-distribution images, higher = more out-of-distribution.
+        out_scores: (M,) of out-of-distribution images.
+
+    Returns:
+        A fraction, 1 is perfect; chance is M / (N + M), so it depends on the numbers of images.
+    """
     return exact.areas(rank(in_scores, out_scores)).aupr_out

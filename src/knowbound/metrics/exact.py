@@ -14,8 +14,13 @@ from knowbound.metrics.ranking import Distinct, Group, Grouped, Ranking, inner
 
 
 def measure(ranking: Ranking, tpr: float) -> Metrics:
-    """All five numbers.  fpr95: at the smallest threshold that accepts at least ``tpr`` of the in
-    images."""
+    """All five numbers by their definitions.
+
+    Args:
+        ranking: of the scores.
+        tpr: fpr95 is taken at the smallest threshold that accepts at least this share of the in
+            images.
+    """
     found, group = walk(ranking, needed(tpr, ranking.n_in))
     fpr = group.out_accepted / ranking.n_out
     return Metrics(
@@ -30,8 +35,13 @@ def measure(ranking: Ranking, tpr: float) -> Metrics:
 
 
 def needed(share: float, count: int) -> int:
-    """The smallest number of images, at least 1, that is ``share`` of ``count``, judged as n /
-    count >= share."""
+    """The smallest number of images, at least 1, that is a share of ``count``, judged as n / count
+    >= share.
+
+    Args:
+        share: above 0 and at most 1.
+        count: 1 or more.
+    """
     n = max(1, math.ceil(share * count))
     return (
         n - 1 if n > 1 and (n - 1) / count >= share else n
@@ -55,9 +65,13 @@ def areas(ranking: Ranking) -> Areas:
 
 
 def walk(ranking: Ranking, nth: int) -> tuple[Areas, Group]:
-    """All areas, and the group of the ``nth`` in image, in one walk up the ranking.
+    """All areas, and the group of one in image, in one walk up the ranking.
 
     Pairs are counted in whole numbers, so the AUROC is rounded once.
+
+    Args:
+        ranking: of the scores.
+        nth: which in image, from 1.
     """
     pairs, tied, holder = 0, 0, None
     precision_in: list[float] = []
@@ -117,7 +131,14 @@ def _add_grouped(ranking: Ranking, here: Grouped) -> tuple[int, int, float, floa
 
 
 def best_detection_error(ranking: Ranking) -> float:
-    """The smallest 0.5 (1 - TPR) + 0.5 FPR over all thresholds, accepting nothing included."""
+    """The smallest 0.5 (1 - TPR) + 0.5 FPR over all thresholds, accepting nothing included.
+
+    Args:
+        ranking: of the scores.
+
+    Returns:
+        A fraction.
+    """
     best = 0.5
     for stretch in ranking.stretches():
         groups = stretch.grouped()

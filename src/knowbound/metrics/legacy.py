@@ -29,20 +29,33 @@ Side = Literal["left", "right"]
 def odin(
     ranking: Ranking, score_range: tuple[float, float] | None = None, steps: int = 100_000
 ) -> Metrics:
-    """The numbers of ODIN's program.  score_range: (lowest, highest) of our scores to step through;
-    by default their own range.
+    """The numbers of ODIN's program.
 
     The program's range was fixed by hand: confidences 0.1 to 1 for max-softmax on ten classes, so
-    ``score_range=(-1, -0.1)`` here, and 0.1 to 0.12 at its temperature of 1000.  fpr95 is NaN where
-    no step has a TPR in [0.9495, 0.9505].
+    ``score_range=(-1, -0.1)`` here, and 0.1 to 0.12 at its temperature of 1000.
+
+    Args:
+        ranking: of the scores.
+        score_range: (lowest, highest) of our scores to step through; by default their own range.
+        steps: how many equal steps.
+
+    Returns:
+        The metrics; fpr95 is NaN where no step has a TPR in [0.9495, 0.9505].
     """
     counted = step(*ranking.scores(), steps, score_range)
     return _measure(ranking, counted, mean_fpr(counted, 0.9495, 0.9505, math.nan), last_block=True)
 
 
 def ccag(ranking: Ranking, steps: int = 200_000) -> Metrics:
-    """The numbers of Confident Classifier's program.  fpr95 is 1 where no step has a TPR in [0.94,
-    0.96]."""
+    """The numbers of Confident Classifier's program.
+
+    Args:
+        ranking: of the scores.
+        steps: how many equal steps.
+
+    Returns:
+        The metrics; fpr95 is 1 where no step has a TPR in [0.94, 0.96].
+    """
     counted = step(*ranking.scores(), steps, None)
     return _measure(ranking, counted, mean_fpr(counted, 0.94, 0.96, 1.0), last_block=False)
 
@@ -74,10 +87,16 @@ class Steps:
 def step(
     in_scores: Floats, out_scores: Floats, steps: int, score_range: tuple[float, float] | None
 ) -> Steps:
-    """All shares, from ascending scores.  Without any step where all scores are equal.
+    """All shares at equal steps, none where all scores are equal.
 
-    Raises ValueError where the range is not finite or not ascending: it cannot be cut into equal
-    steps.
+    Args:
+        in_scores: (N,) ascending.
+        out_scores: (M,) ascending.
+        steps: how many.
+        score_range: (lowest, highest) to step through, or None for their own.
+
+    Raises:
+        ValueError: the range is not finite or not ascending, so it cannot be cut into equal steps.
     """
     inside, outside = -in_scores[::-1], -out_scores[::-1]
     lowest, highest = score_range or (
@@ -112,8 +131,17 @@ def step(
 
 
 def below(scores: Floats, steps: Floats, side: Side) -> NDArray[np.int64]:
-    """How many scores are below ("left") or at most ("right") each step; both ascending; the fewer
-    are searched in the more."""
+    """How many scores are below ("left") or at most ("right") each step; the fewer are searched in
+    the more.
+
+    Args:
+        scores: (N,) ascending.
+        steps: (S,) ascending.
+        side: ``left`` or ``right``.
+
+    Returns:
+        (S,) int64.
+    """
     search: Callable[[Floats, Floats, str], NDArray[np.int64]] = np.searchsorted  # type: ignore[assignment]
     if len(scores) >= len(steps):
         return search(scores, steps, side)
@@ -124,17 +152,30 @@ def below(scores: Floats, steps: Floats, side: Side) -> NDArray[np.int64]:
 
 
 def mean_fpr(steps: Steps, lowest: float, highest: float, without: float) -> float:
-    """Mean FPR over the steps with TPR in [lowest, highest]; ``without`` if there is none."""
+    """Mean FPR over the steps with a TPR in [lowest, highest].
+
+    Args:
+        steps: the shares at each.
+        lowest: of the TPR.
+        highest: of the TPR.
+        without: what to give where there is no such step.
+    """
     chosen = (steps.in_at_least >= lowest) & (steps.in_at_least <= highest)
     return float(steps.out_above[chosen].mean()) if chosen.any() else without
 
 
 def auroc(steps: Steps, *, last_block: bool) -> float:
-    """Sum of rectangles under the ROC curve with the height at their right end; with or without the
-    last block; NaN of no steps.
+    """Sum of rectangles under the ROC curve with the height at their right end.
 
-    Without it, all the area is lost that lies left of the FPR at the last step: with tied scores at
-    the top, most of it.
+    Without the last block, all the area is lost that lies left of the FPR at the last step: with
+    tied scores at the top, most of it.
+
+    Args:
+        steps: the shares at each.
+        last_block: whether to count it.
+
+    Returns:
+        A fraction; NaN of no steps.
     """
     if not len(steps.out_above):
         return math.nan

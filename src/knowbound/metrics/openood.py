@@ -34,7 +34,12 @@ def measure(ranking: Ranking, tpr: float) -> Metrics:
 
 
 def reached(ranking: Ranking, tpr: float) -> Group:
-    """The group at the highest kept threshold that catches at least ``tpr`` of the out images."""
+    """The group at the highest kept threshold that catches enough of the out images.
+
+    Args:
+        ranking: of the scores.
+        tpr: the least share to catch.
+    """
     fewest = math.inf
     for caught in kept_positives(ranking, out=True):
         enough = caught[caught / ranking.n_out >= tpr]

@@ -125,7 +125,12 @@ class Ranking:
             start = stop
 
     def group_of(self, nth: int, *, out: bool) -> Group:
-        """The group that holds the ``nth`` in (or out) image from below, counted from 1."""
+        """The group that holds one image.
+
+        Args:
+            nth: which in (or out) image from below, counted from 1.
+            out: whether out images are counted.
+        """
         for stretch in self.stretches():
             if nth <= (stretch.out_accepted if out else stretch.in_accepted):
                 return self.group_in(stretch, nth, out=out)
@@ -145,7 +150,11 @@ class Ranking:
         return Group(float(score), in_below, out_below, in_accepted, out_accepted)
 
     def scores(self) -> tuple[Floats, Floats]:
-        """The (in, out) scores themselves, each ascending."""
+        """The (in, out) scores themselves, each ascending.
+
+        Returns:
+            (N,) of in-distribution and (M,) of out-of-distribution images.
+        """
         both: tuple[Floats, Floats] = np.empty(self.n_in), np.empty(self.n_out)
         filled = [0, 0]
         for start in range(0, len(self.keys), BLOCK):
@@ -198,11 +207,17 @@ class Ranking:
 
 
 def rank(in_scores: ArrayLike, out_scores: ArrayLike) -> Ranking:
-    """The ranking of two (N,) arrays, from one sort.
+    """The ranking of two sets of scores, from one sort.
 
     Memory: beside the input one float for each image (float32 where both arrays are) and some
-    blocks. Raises ValueError for arrays that are not 1-D, are empty, or hold NaN or anything but
-    numbers.
+    blocks.
+
+    Args:
+        in_scores: (N,) of in-distribution images.
+        out_scores: (M,) of out-of-distribution images.
+
+    Raises:
+        ValueError: arrays that are not 1-D, are empty, or hold NaN or anything but numbers.
     """
     inside, outside = _as_scores("in_scores", in_scores), _as_scores("out_scores", out_scores)
     small = all(

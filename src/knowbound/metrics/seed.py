@@ -21,8 +21,14 @@ NOTHING = Group(-math.inf, 0, 0, 0, 0)
 
 
 def measure(ranking: Ranking, tpr: float) -> Metrics:
-    """All five numbers.  The detection error is 0.5 (1 - TPR) + 0.5 FPR at the TPR found, not the
-    one asked for."""
+    """All five numbers as scikit-learn's curves give them.
+
+    The detection error is 0.5 (1 - TPR) + 0.5 FPR at the TPR found, not the one asked for.
+
+    Args:
+        ranking: of the scores.
+        tpr: that is looked for.
+    """
     return _at(ranking, nearest(ranking, tpr))
 
 
@@ -48,11 +54,15 @@ def _at(ranking: Ranking, group: Group) -> Metrics:
 
 
 def nearest(ranking: Ranking, tpr: float) -> Group:
-    """The threshold with the TPR nearest to ``tpr`` among those that ``roc_curve`` keeps, the lower
-    TPR of two equally near.
+    """The threshold with the TPR nearest to the one asked for among those that ``roc_curve`` keeps,
+    the lower TPR of two equally near.
 
     Of two thresholds with one TPR the curve has the smaller first, and keeps it: it ends with an
     in-distribution image, and the next one does not.
+
+    Args:
+        ranking: of the scores.
+        tpr: that is looked for.
     """
     best, accepted = math.inf, 0.0
     for counts in kept_positives(ranking, out=False):
@@ -64,7 +74,12 @@ def nearest(ranking: Ranking, tpr: float) -> Group:
 
 
 def nearest_of_all(ranking: Ranking, tpr: float) -> Group:
-    """The smallest threshold with the TPR nearest to ``tpr``, the lower TPR of two equally near."""
+    """The smallest threshold with the nearest TPR, the lower TPR of two equally near.
+
+    Args:
+        ranking: of the scores.
+        tpr: that is looked for.
+    """
     above = ranking.group_of(exact.needed(tpr, ranking.n_in), out=False)
     below = ranking.group_of(above.in_below, out=False) if above.in_below else NOTHING
     lower, upper = (abs(each.in_accepted / ranking.n_in - tpr) for each in (below, above))
@@ -73,7 +88,11 @@ def nearest_of_all(ranking: Ranking, tpr: float) -> Group:
 
 def trapezoids(ranking: Ranking) -> tuple[float, float]:
     """(AUPR-in, AUPR-out): areas under straight lines through all points (recall, precision), from
-    (0, 1) on."""
+    (0, 1) on.
+
+    Args:
+        ranking: of the scores.
+    """
     total = ranking.n_in + ranking.n_out
     area_in, area_out = [], []
     for stretch in ranking.stretches():

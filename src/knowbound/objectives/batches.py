@@ -13,11 +13,16 @@ Indices = NDArray[np.int64]
 
 
 def group_indices(labels: Indices) -> tuple[list[Indices], list[Indices]]:
-    """Image indices by class, and by set of out-of-distribution images: labels 0..C-1 give C groups,
-    each distinct label below 0 one more.
+    """Image indices by class, and by set of out-of-distribution images.
 
     Sets of out-of-distribution images may be told apart by the labels -1, -2, ... so that a small
-    set is drawn as often as a large one; no loss looks at the difference.
+    set is drawn as often as a large one.  No loss looks at the difference.
+
+    Args:
+        labels: (N,) in 0..C-1, or below 0.
+
+    Returns:
+        C groups of indices, and one for each distinct label below 0.
     """
     order = np.argsort(labels, kind="stable")
     values, starts = np.unique(labels[order], return_index=True)
@@ -28,7 +33,13 @@ def group_indices(labels: Indices) -> tuple[list[Indices], list[Indices]]:
 
 
 def draw(group: Indices, count: int, rng: np.random.Generator) -> Indices:
-    """``count`` images of a group, without repeats where it has enough."""
+    """Images of a group, without repeats where it has enough.
+
+    Args:
+        group: indices to draw from.
+        count: how many to draw.
+        rng: draws them.
+    """
     if count <= len(group):
         return rng.choice(group, count, replace=False, shuffle=False)
     return np.concatenate(
@@ -37,8 +48,14 @@ def draw(group: Indices, count: int, rng: np.random.Generator) -> Indices:
 
 
 def shares(total: int, parts: int, step: int) -> list[int]:
-    """``total`` in ``parts`` nearly equal whole numbers; the larger ones rotate with the step so
-    that none is favoured."""
+    """A total in nearly equal whole numbers; the larger ones rotate with the step so that none is
+    favoured.
+
+    Args:
+        total: their sum.
+        parts: how many.
+        step: of the training.
+    """
     return [total // parts + ((part - step) % parts < total % parts) for part in range(parts)]
 
 
@@ -71,7 +88,15 @@ class BalancedBatches:
             )
 
     def plan(self, labels: Indices, seed: int) -> Batches:
-        """The batches for these labels.  Raises UserError where there is no class to learn."""
+        """The batches for these labels.
+
+        Args:
+            labels: (N,) in 0..C-1, or below 0 for out-of-distribution images.
+            seed: of the draws.
+
+        Raises:
+            UserError: there is no class to learn.
+        """
         classes, outs = group_indices(labels)
         if not classes:
             raise UserError(
@@ -121,8 +146,15 @@ class AuthorsBatches:
     same: float = 0.25
 
     def plan(self, labels: Indices, seed: int) -> Batches:
-        """The batches for these labels.  Raises UserError unless there are two classes to form
-        pairs from."""
+        """The batches for these labels.
+
+        Args:
+            labels: (N,) in 0..C-1, or below 0 for out-of-distribution images.
+            seed: of the draws.
+
+        Raises:
+            UserError: there are no two classes to form pairs from.
+        """
         classes, outs = group_indices(labels)
         if len(classes) < 2:
             raise UserError(
@@ -170,7 +202,12 @@ class RandomBatches:
     images: int = 128
 
     def plan(self, labels: Indices, seed: int) -> Batches:
-        """The batches for these labels; out-of-distribution images are never drawn."""
+        """The batches for these labels; out-of-distribution images are never drawn.
+
+        Args:
+            labels: (N,) in 0..C-1, or below 0 for out-of-distribution images.
+            seed: of the draws.
+        """
         return _Random(self.images, _inside(labels), seed)
 
     def without_outs(self) -> "RandomBatches":

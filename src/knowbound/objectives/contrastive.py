@@ -108,5 +108,9 @@ class Contrastive(MetricObjective):
         return self.margin
 
     def called(self, outs: bool) -> str:
-        """``odm`` with seen-out images, ``ml`` without: the same objective under two names."""
+        """``odm`` with seen-out images, ``ml`` without: the same objective under two names.
+
+        Args:
+            outs: whether there were seen-out images.
+        """
         return "odm" if outs else "ml"

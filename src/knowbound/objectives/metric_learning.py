@@ -42,7 +42,14 @@ def pairs(labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def one_class_each(labels: Tensor) -> Tensor:
-    """(B,) labels in which every out-of-distribution image has a label that no other image has."""
+    """Labels under which every out-of-distribution image is in a class of its own.
+
+    Args:
+        labels: (B,), below 0 for out-of-distribution images.
+
+    Returns:
+        (B,) of 0 and more.
+    """
     unused = int(labels.amax()) + 1 if len(labels) else 0
     own = max(0, unused) + torch.arange(len(labels), device=labels.device)
     return torch.where(labels < 0, own, labels)

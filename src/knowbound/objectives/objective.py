@@ -25,7 +25,12 @@ class Rule(Protocol):
     """How batches are built: a frozen dataclass of settings."""
 
     def plan(self, labels: NDArray[np.int64], seed: int) -> Batches:
-        """The batches for labels (N,), in 0..C-1 or below 0 for out-of-distribution images."""
+        """The batches of a training.
+
+        Args:
+            labels: (N,) in 0..C-1, or below 0 for out-of-distribution images.
+            seed: of everything random.
+        """
 
     def without_outs(self) -> "Rule":
         """Batches of in-distribution images alone, as large."""
@@ -121,13 +126,24 @@ class MetricObjective(Objective):
     dim: int
 
     def head_sizes(self, classes: int) -> dict[str, int]:
-        """An embedding of ``dim`` numbers, whatever the number of classes."""
+        """An embedding of ``dim`` numbers, whatever the number of classes.
+
+        Args:
+            classes: how many.
+
+        Returns:
+            ``embedding`` and its length, and ``unit_length`` where embeddings have length 1.
+        """
         scaled = {"unit_length": True} if self.unit_length else {}
         return {"embedding": self.dim, **scaled}
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """The values as they are, half precision as float32: distances and exponentials need it."""
+    """The values as they are, half precision as float32: distances and exponentials need it.
+
+    Args:
+        values: of any shape.
+    """
     return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 

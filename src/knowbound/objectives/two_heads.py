@@ -50,7 +50,12 @@ class TwoHeads(Objective):
         return self.metric(embeddings, labels)
 
     def loss(self, outputs: Outputs, labels: Tensor) -> Tensor:
-        """Both losses of a batch, a scalar; a part without images counts 0."""
+        """Both losses of a batch, a scalar; a part without images counts 0.
+
+        Args:
+            outputs: of the network for the B images, with both heads.
+            labels: (B,) in 0..C-1, or below 0 for out-of-distribution images.
+        """
         logits = at_least_float32(outputs.get("logits"))
         class_loss = mean_cross_entropy(logits, labels)
         if self.undecided:
@@ -58,7 +63,11 @@ class TwoHeads(Objective):
         return class_loss + self.weight * self.metric.loss(outputs, labels)
 
     def head_sizes(self, classes: int) -> dict[str, int]:
-        """The metric loss's embedding, and a logit for each class."""
+        """The metric loss's embedding, and a logit for each class.
+
+        Args:
+            classes: how many.
+        """
         return {**self.metric.head_sizes(classes), "logits": classes}
 
     @property

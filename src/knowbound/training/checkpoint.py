@@ -25,8 +25,19 @@ def save_checkpoint(
     identity: Mapping[str, Any],
     pace: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the state after ``step`` steps; identity: which training it belongs to; pace: how it
-    was computed."""
+    """Write the state of a training, replacing the file whole.
+
+    Args:
+        path: of the file; its folder is made.
+        step: steps already done.
+        backbone: whose weights are kept.
+        optimizer: whose moments are kept.
+        identity: which training it belongs to, as JSON values.
+        pace: how it was computed, as JSON values.
+
+    Raises:
+        UserError: the place cannot be written.
+    """
     from safetensors.torch import save
 
     tensors = {
@@ -55,8 +66,15 @@ class Checkpoint:
     tensors: dict[str, Tensor]
 
     def restore(self, backbone: nn.Module, optimizer: Optimizer) -> int:
-        """Put the state into the backbone, in the memory order it is to have, and the optimizer;
-        the steps already done."""
+        """Put the state into the backbone and the optimizer, which keep their memory order.
+
+        Args:
+            backbone: in the memory order it is to have.
+            optimizer: fresh, of its parameters.
+
+        Returns:
+            The steps already done.
+        """
         backbone.load_state_dict(
             {
                 name.removeprefix("backbone."): value
@@ -85,10 +103,17 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
-    """The state in a file; None without a file.
+    """The state in a file.
 
-    Raises UserError for a damaged file, and for the checkpoint of another training, naming what
-    differs.
+    Args:
+        path: of the file.
+        identity: which training it must belong to, as JSON values.
+
+    Returns:
+        None without a file.
+
+    Raises:
+        UserError: a damaged file, or the checkpoint of another training; it names what differs.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -79,7 +79,14 @@ class Pool:
         )
 
     def images(self, indices: NDArray[np.int64]) -> Tensor:
-        """(B, C, H, W) float32 in [0, 1], in the order of ``indices``."""
+        """Some of the images.
+
+        Args:
+            indices: (B,) positions in the pool.
+
+        Returns:
+            (B, C, H, W) float32 in [0, 1], in that order.
+        """
         owner = np.searchsorted(self.starts, indices, side="right") - 1
         out = np.empty((len(indices), *self.sources[0].image_shape), dtype=np.float32)
         for which in np.unique(owner):
@@ -105,11 +112,27 @@ def train(
     """Train the backbone in place, on the device accelerate finds (CPU, a GPU, or one of several
     processes of torchrun).
 
-    source: in-distribution images with labels 0..C-1; outs: seen out sets, unlabelled; checkpoint:
-    where the state goes every ``training.checkpoint_every`` steps, and where ``resume`` takes it
-    from; identity: what a checkpoint must agree with. Raises UserError for classes that cannot be
-    trained on or a checkpoint of another training, TrainingStoppedError for a loss that is not a
-    number and for collapsed embeddings.
+    The same seed, machine and settings give the same weights, byte for byte on a CPU.
+
+    Args:
+        backbone: a ``Backbone``, or a module of your own that gives one tensor (N, D): what the
+            objective reads first.
+        source: in-distribution images with labels 0..C-1.
+        outs: sets of seen-out images; their labels are not looked at.
+        objective: the loss, and which images go together in a batch.
+        training: for how long, and how.
+        checkpoint: where the state goes every ``training.checkpoint_every`` steps, and where
+            ``resume`` takes it from.
+        resume: whether to continue from the checkpoint, where there is one.
+        identity: what a checkpoint must agree with beside the settings, as JSON values.
+        on_step: called after every step, in the main process.
+
+    Returns:
+        What the training was.
+
+    Raises:
+        UserError: classes that cannot be trained on, or a checkpoint of another training.
+        TrainingStoppedError: a loss that is not a number, or embeddings that are all one point.
     """
     check_classes(source)
     backbone = as_backbone(backbone, objective.heads[0])
@@ -194,7 +217,14 @@ def train(
 
 
 def check_classes(source: Source) -> None:
-    """Raises UserError unless there are at least two classes with at least two images each."""
+    """Check that there are at least two classes with at least two images each.
+
+    Args:
+        source: of the training images.
+
+    Raises:
+        UserError: there are not.
+    """
     counts = np.bincount(source.labels[source.labels >= 0], minlength=len(source.class_names))
     if len(counts) < 2:
         raise UserError(
@@ -210,10 +240,15 @@ def check_classes(source: Source) -> None:
 
 
 def ahead(make: Callable[[int], T], steps: Iterable[int], *, in_thread: bool) -> Iterator[T]:
-    """``make(step)`` of each step in order; in a thread one step ahead, so that an accelerator need
-    not wait for its images.
+    """The results of ``make(step)`` in order; in a thread one step ahead, so that an accelerator
+    need not wait for its images.
 
     On a CPU the thread would only take the cores from the network.
+
+    Args:
+        make: of a step.
+        steps: in order.
+        in_thread: whether to work ahead.
     """
     if not in_thread:
         yield from map(make, steps)
@@ -241,7 +276,11 @@ def _pace(device: torch.device, training: Training) -> Pace:
 
 
 def describe_hardware(device: torch.device) -> str:
-    """The processor or accelerator in words, with the number of threads."""
+    """The processor or accelerator in words, with the number of threads.
+
+    Args:
+        device: that was trained on.
+    """
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return f"{device.type}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"

@@ -43,7 +43,11 @@ class Pace:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def model(self, network: nn.Module) -> Callable[[Tensor], Outputs]:
-        """The network as it is to be called; compiled for each batch shape on its own."""
+        """The network as it is to be called; compiled for each batch shape on its own.
+
+        Args:
+            network: the one that is trained.
+        """
         if not self.compile:
             return network
         # networks of one class share a limit of compilations, after which a new one is not compiled
@@ -60,10 +64,20 @@ def choose_pace(
     channels_last: bool | None = None,
     compile: bool | None = None,
 ) -> Pace:
-    """The pace of a training of so many steps on a device; given values are kept.
+    """The pace of a training; given values are kept.
 
     Where nothing was asked for: bf16 on hardware that multiplies it, channels last, and
     torch.compile for long trainings on a GPU.
+
+    Args:
+        device: that it runs on.
+        steps: of the training.
+        precision: ``float32``, ``bf16`` or ``auto``.
+        channels_last: the memory order of images and weights; None for the usual one.
+        compile: whether to compile the network; None to decide by the steps.
+
+    Raises:
+        ValueError: another precision.
     """
     if compile is None:
         compile = device.type == "cuda" and steps >= WORTH_COMPILING

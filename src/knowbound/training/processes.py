@@ -16,8 +16,9 @@ from knowbound.outputs import Outputs
 def join_processes() -> Any:
     """The ``Accelerator`` of this process: alone, or one of as many as were started.
 
-    Raises UserError where the processes did not find together: each would train, and write, a model
-    of its own.
+    Raises:
+        UserError: the processes did not find together: each would train, and write, a model of its
+            own.
     """
     from accelerate import Accelerator
 
@@ -43,7 +44,11 @@ def leave_processes() -> None:
 
 
 def from_main(value: Any) -> Any:
-    """The main process's value, in every process."""
+    """The main process's value, in every process.
+
+    Args:
+        value: of this process; any that can be pickled.
+    """
     from accelerate.utils import broadcast_object_list
 
     shared: list[Any] = broadcast_object_list([value])
@@ -51,8 +56,15 @@ def from_main(value: Any) -> Any:
 
 
 def check_same_start(step: int, checkpoint: Path | None) -> None:
-    """Raises UserError where the processes would go on from different steps, as machines without a
-    common disk do."""
+    """Check that all processes continue from the same step.
+
+    Args:
+        step: of this process.
+        checkpoint: for the error.
+
+    Raises:
+        UserError: they do not, as on machines without a common disk.
+    """
     from accelerate.utils import gather_object
 
     steps = gather_object([step])

@@ -71,7 +71,11 @@ class Training:
             )
 
     def rate_at(self, step: int) -> float:
-        """The learning rate of a step, 0..steps-1."""
+        """The learning rate of a step.
+
+        Args:
+            step: 0..steps-1.
+        """
         if self.schedule == "constant":
             return float(
                 self.learning_rate * 0.1 ** sum(step >= drop * self.steps for drop in self.drops)
@@ -84,7 +88,11 @@ class Training:
         )
 
     def scale_at(self, step: int) -> float:
-        """The share of their side to which images are shrunk at a step, 0..steps-1."""
+        """The share of their side to which images are shrunk at a step.
+
+        Args:
+            step: 0..steps-1.
+        """
         return next(
             scale for start, scale in reversed(self.resolution) if step >= start * self.steps
         )
