@@ -73,6 +73,20 @@ def test_a_missing_part_is_an_error_and_not_a_wait(tmp_path: Path) -> None:
         read_files(tmp_path / "nowhere", "model.json", names)
 
 
+def test_a_set_replaced_under_a_readers_eyes_is_read_as_it_is_now(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    saves = iter([2, 3])  # after the second, the parts of the first are gone
+
+    def names_and_saves(content: bytes) -> Iterable[str]:
+        for number in saves:
+            save(tmp_path, number)
+        return names(content)
+
+    content, parts = read_files(tmp_path, "model.json", names_and_saves)
+    assert set(parts) == set(names(content))
+    assert b"table 3 " * 3000 in parts.values()
+
+
 def test_names_carry_the_hash_before_the_ending() -> None:
     assert hashed_name("a.b.c", b"") == "a.b-e3b0c44298fc1c14.c"
 

@@ -49,3 +49,16 @@ def test_accents_that_are_written_otherwise_than_on_the_disk(root: Path) -> None
     listing = read(root, f"cat/1.png,{classes[0]}\ndog/3.png,{classes[1]}\n")
     assert listing.class_names == [classes[0]]
     assert listing.classes == [classes[0]] * 2
+
+
+def test_lists_that_mix_both_slashes(root: Path) -> None:
+    listing = read(root, "cat/1.png,a\ncat\\two words.png,a\ndog\\3.png,b\n")
+    assert pairs(listing, root) == [(FILES[0], "a"), (FILES[1], "a"), (FILES[2], "b")]
+
+
+def test_of_two_folders_that_fit_alike_the_first_is_taken(root: Path) -> None:
+    for name in ("y", "x"):
+        (root / name).mkdir()
+        (root / name / "1.png").write_bytes(b"x")
+    listing = read(root, "1.png,a\n2.png,b\n")
+    assert pairs(listing, root)[0] == ("x/1.png", "a")

@@ -40,6 +40,7 @@ def test_the_usual_names_of_parts(tmp_path: Path, names: tuple[str, ...], found:
         ("train/a", "bus/b", "car/c"),
         ("train", "test"),  # pictures alone: two classes, as far as one can tell
         ("train/cat",),
+        ("train/a", "test/b", "bus/c", "car/d"),  # vehicles, and a test of something
     ],
 )
 def test_classes_are_no_parts(tmp_path: Path, folders: tuple[str, ...]) -> None:
