@@ -19,7 +19,6 @@ from knowbound.data.pictures.folder import (
     open_picture,
     read_files,
     read_folder,
-    same_bytes,
 )
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.errors import UserError
@@ -252,17 +251,6 @@ def test_a_list_of_pictures_works_like_a_folder(zoo: Path) -> None:
         read_folder(zoo / "plain.txt", SHAPE, classes=True)
 
 
-def test_same_bytes_finds_copies_under_other_names(zoo: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "copy.png").write_bytes((zoo / "good" / "grey.png").read_bytes())
-    Image.fromarray(RGB).resize((9, 9)).save(other / "own.png")
-    pairs = same_bytes(
-        read_folder(zoo, SHAPE, classes=True), read_folder(other, SHAPE, classes=False)
-    )
-    assert [(Path(a).name, Path(b).name) for a, b in pairs] == [("grey.png", "copy.png")]
-
-
 def test_the_hash_of_a_set_follows_its_files_and_not_its_place(zoo: Path, tmp_path: Path) -> None:
     before = read_folder(zoo, SHAPE, classes=True).sha256
     moved = zoo.rename(tmp_path / "moved")
@@ -431,18 +419,6 @@ def test_lines_of_a_list_that_cannot_be_used_are_named_and_the_rest_goes_on(zoo:
     assert len(read.problems) == len(expected)
     for problem, words in zip(read.problems, expected, strict=True):
         assert re.search(words, problem.reason)
-
-
-def test_same_bytes_gives_one_pair_for_each_file_of_the_second(tmp_path: Path) -> None:
-    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.fromarray(RGB).save(tmp_path / name)
-    Image.fromarray(GREY).save(tmp_path / "b" / "3.png")
-    first, second = (read_folder(tmp_path / name, SHAPE, classes=False) for name in "ab")
-    assert [(Path(a).name, Path(b).name) for a, b in same_bytes(first, second)] == [
-        ("1.png", "1.png"),
-        ("1.png", "2.png"),
-    ]
 
 
 def test_streaming_indexes_like_an_array(zoo: Path) -> None:

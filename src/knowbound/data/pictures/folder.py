@@ -41,7 +41,6 @@ __all__ = [
     "open_picture",
     "read_files",
     "read_folder",
-    "same_bytes",
 ]
 
 
@@ -193,16 +192,6 @@ def _empty_classes(folder: Path, missing: Sequence[str]) -> list[Problem]:
         )
         for name in missing
     ]
-
-
-def same_bytes(first: FolderRead, second: FolderRead) -> list[tuple[str, str]]:
-    """(path in ``first``, path in ``second``) for each file of ``second`` whose very bytes are also
-    in ``first``."""
-    owner: dict[str, str] = {}
-    for sha256, path in zip(first.file_sha256, first.paths, strict=True):
-        owner.setdefault(sha256, path)
-    hashed = zip(second.file_sha256, second.paths, strict=True)
-    return [(owner[sha256], path) for sha256, path in hashed if sha256 in owner]
 
 
 def _read(path: Path, preprocessing: Preprocessing, max_pixels: int) -> _Read:
