@@ -274,3 +274,22 @@ def test_lines_are_short() -> None:
     lines = [line for path in files() for line in path.read_text(encoding="utf-8").splitlines()]
     long = sum(len(line) > 100 for line in lines)
     assert long < 0.01 * len(lines)
+
+
+def functions(node: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef]:
+    """Public functions and methods, without properties and overloads."""
+    for child in node.body:
+        if isinstance(child, ast.ClassDef) and not child.name.startswith("_"):
+            yield from functions(child)
+        elif isinstance(child, ast.FunctionDef) and not child.name.startswith("_"):
+            marks = {ast.unparse(mark) for mark in child.decorator_list}
+            if not marks & {"property", "cached_property", "overload"}:
+                yield child
+
+
+def test_public_functions_say_what_they_take_give_and_raise() -> None:
+    words = [ast.get_docstring(one) for path in files() for one in functions(tree(path))]
+    assert all(words)
+    sections = re.compile(r"^(Args|Returns|Raises|Yields):$", re.MULTILINE)
+    told = sum(bool(sections.search(text or "")) for text in words)
+    assert told > 0.65 * len(words)

@@ -22,15 +22,32 @@ from knowbound.training import Trained, Training, train
 @dataclass(frozen=True, eq=False)
 class Experiment:
     """One method on one split.  A variant is ``replace(...)`` of its sibling: ML is ODM with
-    ``split.without_seen_out()``."""
+    ``split.without_seen_out()``.
+
+    Attributes:
+        experiment: the table, such as ``table3`` or ``demo``.
+        scale: the size of network and training, in a word.
+        method: the name of the row.
+        split: which images play which role.
+        backbone: from the heads' sizes, as keyword arguments, to a network with fresh weights.
+        backbone_name: of the network, as rows carry it.
+        objective: what the network is trained with.
+        detector: makes a fresh detector.
+        training: for how long, and how.
+        variant: what tells this row from others of its method.
+        acceptance: share of new in-distribution images to accept, between 0 and 1.
+        conventions: names of ``knowbound.metrics.CONVENTIONS``; each gives a row for each out set.
+        note: anything else worth storing with the rows, as JSON values.
+        trainer: what trains the backbone: ``training.train``, or another with its arguments.
+        tune: if given, what makes the detector in place of ``detector``.
+        base: if given, what is trained first, and the synthetic outliers that it tells how to make.
+    """
 
     experiment: str
-    """``table3``, ``demo``, ..."""
     scale: str
     method: str
     split: Split
     backbone: Callable[..., Backbone]
-    """From the heads' sizes, as keyword arguments, to a network with fresh weights."""
     backbone_name: str
     objective: Objective
     detector: Callable[[], Detector]
@@ -39,13 +56,9 @@ class Experiment:
     acceptance: float = 0.95
     conventions: tuple[str, ...] = ("exact", "seed")
     note: Mapping[str, Any] = field(default_factory=dict)
-    """Anything else worth storing with the rows."""
     trainer: Trainer = train
-    """What trains the backbone: ``training.train``, or another function with its arguments."""
     tune: Callable[[Backbone, Split], Chosen] | None = None
-    """If given, what makes the detector in place of ``detector``."""
     base: Base | None = None
-    """If given, what is trained first, and the synthetic outliers that it tells how to make."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +113,12 @@ def run(
 
 
 def describe_run(experiment: Experiment, built: Built) -> Run:
-    """What the rows of an experiment have in common."""
+    """What the rows of an experiment have in common.
+
+    Args:
+        experiment: that was run.
+        built: what came of it.
+    """
     split, about = experiment.split, dict(built.boundary.about)
     for name in ("objective", "train_seconds", "train_images"):
         del about[name]

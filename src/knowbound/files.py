@@ -77,8 +77,14 @@ def _put_in_place(temporary: Path, path: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make the folder and raise UserError if no file can be written there: better now than after
-    the training."""
+    """Make a folder and try to write into it: better now than after the training.
+
+    Args:
+        folder: made where it is missing.
+
+    Raises:
+        UserError: no file can be written there.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:

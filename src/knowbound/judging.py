@@ -108,21 +108,44 @@ def measure_sets(
 
 
 def single_threshold(boundary: Boundary) -> float:
-    """The threshold of all classes; not a number where classes have thresholds of their own."""
+    """The threshold of all classes.
+
+    Args:
+        boundary: a calibrated one.
+
+    Returns:
+        NaN where classes have thresholds of their own.
+    """
     thresholds = boundary.threshold.thresholds
     return float(thresholds) if len(thresholds) == 1 else math.nan
 
 
 def accuracy_of(judged: JudgedSet) -> float | None:
-    """Share of labelled images given their class, nothing rejected; None where none is labelled."""
+    """Share of labelled images given their class, nothing rejected.
+
+    Args:
+        judged: one set of images.
+
+    Returns:
+        A fraction; None where no image is labelled.
+    """
     labelled = judged.labels >= 0
     right = judged.judgement.nearest[labelled] == judged.labels[labelled]
     return float(np.mean(right)) if labelled.any() else None
 
 
 def seen_names(seen_out: Sequence[OutSet], out_sets: Sequence[OutSet]) -> set[str]:
-    """The sets whose kind was shown in training: a seen set has its name or, where none is named
-    like an out-of-distribution set, its kind."""
+    """The sets whose kind was shown in training.
+
+    A seen set has its name or, where none is named like an out-of-distribution set, its kind.
+
+    Args:
+        seen_out: what was shown.
+        out_sets: what is judged.
+
+    Returns:
+        Names of ``out_sets``.
+    """
     shown = {out.name for out in seen_out}
     named = {out.name for out in out_sets if out.name in shown}
     kinds = {out.kind for out in seen_out}
@@ -130,7 +153,13 @@ def seen_names(seen_out: Sequence[OutSet], out_sets: Sequence[OutSet]) -> set[st
 
 
 def judged_set(boundary: Boundary, source: Source, kind: Kind | None) -> JudgedSet:
-    """One set of images as one boundary judges it; kind: None for in-distribution images."""
+    """One set of images as one boundary judges it.
+
+    Args:
+        boundary: a calibrated one.
+        source: the images.
+        kind: None for in-distribution images.
+    """
     return _judged_sets([boundary], source, kind, None)[0]
 
 

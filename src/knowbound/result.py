@@ -146,7 +146,11 @@ class Published:
     aupr_out: float | None
 
     def matches(self, row: Result) -> bool:
-        """Whether the row is the same cell of the table."""
+        """Whether a row is the same cell of the table.
+
+        Args:
+            row: one of ours.
+        """
         ours = (row.run.in_dist, row.run.method, row.run.variant, row.out_dist)
         return ours == (self.in_dist, self.method, self.variant, self.out_dist)
 
@@ -156,6 +160,12 @@ def read_rows(path: Path) -> Iterator[Result]:
 
     A last line without its newline was cut off by a kill and is left out: its row is computed
     again.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ValueError: a row lacks keys or has unknown ones.
     """
     if not path.exists():
         return
@@ -165,8 +175,12 @@ def read_rows(path: Path) -> Iterator[Result]:
 
 
 def append_rows(path: Path, rows: Iterable[Result]) -> None:
-    """Append the rows to a ``.jsonl`` file in one write, after cutting off a half-written last
-    line."""
+    """Append rows to a ``.jsonl`` file in one write, after cutting off a half-written last line.
+
+    Args:
+        path: of the file; its folder is made.
+        rows: in order.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         content = path.read_bytes()

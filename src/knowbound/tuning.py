@@ -50,8 +50,11 @@ class OdinTuning:
         return Odin(self.chosen.temperature, self.chosen.epsilon)
 
     def for_out_source(self, name: str) -> "OdinTuning":
-        """The same grid with the values best for one out source alone, as if it had been the only
-        one."""
+        """The same grid with the values best for one out source, as if it had been the only one.
+
+        Args:
+            name: of the source.
+        """
         grid = tuple(
             Tried(t.temperature, t.epsilon, {name: t.fpr95[name]}, {name: t.auroc[name]})
             for t in self.grid
@@ -71,10 +74,17 @@ def tune_odin(
     ones by the larger AUROC.
 
     With one out source of the very kind of the test set this is how ODIN was published (values "per
-    out set"); with several kinds it gives one detector for all.  backbone: gives logits; it is put
-    into evaluation mode. in_source, out_sources: validation images, never those of a test.
-    temperatures, epsilons: the grid; ``TEMPERATURES`` and ``EPSILONS`` are the full one of the
-    paper.  Raises ValueError for an empty grid and where there is no image.
+    out set"); with several kinds it gives one detector for all.
+
+    Args:
+        backbone: gives logits; it is put into evaluation mode.
+        in_source: in-distribution validation images, never those of a test.
+        out_sources: others.
+        temperatures: of the grid; ``TEMPERATURES`` is the full one of the paper.
+        epsilons: of the grid; ``EPSILONS`` is the full one of the paper.
+
+    Raises:
+        ValueError: an empty grid, or no image.
     """
     if not temperatures or not epsilons or not out_sources:
         raise ValueError(
@@ -93,7 +103,11 @@ def tune_odin(
 
 
 def best_of(grid: Sequence[Tried]) -> Tried:
-    """The point with the smallest mean FPR95 over the out sets; of equal ones the largest AUROC."""
+    """The point with the smallest mean FPR95 over the out sets; of equal ones the largest AUROC.
+
+    Args:
+        grid: at least one point.
+    """
     return min(grid, key=lambda tried: (mean(tried.fpr95.values()), -mean(tried.auroc.values())))
 
 

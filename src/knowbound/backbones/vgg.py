@@ -30,11 +30,21 @@ class VGG13(Backbone):
     - "ccag": of Lee et al. (ICLR 2018).  Max pool, dropout 0.5, convolutions from N(0, sqrt(2 / (9
       x channels out))), weights of the linear layers from N(0, 0.01), all biases 0.
 
-    unit_length: whether embeddings are scaled to length 1, as some losses compare them;
-    dropout: another share in [0, 1) than the variant's; batch_norm: after each convolution, which
-    neither of the two has; widen: factor on the convolutions' channels, 1 in both: half of them
-    cost a quarter. Pixels enter as they are, not centred or scaled: neither of the two did.  Raises
-    ValueError for another size of images.
+    Pixels enter as they are, not centred or scaled: neither of the two did.
+
+    Args:
+        embedding: length of the embedding, or None for no metric head.
+        logits: number of classes, or None for no class head.
+        unit_length: whether embeddings are scaled to length 1, as some losses compare them.
+        variant: ``paper`` or ``ccag``.
+        channels: 1 or 3.
+        batch_norm: whether it follows each convolution; neither of the two has it.
+        hidden: length of the features.
+        dropout: another share in [0, 1) than the variant's.
+        widen: factor on the convolutions' channels, 1 in both: half of them cost a quarter.
+
+    Raises:
+        ValueError: an unknown variant, or a dropout or width that cannot be.
     """
 
     def __init__(

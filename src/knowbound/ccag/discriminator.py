@@ -26,6 +26,13 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, 32, 32) in [0, 1] -> (N,) logits."""
+        """How real each image looks.
+
+        Args:
+            images: (N, 3, 32, 32) in [0, 1].
+
+        Returns:
+            (N,) logits.
+        """
         logits: Tensor = self.layers(images)
         return logits.flatten()

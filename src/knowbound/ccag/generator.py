@@ -28,17 +28,30 @@ class Generator(nn.Module):
         )
 
     def forward(self, noise: Tensor) -> Tensor:
-        """(N, noise) -> (N, 3, 32, 32) in (0, 1)."""
+        """An image for each draw of noise.
+
+        Args:
+            noise: (N, noise).
+
+        Returns:
+            (N, 3, 32, 32) in (0, 1).
+        """
         images: Tensor = self.layers(noise[:, :, None, None])
         return images
 
 
 def draw_sheet(generator: Generator, noise: Tensor) -> Tensor:
-    """Images (N, 3, 32, 32) uint8 to look at, of noise (N, noise), which leave no trace in the
-    generator.
+    """Images to look at, which leave no trace in the generator.
 
     In training mode the noise is normalised among itself, as the classifier sees the images; the
     running means and variances are copies, so that looking does not change the training.
+
+    Args:
+        generator: in either mode.
+        noise: (N, noise).
+
+    Returns:
+        (N, 3, 32, 32) uint8.
     """
     with torch.no_grad():
         images = without_trace(generator, noise)
@@ -47,7 +60,12 @@ def draw_sheet(generator: Generator, noise: Tensor) -> Tensor:
 
 def without_trace(network: nn.Module, inputs: Tensor) -> Tensor:
     """What the network gives; its running means and variances stay as they are, also in training
-    mode."""
+    mode.
+
+    Args:
+        network: with or without batch norm.
+        inputs: as it takes them.
+    """
     running = {name: value.clone() for name, value in network.named_buffers()}
     outputs: Tensor = functional_call(network, running, (inputs,))
     return outputs

@@ -37,7 +37,12 @@ class Networks(nn.Module):
 
     def optimizer(self, learning_rate: float, *, fused: bool = True) -> Adam:
         """One Adam for the three, which ``update`` turns on one network at a time: one object to
-        save and to resume."""
+        save and to resume.
+
+        Args:
+            learning_rate: of all three.
+            fused: whether to take torch's fused kernel.
+        """
         groups: list[dict[str, Any]] = [
             {"params": list(self.classifier.parameters())},
             {"params": list(self.generator.parameters()), "betas": GAN_BETAS},
@@ -56,8 +61,16 @@ class JointLosses:
 
 
 def update(loss: Tensor, network: nn.Module, optimizer: Optimizer) -> Tensor:
-    """Change this network alone; the loss, without its graph.  Adam passes over parameters that
-    have no gradient."""
+    """Change one network alone.  Adam passes over parameters that have no gradient.
+
+    Args:
+        loss: a scalar.
+        network: to be changed.
+        optimizer: of all three.
+
+    Returns:
+        The loss, without its graph.
+    """
     optimizer.zero_grad(set_to_none=True)
     loss.backward(
         inputs=[parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -74,14 +87,20 @@ def joint_step(
     noise: Tensor,
     beta: float,
 ) -> JointLosses:
-    """Train discriminator, then generator, then classifier, on images (B, 3, 32, 32) with labels
-    (B,).
+    """Train discriminator, then generator, then classifier.
 
-    noise: (2, B, noise), the first for discriminator and generator, the second for the images the
-    classifier is trained on: they come from the generator as it has just become.  Every pass is in
-    training mode, and real and generated images go through each network apart, so that batch norm
-    never mixes them; the classifier's running statistics, with which it judges, are of real images
-    alone.
+    Every pass is in training mode, and real and generated images go through each network apart, so
+    that batch norm never mixes them; the classifier's running statistics, with which it judges, are
+    of real images alone.
+
+    Args:
+        networks: the three.
+        optimizer: of ``Networks.optimizer``.
+        images: (B, 3, 32, 32) in [0, 1].
+        labels: (B,) in 0..C-1.
+        noise: (2, B, noise), the first for discriminator and generator, the second for the images
+            the classifier is trained on: they come from the generator as it has just become.
+        beta: weight of the classifier's indecision on generated images.
     """
     classifier, generator, discriminator = (
         networks.classifier,

@@ -13,21 +13,39 @@ from knowbound.objectives.cross_entropy import mean_cross_entropy
 
 
 def discriminator_loss(real: Tensor, generated: Tensor) -> Tensor:
-    """Binary cross-entropy: real images are 1, generated ones 0; the sum of the two means."""
+    """Binary cross-entropy: real images are 1, generated ones 0; the sum of the two means.
+
+    Args:
+        real: (N,) logits of real images.
+        generated: (M,) logits of generated ones.
+    """
     return _called(real, 1.0) + _called(generated, 0.0)
 
 
 def generator_loss(generated: Tensor, classes: Tensor, beta: float) -> Tensor:
     """Binary cross-entropy to be called real + beta KL(uniform || softmax), to lie where the
-    classifier is undecided."""
+    classifier is undecided.
+
+    Args:
+        generated: (M,) logits of the discriminator.
+        classes: (M, C) logits of the classifier.
+        beta: weight of the second term.
+    """
     return _called(generated, 1.0) + beta * kl_from_uniform(classes)
 
 
 def classifier_loss(
     real_classes: Tensor, labels: Tensor, generated_classes: Tensor, beta: float
 ) -> Tensor:
-    """Cross-entropy on real images with labels (N,) + beta KL(uniform || softmax) on generated
-    ones, each a mean per image."""
+    """Cross-entropy on real images + beta KL(uniform || softmax) on generated ones, each a mean per
+    image.
+
+    Args:
+        real_classes: (N, C) logits of real images.
+        labels: (N,) in 0..C-1.
+        generated_classes: (M, C) logits of generated images.
+        beta: weight of the second term.
+    """
     return mean_cross_entropy(real_classes, labels) + beta * kl_from_uniform(generated_classes)
 
 

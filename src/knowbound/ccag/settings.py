@@ -34,7 +34,11 @@ class CcagTraining:
             )
 
     def rate_at(self, step: int) -> float:
-        """The learning rate of a step, 0..steps-1."""
+        """The learning rate of a step.
+
+        Args:
+            step: 0..steps-1.
+        """
         return self.learning_rate * (0.1 if step >= self.drop_at * self.steps else 1.0)
 
     def sheet_steps(self) -> list[int]:

@@ -27,7 +27,14 @@ class Logits(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] -> (N, C) logits."""
+        """The logits of the classes.
+
+        Args:
+            images: (N, C, H, W) in [0, 1].
+
+        Returns:
+            (N, C).
+        """
         logits: Tensor = self.network(images).get("logits")
         return logits
 

@@ -77,13 +77,21 @@ def train_ccag(
     """Train the classifier in place, on the device and in the precision it is in, with a generator
     and a discriminator of its own.
 
-    classifier: (N, 3, 32, 32) in [0, 1] -> (N, C) logits; source: in-distribution images of C
-    classes, the only images used; checkpoint: where the state goes every
-    ``settings.checkpoint_every`` steps, and where ``resume`` takes it from; identity: what a
-    checkpoint must agree with, besides the settings. Raises UserError (a ValueError) for images
-    that are not 3 x 32 x 32, for classes that cannot be trained on and for a checkpoint of another
-    training, ValueError for a classifier without C outputs, TrainingStoppedError for a loss that is
-    not a number.
+    Args:
+        classifier: (N, 3, 32, 32) in [0, 1] -> (N, C) logits.
+        source: in-distribution images of C classes, the only images used.
+        settings: of CC-AG.
+        checkpoint: where the state goes every ``settings.checkpoint_every`` steps, and where
+            ``resume`` takes it from.
+        resume: whether to continue from the checkpoint, where there is one.
+        identity: what a checkpoint must agree with, besides the settings.
+        on_step: called after every step.
+
+    Raises:
+        UserError: images that are not 3 x 32 x 32, classes that cannot be trained on, or a
+            checkpoint of another training.
+        ValueError: a classifier without C outputs.
+        TrainingStoppedError: a loss that is not a number.
     """
     like = next(classifier.parameters())
     _check(classifier, source, like)

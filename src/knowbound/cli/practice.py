@@ -461,11 +461,9 @@ def evaluate(
 
     **Examples**
 
-        knowbound evaluate model --known test/ --novelty signs=new_signs/ --anomaly road=background/
-        -o report
+        knowbound evaluate model --known test/ --novelty new=new/ --anomaly road=road/ -o report
 
-        knowbound evaluate model --known test/ --novelty signs=new_signs/ --detector all --fit-on
-        signs/ -o report
+        knowbound evaluate model --known test/ --detector all --fit-on signs/ -o report
     """
     from knowbound.boundary import Boundary
     from knowbound.report import summary

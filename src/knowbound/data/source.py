@@ -49,9 +49,15 @@ class LazyPixels(ABC):
 class Source:
     """N images of one shape with their labels.
 
-    pixels: (N, C, H, W), C = 1 or 3, uint8 in 0..255 or float32 in [0, 1];
-    labels: (N,) int64, an index into ``class_names``, or ``OUT`` (-1) for an image without a class.
-    Raises ValueError where the three do not fit together.
+    Attributes:
+        name: of the set, as tables show it.
+        pixels: (N, C, H, W), C = 1 or 3, uint8 in 0..255 or float32 in [0, 1].
+        labels: (N,) int64, an index into ``class_names``, or ``OUT`` (-1) for an image without a
+            class.
+        class_names: of the classes 0..C-1.
+
+    Raises:
+        ValueError: they do not fit together.
     """
 
     name: str

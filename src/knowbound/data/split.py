@@ -25,10 +25,16 @@ class Split:
     """In-distribution images in three parts, and the out sets shown in training or kept for the
     test.
 
-    train: the backbone and the detector learn from it; validation: thresholds and every choice;
-    test: touched once.  All three have the same class names in the same order and no image in
-    common. seen_out: shown in training without labels; unseen_out: only at test.
-    Raises ValueError where class names, image shapes or names of out sets do not fit together.
+    Attributes:
+        name: of the split, as rows and models carry it.
+        train: the backbone and the detector learn from it.
+        validation: thresholds and every choice; the same class names in the same order.
+        test: touched once; the same class names.  The three have no image in common.
+        seen_out: shown in training without labels.
+        unseen_out: only met at test, each with a name of its own.
+
+    Raises:
+        ValueError: class names, image shapes or names of out sets do not fit together.
     """
 
     name: str

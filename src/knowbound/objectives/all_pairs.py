@@ -3,8 +3,9 @@ batch.
 
 The scalar's gradient with respect to the embeddings is itself a sum over pairs,
 
-    dL/dx_i = sum_j w_ij (x_i - x_j),    w_ij = 1 for the same class, -(margin - D_ij) / D_ij for
-    others within the margin,
+    dL/dx_i = sum_j w_ij (x_i - x_j)
+    w_ij = 1                           for the same class
+    w_ij = -(margin - D_ij) / D_ij     for others within the margin
 
 so it is summed in the same pass as the loss, block by block, and only a (B, D) tensor is kept for
 the backward pass. For the squared loss the pull term needs no pairs: the sum of D^2 over the pairs

@@ -26,8 +26,12 @@ def run_missing(
 ) -> None:
     """Run an experiment unless its rows are already in the file; append them when it is done.
 
-    models: a folder in which the trained boundary is kept, as ``models/<experiment>-<cell>``;
-    more_rows: further rows from the same trained network, appended together with the others.
+    Args:
+        experiment: the cell.
+        path: of the rows.
+        on_step: called after every step.
+        models: a folder in which the trained boundary is kept, as ``models/<experiment>-<cell>``.
+        more_rows: further rows from the same trained network, appended together with the others.
     """
     if has_rows(path, *cell_of(experiment)):
         return
@@ -43,7 +47,16 @@ def run_missing(
 
 
 def has_rows(path: Path, scale: str, method: str, variant: str, split: str, seed: int) -> bool:
-    """Whether the cell's rows are in the file."""
+    """Whether a cell's rows are in the file.
+
+    Args:
+        path: of the rows.
+        scale: of the cell.
+        method: of the cell.
+        variant: of the cell.
+        split: of the cell.
+        seed: of the cell.
+    """
     return any(cell_of_row(row) == (scale, method, variant, split, seed) for row in read_rows(path))
 
 
@@ -76,8 +89,20 @@ def cell_name(experiment: Experiment) -> str:
 
 
 def write_table(results: Path, table: str, title: str, introduction: str, aupr_note: str) -> Path:
-    """``results/<table>.md`` from ``results/<table>.jsonl`` and nothing else, in the conventions
-    exact, seed and, where older rows have it, seed_unthinned."""
+    """``results/<table>.md`` from ``results/<table>.jsonl`` and nothing else.
+
+    It is in the conventions exact, seed and, where older rows have it, seed_unthinned.
+
+    Args:
+        results: the folder.
+        table: its name.
+        title: of the page.
+        introduction: of the page.
+        aupr_note: as in ``markdown_table``.
+
+    Returns:
+        The path of the page.
+    """
     rows = list(read_rows(results / f"{table}.jsonl"))
     measured = {row.convention for row in rows}
     parts = [f"# {title}\n", introduction]

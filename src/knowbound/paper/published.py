@@ -98,11 +98,17 @@ BLOCKS = {
 
 
 def published(table: str) -> tuple[Published, ...]:
-    """The rows of ``table1`` .. ``table4`` as printed, in printed order (Table 1: ODIN, CC-AG, ODM
-    per out set), as fractions.
+    """The rows of a table as printed, in printed order (Table 1: ODIN, CC-AG, ODM per out set), as
+    fractions.
 
     Table 1 prints TNR and detection accuracy; the rows hold FPR95 = 1 - TNR and detection error = 1
-    - accuracy. Raises UserError for any other table.
+    - accuracy.
+
+    Args:
+        table: ``table1`` .. ``table4``.
+
+    Raises:
+        UserError: any other table.
     """
     if table == "table1":
         return _parse_table1()

@@ -31,9 +31,12 @@ def start_from_base(
 ) -> list[Experiment]:
     """The rows, each with the base's weights to start from and in its note how they came about.
 
-    rows: experiments on one split of the images, with one backbone; objective: what the base is
-    trained with, on the in images alone; base: for how long; folder: keeps the trained base, and
-    the state of one that is cut off.
+    Args:
+        rows: experiments on one split of the images, with one backbone.
+        objective: what the base is trained with, on the in-distribution images alone.
+        base: for how long.
+        folder: keeps the trained base, and the state of one that is cut off.
+        on_step: called after every step of the base.
     """
     commit()  # the rows' own, noted before the base is trained
     experiment = replace(
@@ -66,6 +69,11 @@ def start_from_base(
 
 
 def copy_of(network: Backbone, **heads: int) -> Backbone:
-    """A copy of a trained network, for rows that start from its weights; heads: its own are kept."""
+    """A copy of a trained network, for rows that start from its weights.
+
+    Args:
+        network: the trained one.
+        heads: sizes that would be asked for; the network keeps its own.
+    """
     del heads
     return deepcopy(network)

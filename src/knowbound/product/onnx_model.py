@@ -80,7 +80,14 @@ class ExportedModel:
         return cls(session, about)
 
     def judge(self, images: NDArray[np.uint8]) -> Judgement[Any]:
-        """What is said of images (N, C, H, W), uint8, in the model's own shape, as arrays."""
+        """What is said of images.
+
+        Args:
+            images: (N, C, H, W) uint8, in the model's own shape.
+
+        Returns:
+            The judgement, as arrays.
+        """
         parts = [
             self.session.run(list(OUTPUTS), {"images": images[start : start + BATCH]})
             for start in range(0, max(len(images), 1), BATCH)
@@ -88,7 +95,14 @@ class ExportedModel:
         return Judgement(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def verdicts(self, judgement: Judgement[Any]) -> list[Verdict]:
-        """The judgement in words, one verdict for each image."""
+        """The judgement in words.
+
+        Args:
+            judgement: of N images.
+
+        Returns:
+            A verdict for each image.
+        """
         thresholds = self.thresholds[judgement.nearest].tolist()
         return verdicts(judgement, thresholds, self.class_names)
 

@@ -51,7 +51,11 @@ def accepted_by_class(
 
 
 def accepted_table(rows: Sequence[Accepted]) -> str:
-    """The classes of which something is accepted, as a Markdown table."""
+    """The classes of which something is accepted, as a Markdown table.
+
+    Args:
+        rows: of ``accepted_by_class``.
+    """
     lines = ["| unseen class | images | accepted | taken for |\n|---|---:|---:|---|"]
     for row in rows:
         if row.accepted:

@@ -27,13 +27,27 @@ class DecisionRow:
 
 
 def decision_rows(evidence: Evidence) -> tuple[DecisionRow, ...]:
-    """The in-distribution test set first, then every out set."""
+    """The decisions on every set of images.
+
+    Args:
+        evidence: of one model.
+
+    Returns:
+        A row for the in-distribution test set, then one for each out set.
+    """
     return tuple(_row(judged) for judged in (evidence.in_set, *evidence.out_sets))
 
 
 def class_accuracy(evidence: Evidence) -> tuple[float | None, float | None]:
-    """Share of labelled test images given their class, nothing rejected; and the same among those
-    said to be known."""
+    """Share of labelled test images given their class.
+
+    Args:
+        evidence: of one model.
+
+    Returns:
+        The share with nothing rejected, and the same among those said to be known; None without
+        such images.
+    """
     judged = evidence.in_set
     labelled = judged.labels >= 0
     right = judged.judgement.nearest == judged.labels

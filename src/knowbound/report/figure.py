@@ -62,10 +62,15 @@ def embedding_grid(
 ) -> tuple[tuple[GridCell, ...], ...]:
     """One row per model, in the columns the in-distribution test set alone and then every out set.
 
-    Embeddings longer than 3 are projected on principal components.  CE with 3 classes is drawn
-    after the softmax, on the triangle of probabilities as in the paper: that is what its detector
-    sees, and why it has no place for what it does not know. colours: one for everything in, one for
-    everything out, as in Figure 3; by default each class and each out set has its own.
+    Embeddings longer than 3 are projected on principal components.  Logits of 3 classes are drawn
+    after the softmax, on the triangle of probabilities as in the paper: that is what the detector
+    sees, and why it has no place for what it does not know.
+
+    Args:
+        evidence: of the models.
+        max_points: of each set, drawn at random.
+        colours: one for everything in-distribution and one for everything else, as in Figure 3; by
+            default each class and each out set has its own.
     """
     return tuple(_row(_drawable(one), max_points, colours) for one in evidence)
 
@@ -105,8 +110,19 @@ def figure_page(
     max_points: int = 300,
     colours: tuple[str, str] | None = None,
 ) -> None:
-    """Write the grid as one HTML file whose views can be turned.  Raises as embedding_figure does,
-    but needs no matplotlib."""
+    """Write the grid as one HTML file whose views can be turned; it needs no matplotlib.
+
+    Args:
+        path: of the file.
+        evidence: of at least one model.
+        title: of the page.
+        max_points: of each set, drawn at random.
+        colours: as in ``embedding_grid``.
+
+    Raises:
+        UserError: the page cannot be written.
+        ValueError: no evidence.
+    """
     rows = _checked(embedding_grid(evidence, max_points, colours))
     cells = [
         [_view(cell, f"view-{i}-{j}") for j, cell in enumerate(row)] for i, row in enumerate(rows)
@@ -116,8 +132,13 @@ def figure_page(
 
 
 def out_colour(out: JudgedSet, others: "cycle[str]") -> str:
-    """Novelty green, SVHN yellow, CIFAR-10 orange, noise grey as in the paper; any other set the
-    next of ``others``."""
+    """Novelty green, SVHN yellow, CIFAR-10 orange, noise grey as in the paper; another colour for
+    any other set.
+
+    Args:
+        out: the set.
+        others: gives the other colours in turn.
+    """
     if out.name in OUT_COLOURS:
         return OUT_COLOURS[out.name]
     if "noise" in out.name.lower():

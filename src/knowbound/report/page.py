@@ -41,12 +41,20 @@ def write_page(
     notes: Sequence[str] = (),
     max_points: int = 400,
 ) -> None:
-    """Write the report on all models to ``path``, one HTML file of about 5 MB without any reference
-    to the network.
+    """Write the report on all models, one HTML file of about 5 MB without any reference to the
+    network.
 
-    published: printed numbers to stand beside ours; intro: what was trained, worked out from the
-    evidence if empty; notes: more sentences for the header; max_points: most images of a set in a
-    3-D view.  Raises UserError where it cannot be written.
+    Args:
+        path: of the file.
+        title: of the page.
+        evidence: of the models.
+        published: printed numbers to stand beside ours.
+        intro: what was trained; worked out from the evidence if empty.
+        notes: more sentences for the header.
+        max_points: most images of a set in a 3-D view.
+
+    Raises:
+        UserError: it cannot be written.
     """
     names = _names(evidence)
     page = {
@@ -66,8 +74,17 @@ def write_page(
 
 
 def write_template(path: Path, template: str, values: Mapping[str, Any]) -> None:
-    """Fill a template of this folder, everything escaped, with plotly.js put in once, and write it
-    to ``path``."""
+    """Fill a template of this folder, everything escaped and with plotly.js put in once, and write
+    it.
+
+    Args:
+        path: of the file.
+        template: its name.
+        values: for the template.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -88,8 +105,11 @@ def write_template(path: Path, template: str, values: Mapping[str, Any]) -> None
 
 
 def script_json(figure: Figure) -> "Markup":
-    """A figure as JSON that no browser takes for the end of a script, whatever the names in it
-    are."""
+    """A figure as JSON that no browser takes for the end of a script, whatever the names in it are.
+
+    Args:
+        figure: JSON values.
+    """
     from markupsafe import Markup
 
     text = json.dumps(figure, allow_nan=False, separators=(",", ":"))
@@ -109,7 +129,12 @@ def number(value: float) -> str:
 
 
 def embedding_caption(project: Projection, max_points: int) -> str:
-    """How the 3 coordinates came about and how many images are drawn."""
+    """How the 3 coordinates came about and how many images are drawn.
+
+    Args:
+        project: from the embedding to them.
+        max_points: of each set.
+    """
     dim = len(project.mean)
     how = "The embedding's own coordinates" + (
         f" (it has {dim}; the rest are zero)." if dim < 3 else "."

@@ -32,7 +32,12 @@ class Picture:
 
 
 def accepted_outs(evidence: Evidence, at_most: int = 16) -> tuple[Picture, ...]:
-    """The out images said to be known, the lowest scores (the surest mistakes) first."""
+    """The out images said to be known, the lowest scores (the surest mistakes) first.
+
+    Args:
+        evidence: of one model.
+        at_most: how many.
+    """
     found = [
         (float(out.judgement.score[i]), out, int(i))
         for out in evidence.out_sets
@@ -42,7 +47,12 @@ def accepted_outs(evidence: Evidence, at_most: int = 16) -> tuple[Picture, ...]:
 
 
 def rejected_ins(evidence: Evidence, at_most: int = 16) -> tuple[Picture, ...]:
-    """The in-distribution test images said to be novelty or anomaly, the highest scores first."""
+    """The in-distribution test images said to be novelty or anomaly, the highest scores first.
+
+    Args:
+        evidence: of one model.
+        at_most: how many.
+    """
     inside = evidence.in_set
     found = [
         (float(inside.judgement.score[i]), inside, int(i)) for i in np.flatnonzero(~_known(inside))
@@ -51,8 +61,11 @@ def rejected_ins(evidence: Evidence, at_most: int = 16) -> tuple[Picture, ...]:
 
 
 def png_address(image: NDArray[np.uint8]) -> str:
-    """A (C, H, W) image, C = 1 or 3, as a ``data:image/png`` address; larger images are reduced to
-    a thumbnail."""
+    """An image as a ``data:image/png`` address; larger images are reduced to a thumbnail.
+
+    Args:
+        image: (C, H, W), C = 1 or 3.
+    """
     pixels = image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))

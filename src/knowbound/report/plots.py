@@ -48,7 +48,12 @@ MOST_CLASSES_NAMED = len(CLASS_COLOURS)
 
 def histogram_figure(evidence: Evidence, counted: Histogram) -> Figure:
     """The score histograms of all sets, with the threshold as a line; sets differ by colour and by
-    dash."""
+    dash.
+
+    Args:
+        evidence: of one model.
+        counted: its scores in bins.
+    """
     sets = (evidence.in_set, *evidence.out_sets)
     traces = []
     for judged, counts, colour, dash in zip(
@@ -102,7 +107,12 @@ def histogram_figure(evidence: Evidence, counted: Histogram) -> Figure:
 
 
 def roc_figure(evidence: Evidence, at_most: int = 400) -> Figure:
-    """One ROC curve per out set, in-distribution as the positive."""
+    """One ROC curve per out set, in-distribution as the positive.
+
+    Args:
+        evidence: of one model.
+        at_most: corners of a curve.
+    """
     colours = _colours(len(evidence.out_sets) + 1)[1:]
     diagonal = {
         "type": "scatter",
@@ -143,8 +153,14 @@ def roc_figure(evidence: Evidence, at_most: int = 400) -> Figure:
 
 
 def embedding_scene(evidence: Evidence, project: Projection, max_points: int) -> Figure:
-    """The embeddings in 3 coordinates: a filled circle per in image, other symbols per out set,
-    centres marked."""
+    """The embeddings in 3 coordinates: filled circles in-distribution, other symbols per out set,
+    centres marked.
+
+    Args:
+        evidence: of one model.
+        project: from the embedding to 3 coordinates.
+        max_points: of each set, drawn at random.
+    """
     rng = np.random.default_rng(0)
     traces = _in_traces(
         evidence, project, sample(len(evidence.in_set.judgement.score), max_points, rng)

@@ -22,8 +22,12 @@ class Projection:
 
     @classmethod
     def fit(cls, embeddings: NDArray[np.floating]) -> "Projection":
-        """The projection fitted on the in set, (N, D).  Out sets follow it and do not influence
-        it."""
+        """The projection fitted on the in-distribution set.  Out sets follow it and do not
+        influence it.
+
+        Args:
+            embeddings: (N, D).
+        """
         values = _finite(embeddings)
         dim = values.shape[1]
         if dim <= 3:
@@ -45,14 +49,30 @@ class Projection:
 
 
 def softmax(logits: NDArray[np.floating]) -> Array:
-    """(N, C) -> (N, C) probabilities."""
+    """Softmax probabilities.
+
+    Args:
+        logits: (N, C).
+
+    Returns:
+        (N, C).
+    """
     values = _finite(logits)
     powers = np.exp(values - values.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
 def sample(count: int, at_most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Sorted indices of at most ``at_most`` of ``count`` things, without repetition."""
+    """A draw without repetition.
+
+    Args:
+        count: of the things to draw from.
+        at_most: how many to draw.
+        rng: draws them.
+
+    Returns:
+        Sorted indices, all of them where there are no more.
+    """
     if count <= at_most:
         return np.arange(count, dtype=np.int64)
     return np.sort(rng.choice(count, size=at_most, replace=False)).astype(np.int64)

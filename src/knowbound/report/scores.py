@@ -41,6 +41,11 @@ def histogram(sets: Sequence[Scores], threshold: float, bins: int = 80) -> Histo
     threshold against the left edge: a few huge scores must not hide everything else.  Where that
     would leave out more than a tenth of all scores, the bins are logarithmic instead and the range
     covers all but the smallest scores.
+
+    Args:
+        sets: (N,) scores of each.
+        threshold: that must be seen.
+        bins: how many.
     """
     pooled = (
         np.concatenate([np.asarray(s, dtype=np.float64) for s in sets]) if sets else np.empty(0)
@@ -63,11 +68,20 @@ def histogram(sets: Sequence[Scores], threshold: float, bins: int = 80) -> Histo
 
 
 def roc_curve(in_scores: Scores, out_scores: Scores) -> tuple[Scores, Scores]:
-    """(share of out images accepted, share of in images accepted) at every threshold; in is the
-    positive.
+    """The ROC curve, in-distribution as the positive.
 
-    Both start at 0 and end at 1.  Points on a straight piece are left out, so the trapezoids below
-    are exactly the AUROC. Raises ValueError for an empty set.
+    Both shares start at 0 and end at 1.  Points on a straight piece are left out, so the trapezoids
+    below are exactly the AUROC.
+
+    Args:
+        in_scores: (N,) higher = more out-of-distribution.
+        out_scores: (M,).
+
+    Returns:
+        Share of out images accepted, and share of in images accepted, at every threshold.
+
+    Raises:
+        ValueError: an empty set.
     """
     if not len(in_scores) or not len(out_scores):
         raise ValueError(
@@ -85,7 +99,13 @@ def roc_curve(in_scores: Scores, out_scores: Scores) -> tuple[Scores, Scores]:
 
 
 def thin(x: Scores, y: Scores, at_most: int) -> tuple[Scores, Scores]:
-    """At most ``at_most`` of a rising curve's own corners, evenly along it, both ends included."""
+    """Fewer of a rising curve's own corners, evenly along it, both ends included.
+
+    Args:
+        x: (K,) rising.
+        y: (K,) rising.
+        at_most: how many to keep.
+    """
     if len(x) <= at_most:
         return x, y
     along = x + y

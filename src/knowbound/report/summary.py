@@ -12,7 +12,11 @@ LOW = 5
 
 
 def summary(evidence: Evidence) -> tuple[str, ...]:
-    """One sentence on the known images, one on their classes, and one on each other set."""
+    """One sentence on the known images, one on their classes, and one on each other set.
+
+    Args:
+        evidence: of one model.
+    """
     sentences = [_known(evidence)]
     if len(evidence.class_names) > 1 and (evidence.in_set.labels >= 0).any():
         sentences.append(_classes(evidence))
@@ -20,7 +24,14 @@ def summary(evidence: Evidence) -> tuple[str, ...]:
 
 
 def acceptance_by_class(evidence: Evidence) -> list[tuple[str, int, float]]:
-    """(class, test images, share of them that is accepted), the least accepted class first."""
+    """How many test images of each class are accepted.
+
+    Args:
+        evidence: of one model.
+
+    Returns:
+        (class, test images, share of them that is accepted), the least accepted class first.
+    """
     labels = evidence.in_set.labels
     accepted = evidence.in_set.judgement.decision == 0
     rows = [
@@ -68,7 +79,15 @@ def _percent(share: float) -> str:
 
 
 def examples(evidence: Evidence, count: int = 10) -> list[tuple[str, str]]:
-    """(what a picture is, what was said of it) of ``count`` pictures, the sets taking turns."""
+    """A few pictures and what was said of them, the sets taking turns.
+
+    Args:
+        evidence: of one model.
+        count: how many.
+
+    Returns:
+        (what a picture is, what was said of it) of each.
+    """
     sets, rows = (evidence.in_set, *evidence.out_sets), []
     for turn in range(count):
         judged = sets[turn % len(sets)]

@@ -57,8 +57,10 @@ def table_lines(
     """One line per (in-dist, method, variant, backbone, scale, out-dist, ...) in order of
     appearance, over its runs.
 
-    Only rows of the convention are shown.  A published number stands beside ours if
-    ``Published.matches`` every run.
+    Args:
+        results: the rows.
+        published: printed numbers; one stands beside ours if ``Published.matches`` every run.
+        convention: of the rows that are shown.
     """
     groups: dict[tuple[object, ...], list[Result]] = {}
     for row in results:
@@ -78,8 +80,12 @@ def markdown_table(
 ) -> str:
     """The table as GitHub Markdown, with a sentence on its units below.
 
-    aupr_note: what to say below of the areas under the precision-recall curves, which depend on the
-    sizes of the sets.
+    Args:
+        results: the rows.
+        published: printed numbers to stand beside ours.
+        convention: of the rows that are shown.
+        aupr_note: what to say below of the areas under the precision-recall curves, which depend on
+            the sizes of the sets.
     """
     lines = table_lines(results, published, convention=convention)
     rows = [
@@ -141,7 +147,13 @@ def _card(row: Sequence[str], width: int) -> list[str]:
 
 def caption(lines: Sequence[Line], published: Sequence[Published], convention: str) -> str:
     """What every table says of its numbers: the unit, the number of runs, the conventions, and what
-    "seen" means."""
+    "seen" means.
+
+    Args:
+        lines: of the table.
+        published: printed numbers beside ours.
+        convention: of the rows that are shown.
+    """
     if not lines:
         return f"No rows of the convention {convention}."
     runs = sorted({line.runs for line in lines})

@@ -12,19 +12,32 @@ from knowbound.training.pace import Precision
 class Training:
     """How a backbone is trained.
 
-    steps: batches; learning_rate: Adam's largest; schedule: ``one-cycle`` (rises over ``rise``, a
-    share of the steps, then falls to 0 along a cosine) or ``constant``, then divided by 10 at each
-    of ``drops``, shares of the steps; weight_decay: decoupled (AdamW); l2: instead of it, a penalty
-    of l2 / 2 times the sum of squares in the loss, whose gradient Adam rescales; augmentation: of
-    every training image; clip: largest norm of the whole gradient, 0 = no limit; precision:
-    ``bf16`` (autocast), ``float32``, or ``auto``; channels_last: the memory order of the images;
-    compile: torch.compile; resolution: (from which share of the steps on, to which share of their
-    side images are shrunk): small images first cost a fraction and leave little to learn for the
-    large ones, for networks that take any size; seed: of everything random; checkpoint_every:
-    steps.
-
     Under ``auto`` and None the machine's abilities decide (``pace.choose_pace``), never a timing:
     the same seed gives the same network.
+
+    Attributes:
+        steps: batches, 1 or more.
+        learning_rate: Adam's largest, above 0.
+        schedule: ``one-cycle`` (rises over ``rise``, then falls to 0 along a cosine) or
+            ``constant`` (divided by 10 at each of ``drops``).
+        rise: share of the steps, from 0 up to, not including, 1.
+        drops: shares of the steps.
+        weight_decay: decoupled (AdamW).
+        l2: instead of it, a penalty of l2 / 2 times the sum of squares in the loss, whose gradient
+            Adam rescales.
+        augmentation: of every training image.
+        clip: largest norm of the whole gradient, 0 = no limit.
+        precision: ``bf16`` (autocast), ``float32``, or ``auto``.
+        channels_last: whether images and weights are in that memory order.
+        compile: whether to use torch.compile.
+        resolution: (from which share of the steps on, to which share of their side images are
+            shrunk).  Small images first cost a fraction and leave little to learn for the large
+            ones; for networks that take any size.
+        seed: of everything random.
+        checkpoint_every: steps between two checkpoints.
+
+    Raises:
+        ValueError: a setting that cannot be.
     """
 
     steps: int = 1500

@@ -42,7 +42,11 @@ INTRO = (
 
 def digits_split(seed: int = 0) -> Split:
     """2, 6, 7 in (60% train, 20% held out, 20% test); 0, 3, 4, 8 seen out; 5, 9, 1, noise and
-    photograph patches unseen."""
+    photograph patches unseen.
+
+    Args:
+        seed: of the division and of the anomalies.
+    """
     digits = SHAPE.apply(read_digits())
     rng = np.random.default_rng(seed)
     inside = digits.take_classes(IN_CLASSES, "digits 2, 6, 7")
@@ -71,7 +75,13 @@ def digits_split(seed: int = 0) -> Split:
 
 def demo_experiments(split: Split, seed: int = 0, steps: int = STEPS) -> tuple[Experiment, ...]:
     """CE, ML and ODM with the settings of the paper's MNIST experiment on smaller batches and fewer
-    steps."""
+    steps.
+
+    Args:
+        split: of the digits.
+        seed: of the trainings.
+        steps: of each training.
+    """
     odm = Experiment(
         experiment="demo",
         scale="quick",

@@ -237,7 +237,11 @@ def _other_images(boundary: Boundary, training: FolderRead, folder: Path) -> lis
 
 
 def outputs_of(boundary: Boundary) -> tuple[Field, ...]:
-    """What the boundary's network gives."""
+    """What the boundary's network gives.
+
+    Args:
+        boundary: on any network.
+    """
     heads = [field for field in get_args(Head) if field in boundary.backbone.heads]
     return ("stages", "features", *heads)
 
@@ -263,8 +267,16 @@ def _fitted(
 
 
 def match_classes(source: Source, boundary: Boundary, folder: Path) -> Source:
-    """The source with the boundary's class indices.  Raises UserError for a class the boundary does
-    not know."""
+    """The source with the boundary's class indices.
+
+    Args:
+        source: with class names of its own, which may be fewer.
+        boundary: whose classes are meant.
+        folder: for the error.
+
+    Raises:
+        UserError: a class that the boundary does not know.
+    """
     known = {same_name(name): index for index, name in enumerate(boundary.class_names)}
     unknown = [name for name in source.class_names if same_name(name) not in known]
     if unknown:

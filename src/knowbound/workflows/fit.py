@@ -247,6 +247,12 @@ def _accepted(boundary: Boundary, held: Source, groups: NDArray[np.int64]) -> Cl
 
 
 def kept_state(output: Path) -> list[Path]:
-    """The files of a training in ``output`` that was cut off, of its base and its main part; none
-    where it is finished or was never begun."""
+    """The files of a training that was cut off, of its base and its main part.
+
+    Args:
+        output: the model's folder.
+
+    Returns:
+        Their paths; no path where it is finished or was never begun.
+    """
     return sorted(output.glob(f"{Path(CHECKPOINT).stem}*.safetensors"))

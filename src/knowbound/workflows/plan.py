@@ -53,18 +53,32 @@ Folders = str | Path | Sequence[str | Path]
 class Settings:
     """What can be asked of ``fit``; None and ``auto`` are decided by the images.
 
-    objective: a name, or an objective of your own; detector: a name of
-    ``knowbound.detectors.DETECTORS``; backbone: a name of ``RECIPES``, or ``auto``; size: side in
-    pixels of the square images the network takes; channels: 1 or 3; dim: length of the embedding;
-    margin: of the contrastive loss, a distance; steps, learning_rate, precision, compile: as in
-    ``Training``; synthetic: whether to show outliers made from the known images themselves, where
-    the objective can use them; acceptance: share of new in-distribution images to accept; held_out: share of the
-    images kept from training to set the threshold; per_class, confidence: the strength of the
-    promise, as in ``Boundary.calibrate``; group_by: which images belong together beside copies, as
-    in ``group_images``; seed: of everything random; range,
-    background, fit: as in ``Preprocessing``; max_pixels: the most a picture's header may announce;
-    memory: bytes that reading and training may take, None for four fifths of the machine's;
-    memory_limit: bytes of decoded images over which they are streamed.
+    Attributes:
+        objective: a name of ``knowbound.names.OBJECTIVES``, or an objective of your own.
+        synthetic: whether to show outliers made from the known images themselves, where the
+            objective can use them.
+        detector: a name of ``knowbound.names.DETECTORS``.
+        backbone: a name of ``RECIPES``, or ``auto``.
+        size: side in pixels of the square images the network takes.
+        channels: 1 or 3.
+        dim: length of the embedding.
+        margin: of a metric loss, in its own unit.
+        steps: of the training.
+        learning_rate: the largest.
+        acceptance: share of new in-distribution images to accept, between 0 and 1.
+        per_class: whether to set a threshold for each class with enough images.
+        confidence: of the promise, as in ``Boundary.calibrate``.
+        group_by: which images belong together beside copies, as in ``group_images``.
+        held_out: share of the images kept from training to set the threshold.
+        precision: as in ``Training``.
+        compile: as in ``Training``.
+        seed: of everything random.
+        range: as in ``Preprocessing``.
+        background: as in ``Preprocessing``.
+        fit: as in ``Preprocessing``.
+        max_pixels: the most a picture's header may announce.
+        memory: bytes that reading and training may take, None for four fifths of the machine's.
+        memory_limit: bytes of decoded images over which they are streamed.
     """
 
     objective: str | Objective | None = None
@@ -290,7 +304,11 @@ def _base(objective: Objective, training: Training) -> Base:
 
 
 def usual_detector(objective: Objective) -> str:
-    """The detector of a network where none is named: by the head its objective reads first."""
+    """The detector of a network where none is named: by the head its objective reads first.
+
+    Args:
+        objective: that it is trained with.
+    """
     return "max_softmax" if objective.heads[0] == "logits" else "nearest_centre"
 
 
@@ -301,7 +319,14 @@ def _share(settings: Settings, groups: int) -> float:
 
 
 def check_numbers(settings: Settings) -> None:
-    """Raises UserError naming the first number that cannot be."""
+    """Check the numbers that were asked for.
+
+    Args:
+        settings: of ``fit``.
+
+    Raises:
+        UserError: it names the first number that cannot be.
+    """
     rate, share, margin = settings.learning_rate, settings.held_out, settings.margin
     checks = (
         ("steps", settings.steps, settings.steps is None or settings.steps >= 1, "1 or more"),

@@ -63,10 +63,21 @@ class Judge(Protocol):
         """How a picture becomes an image of the network's shape."""
 
     def judge(self, images: NDArray[np.uint8], /) -> Judgement[Any]:
-        """What is said of images (N, C, H, W), as arrays."""
+        """What is said of images.
+
+        Args:
+            images: (N, C, H, W) uint8 in the model's own shape.
+        """
 
     def verdicts(self, judgement: Judgement[Any], /) -> list[Verdict]:
-        """The judgement in words, one verdict for each image."""
+        """The judgement in words.
+
+        Args:
+            judgement: of N images.
+
+        Returns:
+            A verdict for each image.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +119,17 @@ def find_inputs(inputs: Sequence[str | Path]) -> Inputs:
 def predict_files(
     boundary: Judge, paths: Sequence[Path], *, decoders: int | None = None
 ) -> Iterator[Prediction]:
-    """A row for each file, in order.  Decoding and judging go on batch by batch, so memory does not
-    grow with the files.
+    """A row for each file, in order.
 
-    decoders: threads that decode, by default one for each core up to 8.
+    Decoding and judging go on batch by batch, so memory does not grow with the files.
+
+    Args:
+        boundary: a calibrated one, or an exported model.
+        paths: of the files.
+        decoders: threads that decode, by default one for each core up to 8.
+
+    Yields:
+        A prediction, also for a file that cannot be read.
     """
     files = read_files(paths, boundary.preprocessing, workers=decoders)
     while batch := list(islice(files, BATCH)):

@@ -43,7 +43,11 @@ SQUARE_ONLY = (Change.QUARTER, Change.THREE_QUARTERS)
 
 
 def changes_of(image_shape: tuple[int, int, int]) -> tuple[Change, ...]:
-    """The changes that keep the shape (C, H, W): all five of a square image, else three."""
+    """The changes that keep the shape of an image: all five of a square one, else three.
+
+    Args:
+        image_shape: (C, H, W).
+    """
     square = image_shape[1] == image_shape[2]
     return tuple(change for change in Change if square or change not in SQUARE_ONLY)
 

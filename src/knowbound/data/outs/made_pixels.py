@@ -48,8 +48,11 @@ class MadePixels(LazyPixels):
         return images.reshape(*np.shape(chosen), *self.image_shape)
 
     def subset(self, indices: NDArray[np.int64] | slice) -> "MadePixels":
-        """The images at ``indices`` in that order, without making any: what ``Source.take`` asks
-        for."""
+        """Some of the images, without making any: what ``Source.take`` asks for.
+
+        Args:
+            indices: positions, in the order wanted.
+        """
         return replace(self, order=self.order[indices])
 
 
@@ -60,14 +63,26 @@ def made_source(
     image_shape: tuple[int, int, int],
     dtype: Any,
 ) -> Source:
-    """``count`` unlabelled images that ``make`` makes of the positions 0..count-1."""
+    """Unlabelled images that are made when they are asked for.
+
+    Args:
+        name: of the source.
+        make: positions (B,) in 0..count-1 -> images (B, C, H, W).
+        count: how many.
+        image_shape: (C, H, W).
+        dtype: uint8 or float32.
+    """
     pixels = MadePixels(make, np.arange(count, dtype=np.int64), image_shape, np.dtype(dtype))
     return Source(name, pixels, np.full(count, OUT, dtype=np.int64))
 
 
 def keep_in_memory(source: Source, memory_limit: int) -> Source:
-    """The source with its images made once and held, where they take ``memory_limit`` bytes at
-    most; else the source as it is."""
+    """The source with its images made once and held, where they take little memory.
+
+    Args:
+        source: the images.
+        memory_limit: bytes; a larger source stays as it is.
+    """
     size = int(np.prod(source.pixels.shape)) * np.dtype(source.pixels.dtype).itemsize
     if size > memory_limit:
         return source

@@ -14,11 +14,20 @@ def gaussian_noise(
     mean: float = 0.5,
     std: float = 1.0,
 ) -> Source:
-    """``count`` images of independent N(mean, std) values clipped to [0, 1], float32, every label
-    ``OUT``.
+    """Images of independent N(mean, std) values clipped to [0, 1], float32, every label ``OUT``.
 
     N(0.5, 1) is the Gaussian noise of the paper's Tables 1-4 and of ODIN: 31% of the values are cut
-    to 0, 31% to 1. image_shape: (C, H, W).  Raises ValueError for a negative count or std.
+    to 0, 31% to 1.
+
+    Args:
+        count: how many.
+        image_shape: (C, H, W).
+        rng: draws them.
+        mean: of each value.
+        std: of each value, 0 or more.
+
+    Raises:
+        ValueError: a negative count or std.
     """
     if count < 0 or std < 0:
         raise ValueError(

@@ -17,12 +17,20 @@ LARGEST = 4  # times the patch's size: beyond that a patch is mostly smooth
 def photograph_patches(
     photographs: Sequence[NDArray[np.uint8]], count: int, size: int, rng: np.random.Generator
 ) -> Source:
-    """``count`` patches, (count, 3, size, size) uint8, every label ``OUT``.
+    """Patches of photographs, (count, 3, size, size) uint8, every label ``OUT``.
 
     Each is a square from a random place of a random photograph, its side drawn from size..4 size
     pixels (as far as the photograph permits), resized with an antialiased bilinear filter.
-    photographs: (H, W, 3) each. Raises UserError where there is no photograph or one is smaller
-    than ``size``, ValueError for other shapes.
+
+    Args:
+        photographs: (H, W, 3) uint8 each.
+        count: how many patches.
+        size: of a patch in pixels.
+        rng: draws them.
+
+    Raises:
+        UserError: there is no photograph, or one is smaller than ``size``.
+        ValueError: photographs of other shapes.
     """
     if not photographs:
         raise UserError("no photograph was given to cut patches from; expected at least one")

@@ -50,12 +50,20 @@ def read_cifar10(
     """Photographs of ten things, (N, 3, 32, 32) uint8 RGB; officially 50,000 train and 10,000 test
     images.
 
-    root: the folder ``cifar-10-batches-py``, a folder with it or with ``cifar10/`` in it, or the
-    official ``cifar-10-python.tar.gz``, which is fetched into ``root/cifar10`` where nothing is
-    found and ``download`` is True. Train is those of ``data_batch_1``..``data_batch_5`` that are
-    there, in that order; ``present_batches`` names them. Class names come from ``batches.meta``;
-    the ten official ones where it is absent. Raises UserError for missing or damaged files, and for
-    a pickle that asks for anything but numbers and text.
+    Train is those of ``data_batch_1``..``data_batch_5`` that are there, in that order;
+    ``present_batches`` names them.  Class names come from ``batches.meta``; the ten official ones
+    where it is absent.
+
+    Args:
+        root: the folder ``cifar-10-batches-py``, a folder with it or with ``cifar10/`` in it, or
+            the official ``cifar-10-python.tar.gz``.
+        part: of the set.
+        download: whether to fetch the archive into ``root/cifar10`` where nothing is found.
+        progress: called while it is fetched.
+
+    Raises:
+        UserError: missing or damaged files, or a pickle that asks for anything but numbers and
+            text.
     """
     place = _place(root, BATCHES[part], download, progress)
     contents = {
@@ -76,10 +84,13 @@ def read_cifar10(
 
 
 def present_batches(root: Path) -> tuple[str, ...]:
-    """The train files that ``read_cifar10`` reads from ``root``, such as ("data_batch_1",
-    "data_batch_2").
+    """The train files that ``read_cifar10`` reads, such as ("data_batch_1", "data_batch_2").
 
-    Raises UserError where there are none.
+    Args:
+        root: as there.
+
+    Raises:
+        UserError: there are none.
     """
     present = {
         name for name, _ in _streams(_place(root, BATCHES["train"], False, None), BATCHES["train"])

@@ -29,7 +29,12 @@ class RemoteFile:
 
 
 def home(root: Path, name: str) -> Path:
-    """The folder of a data set: ``root`` where it has that name itself, else ``root/name``."""
+    """The folder of a data set: ``root`` where it has that name itself, else ``root/name``.
+
+    Args:
+        root: where data sets are kept.
+        name: of the set.
+    """
     return root if root.name == name else root / name
 
 
@@ -42,11 +47,18 @@ def find_or_fetch(
     download: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """The file, or one named in ``also`` that serves as well, in the first of ``folders`` that has
-    one.
+    """A file in the first of some folders that has it, else fetched.
 
-    Where none has, the file is fetched into ``into`` if ``download`` is True.  Raises UserError
-    otherwise.
+    Args:
+        file: the official one.
+        folders: where to look.
+        into: where it is fetched to.
+        also: other names of files that serve as well.
+        download: whether to fetch it.
+        progress: called while it is fetched.
+
+    Raises:
+        UserError: it is nowhere, or cannot be fetched.
     """
     for folder in folders:
         for name in (file.name, *also):
@@ -69,12 +81,19 @@ def user_cache() -> Path:
 
 
 def fetch(file: RemoteFile, folder: Path, progress: Progress | None = None) -> Path:
-    """The file in ``folder``, downloaded and checked; without a request where it is there with the
-    right checksum.
+    """A file, downloaded and checked; without a request where it is there with the right checksum.
 
-    What has arrived stands in ``<name>.part`` until the file is whole, and the next call goes on
-    from there. Raises UserError where there is no network or no such file, where the checksum is
-    wrong (the download is then removed), and where the folder cannot be written.
+    What has arrived is stored in ``<name>.part`` until the file is whole, and the next call
+    continues from there.
+
+    Args:
+        file: address, name and checksum.
+        folder: where it goes.
+        progress: called while it is fetched.
+
+    Raises:
+        UserError: there is no network or no such file, the checksum is wrong (the download is then
+            removed), or the folder cannot be written.
     """
     import pooch
     import requests

@@ -33,9 +33,15 @@ def read_lsun(root: Path, part: Part, preprocessing: Preprocessing) -> Source:
       ``<class>/<name>.png``, and the source says so in its name.
 
     Images are in the order of their paths' letters.  The official lmdb archives are not read.
-    root: the set's folder or archive (.zip, .tar, .tar.gz), or a folder with it or with ``lsun/``
-    or ``scenes_colour/`` in it. Raises UserError for a set that is missing, of another layout, or
-    has pictures that cannot be read.
+
+    Args:
+        root: the set's folder or archive (.zip, .tar, .tar.gz), or a folder with it or with
+            ``lsun/`` or ``scenes_colour/`` in it.
+        part: of the set.
+        preprocessing: how a picture becomes an image.
+
+    Raises:
+        UserError: the set is missing, is of another layout, or has pictures that cannot be read.
     """
     file, name = NAMES[part]
     place = find_pack(root, FOLDERS, file)
@@ -53,5 +59,9 @@ def read_lsun(root: Path, part: Part, preprocessing: Preprocessing) -> Source:
 
 def present_parts(root: Path) -> tuple[Part, ...]:
     """The parts whose archive or folder is there, first those that Table 1 is measured on.  Nothing
-    is opened."""
+    is opened.
+
+    Args:
+        root: as in ``read_lsun``.
+    """
     return tuple(part for part in NAMES if find_pack(root, FOLDERS, NAMES[part][0]))

@@ -47,9 +47,15 @@ def read_mnist(
     """Handwritten digits, (N, 1, 28, 28) uint8, class names "0".."9"; officially 60,000 train and
     10,000 test images.
 
-    root: the folder of the four official files, packed or unpacked, or a folder with ``mnist/`` or
-    ``MNIST/raw/`` in it; missing files are fetched into ``root/mnist`` where ``download`` is True.
-    Raises UserError for a file that is missing, cut short, or not in the idx format.
+    Args:
+        root: the folder of the four official files, packed or unpacked, or a folder with ``mnist/``
+            or ``MNIST/raw/`` in it.
+        part: of the set.
+        download: whether to fetch missing files into ``root/mnist``.
+        progress: called while they are fetched.
+
+    Raises:
+        UserError: a file is missing, cut short, or not in the idx format.
     """
     folders = (root / "mnist", root, root / "MNIST" / "raw")
     into = home(root, "mnist")

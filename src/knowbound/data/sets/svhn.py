@@ -35,10 +35,17 @@ def read_svhn(
     class names "0".."9".
 
     Officially 73,257 train, 26,032 test and 531,131 extra images.  The files write digit 0 as label
-    10; here it is 0. root: the folder of the official ``train_32x32.mat``, ``test_32x32.mat`` and
-    ``extra_32x32.mat``, or a folder with ``svhn/`` in it; a missing file is fetched into
-    ``root/svhn`` where ``download`` is True. Raises UserError for a file that is missing, cut
-    short, or holds something else.
+    10; here it is 0.
+
+    Args:
+        root: the folder of the official ``train_32x32.mat``, ``test_32x32.mat`` and
+            ``extra_32x32.mat``, or a folder with ``svhn/`` in it.
+        part: of the set.
+        download: whether to fetch a missing file into ``root/svhn``.
+        progress: called while it is fetched.
+
+    Raises:
+        UserError: a file is missing, cut short, or holds something else.
     """
     into = home(root, "svhn")
     path = find_or_fetch(

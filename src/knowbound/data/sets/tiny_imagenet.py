@@ -55,9 +55,17 @@ def read_tiny_imagenet(root: Path, part: Part, preprocessing: Preprocessing) -> 
 
     Classes are in the order of their WordNet ids, and are called by the first word of
     ``words.txt``, with the id where two have the same; in "sample" by the id.  Images are in the
-    order of their paths' letters. root: the set's folder or archive (.zip, .tar, .tar.gz), or a
-    folder with it or with ``tiny_imagenet/`` in it. Raises UserError for a set that is missing,
-    incomplete, of another layout, or has pictures that cannot be read.
+    order of their paths' letters.
+
+    Args:
+        root: the set's folder or archive (.zip, .tar, .tar.gz), or a folder with it or with
+            ``tiny_imagenet/`` in it.
+        part: of the set.
+        preprocessing: how a picture becomes an image.
+
+    Raises:
+        UserError: the set is missing, incomplete, of another layout, or has pictures that cannot
+            be read.
     """
     place, name = _place(root, part), NAMES[part][1]
     if place is None:
@@ -76,7 +84,11 @@ def read_tiny_imagenet(root: Path, part: Part, preprocessing: Preprocessing) -> 
 
 def present_parts(root: Path) -> tuple[Part, ...]:
     """The parts whose archive or folder is there, first those that Table 1 is measured on.  Nothing
-    is opened."""
+    is opened.
+
+    Args:
+        root: as in ``read_tiny_imagenet``.
+    """
     return tuple(part for part in NAMES if _place(root, part))
 
 

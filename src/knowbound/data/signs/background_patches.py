@@ -29,15 +29,26 @@ def background_patches(
     preprocessing: Preprocessing,
     rng: np.random.Generator,
 ) -> tuple[Crops, tuple[Problem, ...]]:
-    """``count`` random squares named "Background", every label ``OUT``, and the frames that could
-    not be used.
+    """Random squares of road frames, named "Background", every label ``OUT``.
 
     A square lies wholly in the central area of its frame: the middle half of the rows (0.25..0.75
     of the height) and the middle three quarters of the columns (0.125..0.875 of the width), so that
-    sky and ground stay balanced (Section 4.2).  It shares no pixel with an annotated sign.  side:
-    its smallest and largest side in pixels. Each frame gives about the same number.  A frame that
-    is unreadable, too small, or too full of signs is named and passed over.  Raises UserError where
-    no frame can give a patch.
+    sky and ground stay balanced (Section 4.2).  It shares no pixel with an annotated sign.  Each
+    frame gives about the same number.
+
+    Args:
+        frames: to cut from.
+        count: how many squares.
+        side: smallest and largest side in pixels.
+        preprocessing: how a square becomes an image.
+        rng: draws them.
+
+    Returns:
+        The squares, and a problem for each frame that is unreadable, too small, or too full of
+        signs.
+
+    Raises:
+        UserError: no frame can give a patch.
     """
     if not 1 <= side[0] <= side[1]:
         raise ValueError(

@@ -11,13 +11,19 @@ def split_classes(
 ) -> tuple[tuple[str, ...], ...]:
     """The classes in as many parts as there are shares, no group divided (Section 4.2: 50/20/30%).
 
-    groups: names of classes, each in one group; a class that may go anywhere is a group of its own.
-    shares: the wanted share of the classes of each part; they sum to 1.
-    The parts have the sizes of ``part_sizes`` where whole groups allow: the largest groups are
+    The parts have the sizes of ``part_sizes`` where whole groups allow.  The largest groups are
     placed first, so that small ones fill the gaps; each goes to a part drawn with a chance
     proportional to the room left among those where it fits, or to the part with the most room where
-    it fits nowhere.  Inside a part the classes keep the order given. Raises ValueError for a class
-    in two groups, an empty group or shares that do not sum to 1.
+    it fits nowhere.  Inside a part the classes keep the order given.
+
+    Args:
+        groups: names of classes, each in one group; a class that may go anywhere is a group of its
+            own.
+        shares: the wanted share of the classes of each part; they sum to 1.
+        rng: draws the parts.
+
+    Raises:
+        ValueError: a class in two groups, an empty group, or shares that do not sum to 1.
     """
     classes = [name for group in groups for name in group]
     if len(set(classes)) < len(classes) or not all(groups):
@@ -39,8 +45,15 @@ def split_classes(
 
 
 def part_sizes(count: int, shares: Sequence[float]) -> NDArray[np.int64]:
-    """``count`` divided by ``shares`` into whole numbers with that sum: the largest remainders are
-    rounded up."""
+    """A count divided into whole numbers with that sum: the largest remainders are rounded up.
+
+    Args:
+        count: to be divided.
+        shares: (P,) that sum to 1.
+
+    Returns:
+        (P,) int64.
+    """
     if not shares or min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
         raise ValueError(
             f"shares {tuple(shares)} were given; expected numbers of at least 0 that sum to 1"

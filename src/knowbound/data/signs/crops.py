@@ -36,12 +36,24 @@ class Crops:
         return len(self.source)
 
     def take(self, indices: NDArray[np.int64], name: str | None = None) -> "Crops":
-        """The crops at ``indices`` in that order, with the same class names."""
+        """Some of the crops, with the same class names.
+
+        Args:
+            indices: positions, in the order wanted.
+            name: of the new source; by default the same.
+        """
         return Crops(self.source.take(indices, name), self.frames[indices], self.sizes[indices])
 
     def take_classes(self, names: Sequence[str], name: str | None = None) -> "Crops":
-        """The crops of the named classes, relabelled 0.. in the order given.  Raises ValueError for
-        unknown names."""
+        """The crops of some classes, relabelled 0.. in the order given.
+
+        Args:
+            names: of the classes.
+            name: of the new source; by default the same.
+
+        Raises:
+            ValueError: unknown names.
+        """
         wanted = [
             label for label, known in enumerate(self.source.class_names) if known in set(names)
         ]
@@ -74,7 +86,14 @@ class Crop:
 def collect_crops(
     crops: Sequence[Crop], name: str, class_names: tuple[str, ...], preprocessing: Preprocessing
 ) -> Crops:
-    """The crops in one array, in their order; none at all gives (0, C, H, W)."""
+    """Crops in one array, in their order; none at all gives (0, C, H, W).
+
+    Args:
+        crops: cut and resized.
+        name: of the source.
+        class_names: that their labels point to.
+        preprocessing: that gave them their shape.
+    """
     pixels = np.empty(
         (len(crops), preprocessing.channels, preprocessing.height, preprocessing.width),
         dtype=np.uint8,

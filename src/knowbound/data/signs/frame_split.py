@@ -7,13 +7,20 @@ from numpy.typing import NDArray
 def hold_out_frames(
     labels: NDArray[np.int64], frames: NDArray[np.str_], share: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """(N,) bool: which crops to hold out, about ``share`` of each class, and of a frame all its
-    crops or none.
+    """Which crops to hold out, about a share of each class, and of a frame all its crops or none.
 
-    labels: (N,) a class for each crop; frames: (N,) the id of its source frame; share: 0..1.
     Frames are visited in random order, those with a rare class first.  A frame is held out when no
     class in it would pass its quota, which is ``share`` of its crops rounded, at least one if the
     class has two or more: a rare class is neither used up nor, where its frames allow, forgotten.
+
+    Args:
+        labels: (N,) a class for each crop.
+        frames: (N,) the id of its source frame.
+        share: 0..1.
+        rng: draws the order.
+
+    Returns:
+        (N,) bool.
     """
     if not 0 <= share < 1:
         raise ValueError(f"a share of {share} was asked for; expected at least 0 and less than 1")

@@ -45,11 +45,15 @@ class Frame:
 
 
 def camvid_frames(path: Path) -> tuple[Frame, ...]:
-    """The road frames of CamVid, sorted by name: every JPEG or PNG of a zip file or of a folder,
-    without annotations.
+    """The road frames of CamVid, sorted by name, without annotations.
 
     A few traffic lights and small signs are in them and nothing says where.
-    Raises UserError where ``path`` has no frame, or is a damaged archive.
+
+    Args:
+        path: a zip file or a folder; every JPEG or PNG in it is a frame.
+
+    Raises:
+        UserError: there is no frame, or a damaged archive.
     """
     pack = open_pack(path) if path.exists() else None
     names = pack.pictures() if pack else []

@@ -41,9 +41,16 @@ def read_tsinghua_crops(path: Path, part: Part, preprocessing: Preprocessing) ->
 
     The class names are those of both parts in alphabetical order, so that a label means the same in
     each; the class ``negative`` becomes a source "Background" without classes.  A crop's frame is
-    its file name up to the first "_". Files that are no readable picture are named in ``problems``
-    and left out. Raises UserError where ``path`` is neither an archive nor a folder, or has no
-    picture of that part.
+    its file name up to the first "_".  Files that are no readable picture are named in ``problems``
+    and left out.
+
+    Args:
+        path: the archive or the folder.
+        part: of the set.
+        preprocessing: how a crop becomes an image.
+
+    Raises:
+        UserError: ``path`` is neither an archive nor a folder, or has no picture of that part.
     """
     pack = _open(path)
     names = [n for n in pack.names if len(n.parts) >= 3 and n.parts[-3] in ("train", "test")]
@@ -79,8 +86,15 @@ def read_tsinghua_crops(path: Path, part: Part, preprocessing: Preprocessing) ->
 
 
 def drop_shared_frames(train: TsinghuaCrops, test: TsinghuaCrops) -> tuple[TsinghuaCrops, int]:
-    """``train`` without the crops whose frame also gives a crop to ``test``, and how many crops
-    that took away."""
+    """The training crops whose frame gives no crop to the test set.
+
+    Args:
+        train: training crops.
+        test: test crops.
+
+    Returns:
+        Those that are left, and how many were taken away.
+    """
     tested = np.concatenate([test.signs.frames, test.background.frames])
     signs, background = (
         crops.take(np.flatnonzero(~np.isin(crops.frames, tested)))
@@ -91,8 +105,12 @@ def drop_shared_frames(train: TsinghuaCrops, test: TsinghuaCrops) -> tuple[Tsing
 
 
 def usable_classes(train_counts: Mapping[str, int], fewest: int = FEWEST) -> tuple[str, ...]:
-    """The classes with at least ``fewest`` training images (Section 4.2), without the catch-all io,
-    po and wo."""
+    """The classes with enough training images (Section 4.2), without the catch-all io, po and wo.
+
+    Args:
+        train_counts: images of each class.
+        fewest: that are enough.
+    """
     return tuple(
         name for name, count in train_counts.items() if count >= fewest and name not in CATCH_ALL
     )

@@ -42,9 +42,17 @@ def read_tsinghua_frames(
     ``background_patches``).
 
     The class names are the declared types, in their order.  A box is rounded to whole pixels and
-    cut at the frame. Missing or unreadable frames, boxes that are empty, inverted or outside, and
-    undeclared categories are named in ``problems``, one for each, and the rest goes on.  Raises
-    UserError as ``list_tsinghua_frames`` does.
+    cut at the frame.  Missing or unreadable frames, boxes that are empty, inverted or outside, and
+    undeclared categories are named in ``problems``, one for each, and the rest is read.
+
+    Args:
+        root: the folder with the annotations, ``train/`` and ``test/``.
+        part: of the set.
+        preprocessing: how a sign becomes an image.
+        annotations: name of the file.
+
+    Raises:
+        UserError: as ``list_tsinghua_frames`` raises it.
     """
     listed = list_tsinghua_frames(root, part, annotations)
     problems = list(listed.problems)
@@ -75,10 +83,17 @@ def list_tsinghua_frames(
 ) -> AnnotatedFrames:
     """The frames of one part with the boxes of their signs, nothing decoded yet.
 
-    root: the folder with the annotations, ``train/`` and ``test/``; a frame's part is the first
-    folder of its path. A box that is no four numbers, empty or inverted and a frame that is missing
-    are named in ``problems``. Raises UserError where the annotations are missing, are not in the
-    official layout, or name no frame of that part, and where not one of its frames is there.
+    A frame's part is the first folder of its path.  A box that is no four numbers, empty or
+    inverted and a frame that is missing are named in ``problems``.
+
+    Args:
+        root: the folder with the annotations, ``train/`` and ``test/``.
+        part: of the set.
+        annotations: name of the file.
+
+    Raises:
+        UserError: the annotations are missing, are not in the official layout, or name no frame of
+            that part; or not one of its frames is there.
     """
     content = _read_annotations(root / annotations)
     frames: list[Frame] = []

@@ -34,6 +34,13 @@ def mnist_split(root: Path, *, download: bool = False) -> Split:
 
     500 images of each in class, the last of the official train set, are held out for thresholds and
     choices.  SVHN and CIFAR-10 become 28 x 28 grey images.
+
+    Args:
+        root: the folder that holds mnist/, svhn/ and cifar10/.
+        download: whether to fetch missing files.
+
+    Raises:
+        UserError: files are missing.
     """
     train, test = (
         read_mnist(root, "train", download=download),
@@ -113,7 +120,14 @@ def mnist_experiments(
     split: Split, seed: int, *, experiment: str = "table3", dim: int = 5
 ) -> tuple[Experiment, ...]:
     """CE, ML and ODM on one budget of steps: 5-dimensional embeddings for ML and ODM, 3 logits for
-    CE (Supplement B)."""
+    CE (Supplement B).
+
+    Args:
+        split: of ``mnist_split``.
+        seed: of the trainings.
+        experiment: name of the table.
+        dim: length of the embeddings.
+    """
     odm = Experiment(
         experiment=experiment,
         scale="cpu",

@@ -24,7 +24,15 @@ def reproduce(
     """All rows of Table 3.  Cells already in ``results/table3.jsonl`` are kept; a cell that was cut
     off continues.
 
-    data: the folder that holds mnist/, svhn/ and cifar10/.  Raises UserError for missing files.
+    Args:
+        data: the folder that holds mnist/, svhn/ and cifar10/.
+        results: where the rows go.
+        seeds: one block of rows each.
+        download: whether to fetch missing files.
+        on_step: called after every step.
+
+    Raises:
+        UserError: files are missing.
     """
     path = results / "table3.jsonl"
     split = mnist_split(data, download=download)

@@ -36,7 +36,12 @@ class Pictures:
     unseen: tuple[Source, ...]
 
     def subset(self, train: int | None, test: int | None) -> "Pictures":
-        """At most so many images of each set, drawn with a fixed seed; None: all."""
+        """Some of the images of each set, drawn with a fixed seed.
+
+        Args:
+            train: at most so many training images; None: all.
+            test: at most so many test images; None: all.
+        """
         return Pictures(
             {name: _at_most(source, train) for name, source in self.train.items()},
             {name: _at_most(source, test) for name, source in self.test.items()},
@@ -45,12 +50,18 @@ class Pictures:
 
 
 def read_pictures(root: Path, *, download: bool = False) -> Pictures:
-    """The sets below ``root``: svhn/, cifar10/, and Tiny ImageNet and LSUN in the first of their
+    """The sets below a folder: svhn/, cifar10/, and Tiny ImageNet and LSUN in the first of their
     files that is there.
 
     The "resize" files of ODIN's authors, on which the paper's numbers were measured, come before
-    others; the source's name, which is in every row, says which file it is.  download: of SVHN and
-    CIFAR-10.  Raises UserError for a missing set.
+    others; the source's name, which is in every row, says which file it is.
+
+    Args:
+        root: the folder.
+        download: whether to fetch SVHN and CIFAR-10.
+
+    Raises:
+        UserError: a set is missing.
     """
     return Pictures(
         train={
@@ -71,11 +82,18 @@ def read_pictures(root: Path, *, download: bool = False) -> Pictures:
 
 
 def table1_split(pictures: Pictures, in_dist: str) -> Split:
-    """The split with ``in_dist`` as what is known and the other of the two as what is seen.
+    """The split with one of the two sets as what is known and the other as what is seen.
 
-    validation: the last 50 train images of each class, for the thresholds; test: the in test set;
-    unseen out: the test set of the seen kind, Tiny ImageNet, LSUN, and as many images of Gaussian
-    noise as the in test set has.  All are anomalies. Raises UserError for another name.
+    validation: the last 50 train images of each class, for the thresholds; test: the
+    in-distribution test set; unseen out: the test set of the seen kind, Tiny ImageNet, LSUN, and as
+    many images of Gaussian noise as the in-distribution test set has.  All are anomalies.
+
+    Args:
+        pictures: of all sets.
+        in_dist: the name of what is known.
+
+    Raises:
+        UserError: another name.
     """
     if in_dist not in IN_DISTS:
         raise UserError(
@@ -99,16 +117,23 @@ def table1_split(pictures: Pictures, in_dist: str) -> Split:
 
 def seen_validation(pictures: Pictures, in_dist: str) -> Source:
     """The train images of the seen kind that ``table1_split`` keeps from training: what ODIN's
-    values are chosen against."""
+    values are chosen against.
+
+    Args:
+        pictures: of all sets.
+        in_dist: the name of what is known.
+    """
     other = CIFAR10 if in_dist == SVHN else SVHN
     return hold_out_last(pictures.train[other], VALIDATION_PER_CLASS)[1].without_labels()
 
 
 def validation_split(split: Split, outs: tuple[OutSet, ...]) -> Split:
-    """A split to choose settings with, from ``split``'s training images alone: a tenth of them
-    plays the test set.
+    """A split to choose settings with, from training images alone: a tenth of them plays the test
+    set.
 
-    outs: the unseen sets, none of them of a kind that the table tests on.
+    Args:
+        split: whose training images are taken.
+        outs: the unseen sets, none of them of a kind that the table tests on.
     """
     rng = np.random.default_rng(5)
     order = rng.permutation(len(split.train))

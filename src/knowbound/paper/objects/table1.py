@@ -209,8 +209,14 @@ PAPER = Scale(
 
 
 def choose_scale(name: str) -> Scale:
-    """The scale of that name, ``quick``, ``cpu`` or ``paper``.  Raises UserError for another
-    name."""
+    """The scale of a name.
+
+    Args:
+        name: ``quick``, ``cpu`` or ``paper``.
+
+    Raises:
+        UserError: another name.
+    """
     scales = {scale.name: scale for scale in (QUICK, CPU, PAPER)}
     if name not in scales:
         raise UserError(f"the scale {name!r} was asked for; expected one of {', '.join(scales)}")
@@ -218,8 +224,13 @@ def choose_scale(name: str) -> Scale:
 
 
 def ce_experiment(split: Split, scale: Scale, seed: int = 0) -> Experiment:
-    """Cross-entropy, judged by the largest softmax probability: the network on which most other
-    rows stand."""
+    """Cross-entropy, judged by the largest softmax probability: the network of most other rows.
+
+    Args:
+        split: of Table 1.
+        scale: network and training.
+        seed: of everything random.
+    """
     in_dist = split.train.name
     objective = CrossEntropy(RandomBatches(images=scale.images[in_dist]))
     return Experiment(
@@ -237,8 +248,14 @@ def ce_experiment(split: Split, scale: Scale, seed: int = 0) -> Experiment:
 
 
 def seen_out_experiments(split: Split, scale: Scale, seed: int = 0) -> tuple[Experiment, ...]:
-    """The confidence loss and outlier exposure on real out images, as many of them as in images in
-    every batch."""
+    """The confidence loss and outlier exposure on seen-out images, as many of them as known ones in
+    every batch.
+
+    Args:
+        split: of Table 1.
+        scale: network and training.
+        seed: of everything random.
+    """
     ce, rule = replace(ce_experiment(split, scale, seed), split=split), _as_many_outs(scale, split)
     return (
         replace(
@@ -256,8 +273,14 @@ def _as_many_outs(scale: Scale, split: Split) -> RandomBatchesWithOuts:
 
 
 def odm_experiments(split: Split, scale: Scale, seed: int = 0) -> tuple[Experiment, ...]:
-    """ODM as the authors ran it, and as we would: all pairs, the squared loss, and out images
-    composed of the known ones."""
+    """ODM as the authors ran it, and as we would: all pairs, the squared loss, and
+    out-of-distribution images composed of the known ones.
+
+    Args:
+        split: of Table 1.
+        scale: network and training.
+        seed: of everything random.
+    """
     authors = Experiment(
         experiment="table1",
         scale=scale.name,
@@ -293,10 +316,14 @@ def odm_experiments(split: Split, scale: Scale, seed: int = 0) -> tuple[Experime
 
 
 def ccag_experiment(split: Split, scale: Scale, sheets: Path, seed: int = 0) -> Experiment:
-    """CC-AG: its own loop trains the network of the max-softmax row with a generator; no real out
-    image is seen.
+    """CC-AG: its own loop trains the network of the max-softmax row with a generator; no seen-out
+    image is shown.
 
-    sheets: where pictures of what the generator made go, as PNG.
+    Args:
+        split: of Table 1.
+        scale: network and training.
+        sheets: where pictures of what the generator made go, as PNG.
+        seed: of everything random.
     """
     settings = replace(scale.ccag[split.train.name], seed=seed)
     ce = ce_experiment(split, scale, seed)
@@ -320,10 +347,14 @@ def ccag_experiment(split: Split, scale: Scale, sheets: Path, seed: int = 0) -> 
 def energy_experiment(split: Split, scale: Scale, boundary: Boundary, seed: int = 0) -> Experiment:
     """Energy fine-tuning of the max-softmax row's network.
 
-    The margins lie beyond the mean energies of in and seen out images before it, by the distance of
-    the two, at least 1.
+    The margins are in_margin = mean energy of known images - gap and out_margin = mean energy of
+    seen-out images + gap, with gap = max(1, |difference|), all measured before fine-tuning.
 
-    boundary: that row's, whose network is copied.
+    Args:
+        split: of Table 1.
+        scale: network and training.
+        boundary: that row's, whose network is copied.
+        seed: of everything random.
     """
     rng = np.random.default_rng([seed, 7])
     sources = (split.train, split.seen_out[0].source)
@@ -362,9 +393,19 @@ def reproduce(
     """All rows of Table 1.  Cells already in ``results/table1.jsonl`` are kept; a cell that was cut
     off continues.
 
-    data: the folder that holds svhn/, cifar10/, tinyimagenet/ and lsun/ or scenes_colour/.  The
-    cross-entropy networks are kept in ``results/models``: energy fine-tuning starts from them.
-    Raises UserError for missing files.
+    The cross-entropy networks are kept in ``results/models``: energy fine-tuning starts from them.
+
+    Args:
+        data: the folder that holds svhn/, cifar10/, tinyimagenet/ and lsun/ or scenes_colour/.
+        results: where the rows go.
+        scale: networks and trainings.
+        in_dists: which of the two blocks.
+        seed: of everything random.
+        download: whether to fetch SVHN and CIFAR-10.
+        on_step: called after every step.
+
+    Raises:
+        UserError: files are missing, or CC-AG's pictures cannot be drawn.
     """
     pictures = read_pictures(data, download=download).subset(scale.train, scale.test)
     for in_dist in in_dists:
@@ -476,8 +517,15 @@ def _in_legacy(evidence: Evidence, detector: Detector) -> list[Result]:
 
 
 def as_stepped(detector: Detector, scores: Scores) -> Scores:
-    """Scores (N,) of the detector -> (N,) in the quantity that the released program cuts into equal
-    steps."""
+    """The scores in the quantity that the released program cuts into equal steps.
+
+    Args:
+        detector: that gave them.
+        scores: (N,).
+
+    Returns:
+        (N,).
+    """
     stepped = STEPPED.get(type(detector))
     return stepped(scores) if stepped else scores
 

@@ -37,10 +37,14 @@ class ClassSplit:
 
 
 def class_split(restricted: bool, index: int = 0) -> ClassSplit:
-    """The restricted split of Table 2, or the random split of Table 4 with that index (0..9), as
-    committed.
+    """The restricted split of Table 2, or a random split of Table 4, as committed.
 
-    Raises ValueError for an index that does not exist.
+    Args:
+        restricted: which of the two.
+        index: of the random split, 0..9.
+
+    Raises:
+        ValueError: an index that does not exist.
     """
     content = committed_splits()
     found = [content["restricted"]] if restricted else content["random"]
@@ -68,9 +72,12 @@ def make_splits(train_counts: Mapping[str, int], test_counts: Mapping[str, int])
     """The content of the JSON file: every usable class with its group and the reason, and the
     splits.
 
-    train_counts, test_counts: the images of each class, after shared frames were dropped from
-    training. The splits follow from the counts and the seeds alone: no image is looked at and
-    nothing is trained.
+    The splits follow from the counts and the seeds alone: no image is looked at and nothing is
+    trained.
+
+    Args:
+        train_counts: images of each class, after shared frames were dropped from training.
+        test_counts: the same of the test set.
     """
     counts = {
         name: (train_counts[name], test_counts.get(name, 0))

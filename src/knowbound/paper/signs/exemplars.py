@@ -20,7 +20,10 @@ def exemplar_sheet(crops: Crops, split: ClassSplit) -> Image.Image:
     """Figure 2 as a picture: three panels side by side, in each class one training crop with its
     code below.
 
-    crops: training crops with the class names of the split, best read at 64 x 64 pixels or more.
+    Args:
+        crops: training crops with the class names of the split, best read at 64 x 64 pixels or
+            more.
+        split: of the classes.
     """
     panels = [
         _panel(crops, f"In: {len(split.in_classes)} classes", split.in_classes),
@@ -39,12 +42,19 @@ def exemplar_sheet(crops: Crops, split: ClassSplit) -> Image.Image:
 
 
 def exemplar(crops: Crops, class_name: str) -> int:
-    """The index of the class's clearest crop: large, typical and sharp.
+    """The index of a class's clearest crop: large, typical and sharp.
 
     Large: the shorter side before resizing is at least 0.9 of the longest such side.  Typical: in
     the half of the large ones that is closest to the class's mean image, brightness and contrast
-    aside, so that no sign is behind leaves. Of these the sharpest, by ``sharpness``; ties go to the
-    first.  Raises ValueError for a class without a crop.
+    aside, so that no sign is behind leaves.  Of these the sharpest, by ``sharpness``; ties go to
+    the first.
+
+    Args:
+        crops: to choose from.
+        class_name: of the class.
+
+    Raises:
+        ValueError: a class without a crop.
     """
     members = np.flatnonzero(crops.source.labels == crops.source.class_names.index(class_name))
     if not members.size:
@@ -59,7 +69,10 @@ def exemplar(crops: Crops, class_name: str) -> int:
 
 def sharpness(image: NDArray[np.uint8]) -> float:
     """Mean squared Laplacian of the grey image without its outer sixth, where the background is.
-    image: (C, H, W)."""
+
+    Args:
+        image: (C, H, W).
+    """
     grey = image.astype(np.float64).mean(axis=0) / 255
     rows, columns = (slice(length // 6, length - length // 6) for length in grey.shape)
     grey = grey[rows, columns]

@@ -16,8 +16,12 @@ SIZE = 64
 def write_figure2(data: Path, results: Path) -> Path:
     """``results/figure2.png``, from the training crops.
 
-    data: the folder that holds tt100k/ and background/.  Raises UserError for missing files, and
-    where it cannot be written.
+    Args:
+        data: the folder that holds tt100k/ and background/.
+        results: where the picture goes.
+
+    Raises:
+        UserError: files are missing, or it cannot be written.
     """
     sheet = exemplar_sheet(read_tsinghua(data, size=SIZE).train.signs, class_split(restricted=True))
     buffer = io.BytesIO()

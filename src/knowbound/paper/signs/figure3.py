@@ -67,8 +67,13 @@ def evidence_on(
 
 
 def evidence_of(experiment: Experiment, results: Path, on_step: OnStep | None = None) -> Evidence:
-    """The judgements of a cell of a table: of its kept model and rows in ``results``, or of a new
-    training."""
+    """The judgements of a cell of a table: of its kept model and rows, or of a new training.
+
+    Args:
+        experiment: the cell.
+        results: the folder of rows and models.
+        on_step: called after every step of a new training.
+    """
     if rows := _rows_of_kept(experiment, results):
         boundary = Boundary.load(results / "models" / cell_name(experiment))
         (evidence,) = judge_sets(
@@ -99,7 +104,15 @@ def _rows_of_kept(experiment: Experiment, results: Path) -> list[Result]:
 
 
 def write_figure3(results: Path, evidence: Sequence[Evidence]) -> tuple[Path, Path]:
-    """``results/figure3.png`` and the page ``results/figure3.html``, whose views can be turned."""
+    """``results/figure3.png`` and the page ``results/figure3.html``, whose views can be turned.
+
+    Args:
+        results: where they go.
+        evidence: of the two models.
+
+    Raises:
+        UserError: they cannot be written.
+    """
     picture, page = results / "figure3.png", results / "figure3.html"
     embedding_figure(picture, evidence, title=TITLE, colours=(IN, OUT))
     figure_page(page, evidence, TITLE, colours=(IN, OUT))

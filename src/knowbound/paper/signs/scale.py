@@ -85,10 +85,15 @@ augmentation."""
 
 
 def choose_scale(name: str, *, cpu: Scale = CPU, compile: bool | None = None) -> Scale:
-    """The scale of that name, ``cpu`` or ``paper``; cpu: Table 2's, or Table 4's shorter one;
-    compile: as in ``Training``.
+    """The scale of a name.
 
-    Raises UserError for another name.
+    Args:
+        name: ``cpu`` or ``paper``.
+        cpu: Table 2's, or Table 4's shorter one.
+        compile: as in ``Training``.
+
+    Raises:
+        UserError: another name.
     """
     scales = {"cpu": cpu, "paper": PAPER}
     if name not in scales:

@@ -46,12 +46,17 @@ class TsinghuaImages:
 
 
 def read_tsinghua(root: Path, size: int = 32) -> TsinghuaImages:
-    """The images as (3, size, size) uint8 from ``root/tt100k`` and ``root/background``; about ten
-    seconds.
+    """The images as (3, size, size) uint8; about ten seconds.
 
-    They are in ``tt100k_crops.zip`` and ``camvid_frames.zip`` there or, without the zip file, in
-    the folder itself. The CamVid patches are drawn with a fixed seed.  Raises UserError where one
-    is missing.
+    They are in ``tt100k_crops.zip`` and ``camvid_frames.zip`` or, without the zip file, in the
+    folder itself.  The CamVid patches are drawn with a fixed seed.
+
+    Args:
+        root: the folder that holds tt100k/ and background/.
+        size: of the images in pixels.
+
+    Raises:
+        UserError: one of them is missing.
     """
     preprocessing = Preprocessing(size, size, channels=3)
     crops = _zip_or_folder(root / "tt100k", "tt100k_crops.zip")
@@ -67,14 +72,22 @@ def read_tsinghua(root: Path, size: int = 32) -> TsinghuaImages:
 def tsinghua_split(
     images: TsinghuaImages, classes: ClassSplit, seen: tuple[str, ...] = (NOVELTY,), seed: int = 0
 ) -> Split:
-    """The split of Tables 2 and 4: in classes' training crops for train and validation, their test
-    crops for test.
+    """The split of Tables 2 and 4: training crops of the in-distribution classes for train and
+    validation, their test crops for test.
 
-    validation: a tenth of the in training crops, whole frames (``seed``).  seen: which kinds are
-    shown in training, of "Tsinghua" (the training crops of the seen classes), "Background"
-    (``negative`` training crops and CamVid patches) and "Gaussian noise".  Unseen are the test
-    crops of the unseen classes, the ``negative`` test crops, and other noise, as many images as the
-    in test set has.  Raises ValueError for an unknown kind.
+    validation: a tenth of the training crops, by whole frames.  Unseen are the test crops of the
+    unseen classes, the ``negative`` test crops, and other noise, as many images as the
+    in-distribution test set has.
+
+    Args:
+        images: of all sets.
+        classes: which class plays which role.
+        seen: kinds shown in training, of "Tsinghua" (the training crops of the seen classes),
+            "Background" (``negative`` training crops and CamVid patches) and "Gaussian noise".
+        seed: of the division and of the noise.
+
+    Raises:
+        ValueError: an unknown kind.
     """
     crops = images.train.signs.take_classes(classes.in_classes, "Tsinghua in, train")
     held_out = hold_out_frames(
@@ -105,10 +118,19 @@ def tsinghua_validation_split(
     the test crops.
 
     Half of the seen classes, in whole groups, play the unseen novelty, and half of the ``negative``
-    training crops the unseen background.  A fifth of the in training crops, whole frames, plays the
-    test set.  Crops of the pretended unseen classes whose frame also gives a training or validation
-    crop are left out, so no frame is on both sides. The same ``seed`` divides alike for every
-    ``seen``.  Raises ValueError as ``tsinghua_split`` does.
+    training crops the unseen background.  One fifth of the in-distribution training crops, split by
+    whole frames, serves as the test set.  Crops of the pretended unseen classes whose frame also
+    gives a training or validation crop are left out, so no frame is on both sides.  The same
+    ``seed`` divides alike for every ``seen``.
+
+    Args:
+        images: of all sets.
+        classes: which class plays which role.
+        seen: as in ``tsinghua_split``.
+        seed: of the division and of the noise.
+
+    Raises:
+        ValueError: an unknown kind.
     """
     groups = [tuple(name for name in group if name in classes.seen) for group in classes.groups]
     shown, hidden = split_classes(

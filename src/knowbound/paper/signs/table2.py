@@ -70,6 +70,13 @@ def tsinghua_experiments(
     one budget of steps.
 
     Last a row of our own: ODM that also sees images composed of the known ones.
+
+    Args:
+        images: of all sets.
+        classes: which class plays which role.
+        scale: networks and trainings.
+        seed: of everything random.
+        experiment: name of the table.
     """
     odms = [_odm(images, classes, scale, seed, experiment, variant) for variant in SEEN]
     odms.append(_with_composed(odms[0]))
@@ -90,10 +97,15 @@ def odin_validation_outs(
     images: TsinghuaImages, classes: ClassSplit, seed: int
 ) -> tuple[Source, ...]:
     """What ODIN's values are chosen against: seen classes, background and noise, all of training
-    data or drawn anew.
+    data or drawn again.
 
     500 images of each where there are as many, none of a test set or an unseen class.  The network
-    has seen none of them: it is trained on in classes only.
+    has seen none of them: it is trained on in-distribution classes only.
+
+    Args:
+        images: of all sets.
+        classes: which class plays which role.
+        seed: of the draws.
     """
     rng = np.random.default_rng([seed, 4])
     sources = (
@@ -173,10 +185,14 @@ def run_experiments(
     keep_models: bool = False,
     on_step: OnStep | None = None,
 ) -> None:
-    """Run those whose rows are not yet in ``results/<table>.jsonl``; ODIN's network gives the rows
-    of both its tunings.
+    """Run those whose rows are not there yet; ODIN's network gives the rows of both its tunings.
 
-    base: as in ``Scale``.
+    Args:
+        experiments: of one split.
+        results: the folder of ``<table>.jsonl``.
+        base: as in ``Scale``.
+        keep_models: whether to keep every trained boundary in ``results/models``.
+        on_step: called after every step.
     """
     missing = [
         e for e in experiments if not has_rows(results / f"{e.experiment}.jsonl", *cell_of(e))
@@ -194,8 +210,15 @@ def run_experiments(
 def with_base(
     experiments: Sequence[Experiment], base: Training, results: Path, on_step: OnStep | None = None
 ) -> list[Experiment]:
-    """The experiments of one split: ML and ODM go on from one base, and ODIN gets the steps of both
-    in one training."""
+    """The experiments of one split: ML and ODM start from one base, and ODIN gets the steps of both
+    in one training.
+
+    Args:
+        experiments: of one split.
+        base: the training of the base.
+        results: in whose ``.running`` the base is kept.
+        on_step: called after every step of the base.
+    """
     odin = [e for e in experiments if e.method == "ODIN"]
     embeddings = [e for e in experiments if e.method != "ODIN"]
     longer = [
@@ -212,8 +235,13 @@ def with_base(
 
 
 def rows_per_out_set(experiment: Experiment, outcome: Outcome) -> list[Result]:
-    """ODIN the way it was published: its values chosen anew for every out set, on validation images
-    of the same kind."""
+    """ODIN the way it was published: its values chosen again for every out set, on validation
+    images of the same kind.
+
+    Args:
+        experiment: of ODIN.
+        outcome: of its run.
+    """
     tuning: OdinTuning = outcome.tuning
     settings = outcome.run.provenance["settings"]
     split = experiment.split
