@@ -25,7 +25,7 @@ class SyntheticKind(StrEnum):
 
 
 DEFAULT_KINDS = (SyntheticKind.COMPOSED, SyntheticKind.CHANGED)
-"""Those that helped; what was tried is in docs/synthetic_outliers.md."""
+"""What ``fit`` shows; what was tried and measured is in docs/synthetic_outliers.md."""
 
 
 @dataclass(frozen=True)
