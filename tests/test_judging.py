@@ -13,7 +13,7 @@ from knowbound.data.outs.noise import gaussian_noise
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet
-from knowbound.detectors import MaxSoftmax, NearestCentre
+from knowbound.detectors import CentreAndStages, MaxSoftmax, NearestCentre, RelativeCentre
 from knowbound.judging import (
     accuracy_of,
     judge_sets,
@@ -56,6 +56,21 @@ def test_each_boundary_gets_the_evidence_it_would_get_alone(boundary: Boundary) 
     np.testing.assert_array_equal(centres, both[0].detector.get_buffer("centres"))
     assert none is None
     assert {evidence.shows for evidence in together} == {"embedding"}
+
+
+def test_centres_are_shown_only_where_they_lie_among_what_is_shown(boundary: Boundary) -> None:
+    several = [
+        CentreAndStages(),
+        NearestCentre(reads="features"),
+        RelativeCentre(reads="embedding"),
+    ]
+    both = with_detectors(boundary, several, blobs(), blobs(seed=1))
+    own, features, rescaled = judge_sets(both, [RUN] * 3, blobs(seed=2), OUTS)
+    embedding, labels = boundary.judge(blobs()).embedding, blobs().labels
+    slow = [embedding[labels == c].mean(axis=0) for c in range(3)]
+    np.testing.assert_allclose(own.centres, slow, rtol=1e-4)
+    assert features.centres is None  # they have 8 coordinates, not 3
+    assert rescaled.centres is None  # 3 coordinates, but of vectors of length 1
 
 
 def test_images_labels_and_paths_come_along(boundary: Boundary) -> None:

@@ -15,6 +15,7 @@ from knowbound.evidence import Evidence, JudgedSet
 from knowbound.judgement import DECISIONS
 from knowbound.labels import Kind
 from knowbound.metrics import auroc, measure
+from knowbound.outputs import Field
 from knowbound.result import METRICS, Numbers, Result, Run
 
 Paths = Mapping[str, tuple[str, ...]]
@@ -47,6 +48,7 @@ def judge_sets(
     evidence = []
     for i, (boundary, run) in enumerate(zip(boundaries, runs, strict=True)):
         outs = tuple(judged[i] for judged in outside)
+        shows = boundary.backbone.shows
         rows = measure_sets(run, inside[i], outs, seen=seen, conventions=conventions)
         evidence.append(
             Evidence(
@@ -54,9 +56,9 @@ def judge_sets(
                 class_names=boundary.class_names,
                 threshold=single_threshold(boundary),
                 acceptance=boundary.acceptance,
-                centres=_centres(boundary),
+                centres=_centres(boundary, shows),
                 promise=boundary.threshold.describe(),
-                shows="embedding" if "embedding" in boundary.backbone.heads else "logits",
+                shows=shows,
                 in_set=inside[i],
                 out_sets=outs,
                 results=tuple(rows),
@@ -187,8 +189,9 @@ def _kind_auroc(out: JudgedSet, out_sets: Sequence[JudgedSet]) -> float | None:
     return float(auroc(np.concatenate(novelties), out.judgement.domain_score))
 
 
-def _centres(boundary: Boundary) -> NDArray[Any] | None:
-    centres = dict(boundary.detector.named_buffers()).get("centres")
+def _centres(boundary: Boundary, shows: Field) -> NDArray[Any] | None:
+    """The class centres, where they lie in the space that is shown."""
+    centres = boundary.detector.centres_in(shows)
     return None if centres is None else centres.cpu().numpy()
 
 

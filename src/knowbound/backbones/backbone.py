@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from knowbound.outputs import Head, Outputs
+from knowbound.outputs import Field, Head, Outputs
 
 
 class Backbone(nn.Module):
@@ -48,6 +48,13 @@ class Backbone(nn.Module):
         self.heads = nn.ModuleDict(
             {name: nn.Linear(width, size) for name, size in sizes.items() if size is not None}
         )
+
+    @property
+    def shows(self) -> Field:
+        """The output that ``Outputs.shown`` is: the embedding, else the logits, else the
+        features."""
+        fields: tuple[Field, ...] = ("embedding", "logits")
+        return next((field for field in fields if field in self.heads), "features")
 
     @abstractmethod
     def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:

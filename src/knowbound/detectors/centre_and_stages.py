@@ -10,6 +10,7 @@ from knowbound.detectors.learning import count_classes
 from knowbound.detectors.nearest_centre import NearestCentre
 from knowbound.detectors.stage_mahalanobis import StageMahalanobis
 from knowbound.errors import UserError
+from knowbound.outputs import Field
 
 FLOOR = 1e-6
 """Of the mean distance of training images: shorter ones, of which the logarithm would decide alone,
@@ -69,6 +70,17 @@ class CentreAndStages(Detector):
         logs = distances.clamp(min=self.floor).log()
         self.mean, self.deviation = logs.mean(dim=0), logs.std(dim=0, correction=0)
         return self
+
+    def centres_in(self, field: Field) -> Tensor | None:
+        """The centres of the distance that decides the class, if the field is the embedding.
+
+        Args:
+            field: an output of the network.
+
+        Returns:
+            (C, D), or None.
+        """
+        return self.centre.centres_in(field)
 
     def score(self, vectors: Tensor) -> Tensor:
         """The sum of the standardised logarithms.

@@ -77,6 +77,19 @@ class Detector(nn.Module):
         del network
         return images
 
+    def centres_in(self, field: Field) -> Tensor | None:
+        """The class centres that the score measures from, where they lie among the network's
+        outputs of this name; a detector without such centres has none.
+
+        Args:
+            field: the output that a picture of the embedding shows.
+
+        Returns:
+            (C, D) centres in the unit of that output, or None.
+        """
+        del field
+        return None
+
     @torch.no_grad()
     def learn(
         self, vectors: Tensor, labels: Tensor, class_names: Sequence[str] | None = None

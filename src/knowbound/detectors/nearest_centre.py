@@ -38,6 +38,17 @@ class NearestCentre(Detector):
         self.centres = class_means(embeddings, labels).float()
         return self
 
+    def centres_in(self, field: Field) -> Tensor | None:
+        """The centres, if the field is what it reads.
+
+        Args:
+            field: an output of the network.
+
+        Returns:
+            (C, D), or None.
+        """
+        return self.centres if self.reads == (field,) else None
+
     def distances(self, embeddings: Tensor) -> Tensor:
         """Euclidean distances to every centre.
 
