@@ -301,7 +301,7 @@ def _invariances(
         learned.class_names,
         acceptance=parts.acceptance,
     )
-    plain.learn(learned).calibrate(held_out)
+    plain.learn(learned, domain=False).calibrate(held_out)
 
     def judge(images: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         judgement = plain.judge(images)

@@ -39,12 +39,12 @@ def reference(inside: torch.Tensor, far: torch.Tensor) -> tuple[np.ndarray, floa
 @pytest.mark.parametrize("counts", [(200, 200), (300, 40), (15, 90)])
 def test_the_regression_is_scikit_learns(counts: tuple[int, int]) -> None:
     inside, far = stages(counts[0], 0, 1), stages(counts[1], 2, 2)
-    weight, bias = fit_logistic(inside.double(), far.double())
+    fitted = fit_logistic(inside.double(), far.double())
     slope, intercept = reference(inside, far)
-    ours = (torch.cat([inside, far]).double() @ weight + bias).numpy()
+    ours = fitted(torch.cat([inside, far]).double()).numpy()
     theirs = torch.cat([inside, far]).double().numpy() @ slope + intercept
     assert np.abs(ours - theirs).max() < 2e-3
-    assert weight[0] == 0
+    assert fitted.weight[0] == 0
 
 
 def taught(classes: int = 4, per_class: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,8 +105,8 @@ def test_many_classes_are_left_out_in_ten_groups() -> None:
     needed = []
     for group in range(10):
         out = labels % 10 == group
-        weight, bias = fit_logistic(inside[~out].double(), stages(50, 3, 5).double())
-        needed.append((inside[out].double() @ weight + bias).sort().values[56])  # 57 of 60 together
+        fitted = fit_logistic(inside[~out].double(), stages(50, 3, 5).double())
+        needed.append((fitted(inside[out].double())).sort().values[56])  # 57 of 60 together
     assert float(domain.threshold) == pytest.approx(float(max(needed)))
 
 

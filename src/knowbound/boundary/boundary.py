@@ -92,7 +92,12 @@ class Boundary(nn.Module):
 
     @torch.no_grad()
     def learn(
-        self, source: Source, *, near: Sequence[Source] = (), far: Sequence[Source] = ()
+        self,
+        source: Source,
+        *,
+        near: Sequence[Source] = (),
+        far: Sequence[Source] = (),
+        domain: bool = True,
     ) -> "Boundary":
         """Fit the detector and the domain score; the boundary itself.
 
@@ -104,6 +109,7 @@ class Boundary(nn.Module):
             near: images of no known class but of the same kind of picture: what the network was
                 pushed away from because it looks like a novelty, and declared novelties.
             far: anomalies.  Synthetic ones, noise and pieces of two photographs, are added.
+            domain: False leaves the domain score out, and every unknown image is a novelty.
         """
         labels = torch.from_numpy(source.labels)
         parts = [
@@ -113,8 +119,11 @@ class Boundary(nn.Module):
         vectors, stages = (torch.cat(column) for column in zip(*parts, strict=True))
         labels = labels.to(vectors.device)
         self.detector.learn(vectors, labels, self.class_names)
-        synthetic = anomaly_images(source.image_shape, SYNTHETIC_ANOMALIES, _fixed_draw())
         self.domain = Domain().to(stages.device)
+        if not domain:
+            self.domain.leave_out(stages.shape[1])
+            return self
+        synthetic = anomaly_images(source.image_shape, SYNTHETIC_ANOMALIES, _fixed_draw())
         beside = self._stages(near) if near else None
         self.domain.fit(stages, labels, beside, self._stages([synthetic, *far]))
         return self

@@ -8,6 +8,8 @@ leaving classes out, so it says how far a class that nobody taught usually lies.
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -22,7 +24,12 @@ LEAST_IMAGES = 20
 """Of a class whose own quantile counts: one in twenty may fall outside."""
 FOLDS = 10
 """At most so many fits with classes left out."""
-STEPS = 300
+ROUNDS, STEPS = 10, 20
+"""Of the search for the smallest loss, at most."""
+TOLERANCE = 1e-5
+"""Largest slope of the loss, per standard step, at its end."""
+LEAST_CURVATURE = 1e-9
+"""Of the bias, which nothing penalises."""
 
 
 class Domain(nn.Module):
@@ -82,15 +89,19 @@ class Domain(nn.Module):
             near_labels = labels.new_full((len(near),), -1)
         _check(inside, labels, near, far, near_labels)
         if not len(far) or len(inside) < 2:
-            return self._give_up(inside, far)
-        self.weight, self.bias = fit_logistic(torch.cat([inside, near]), far)
+            self.remark = (
+                f"{len(inside)} known images and {len(far)} anomalies are too few to tell an "
+                "anomaly from a novelty, so every unknown image is called a novelty"
+            )
+            return self.leave_out(inside.shape[1])
+        whole = fit_logistic(torch.cat([inside, near]), far)
+        self.weight, self.bias = whole.weight, whole.bias
         parts, near_parts, self.remark = _parts(labels, near_labels)
         needed = []
         for part in parts.unique():
             out = parts == part
             rest = torch.cat([inside[~out], near[near_parts != part]])
-            weight, bias = fit_logistic(rest, far)
-            needed += _needed(inside[out] @ weight + bias, labels[out], acceptance)
+            needed += _needed(fit_logistic(rest, far, whole)(inside[out]), labels[out], acceptance)
         self.threshold = torch.stack(needed).max()
         return self
 
@@ -105,19 +116,36 @@ class Domain(nn.Module):
         """
         return stages.double() @ self.weight + self.bias
 
-    def _give_up(self, inside: Tensor, far: Tensor) -> Self:
-        """A score of 0 for every image, which is a novelty if it is unknown."""
-        self.weight, self.bias = inside.new_zeros(inside.shape[1]), inside.new_zeros(())
-        self.threshold = inside.new_full((), math.inf)
-        self.remark = (
-            f"{len(inside)} known images and {len(far)} anomalies are too few to tell an anomaly "
-            "from a novelty, so every unknown image is called a novelty"
-        )
+    def leave_out(self, width: int) -> Self:
+        """A score of 0 for every image, so that it is a novelty if it is unknown.
+
+        Args:
+            width: S, of the stages.
+        """
+        self.weight, self.bias = self.weight.new_zeros(width), self.bias.new_zeros(())
+        self.threshold = self.threshold.new_full((), math.inf)
         return self
 
 
-def fit_logistic(inside: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights (S,) and bias () of the log-odds that an image belongs to ``far``.
+@dataclass(frozen=True, eq=False)
+class Logistic:
+    """A fitted logistic regression, on the values as they are given.
+
+    weight: (S,) float64; bias: (); factor: (S + 1, S + 1) lower Cholesky factor of the loss's
+    second derivatives on standardised values, the bias last.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    factor: Tensor
+
+    def __call__(self, stages: Tensor) -> Tensor:
+        """Log-odds (N,) that each image belongs to ``far``."""
+        return stages @ self.weight + self.bias
+
+
+def fit_logistic(inside: Tensor, far: Tensor, near: Logistic | None = None) -> Logistic:
+    """Log-odds that an image belongs to ``far``.
 
     Logistic regression with the penalty of scikit-learn's default, on inputs of mean 0 and spread
     1; both sides weigh the same, whatever their number.
@@ -125,41 +153,88 @@ def fit_logistic(inside: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         inside: (N, S) float64.
         far: (K, S) float64.
+        near: the answer to nearly the same question, to start from: the same answer, sooner.
     """
     inputs = torch.cat([inside, far])
     mean, spread = inputs.mean(dim=0), inputs.std(dim=0, correction=0)
     told = spread > LEAST_SPREAD * inputs.abs().amax(dim=0)
     scale = torch.where(told, spread, 1.0)
     inputs = torch.where(told, (inputs - mean) / scale, 0.0)
+    inputs = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], dim=1)
     side = torch.cat([-inside.new_ones(len(inside)), far.new_ones(len(far))])
     share = torch.where(side > 0, 0.5 / len(far), 0.5 / len(inside)) * len(side)
-    weight = _minimise(inputs, side, share)
+    weight, factor = inputs.new_zeros(inputs.shape[1]), None
+    if near is not None:
+        weight = torch.cat([near.weight * scale, (near.bias + near.weight @ mean)[None]])
+        factor = near.factor
+    weight, factor = _minimise(inputs, side, share, weight, factor)
     slope = weight[:-1] / scale
-    return slope, weight[-1] - slope @ mean
+    return Logistic(slope, weight[-1] - slope @ mean, factor)
 
 
-def _minimise(inputs: Tensor, side: Tensor, share: Tensor) -> Tensor:
-    """(S + 1) weights, the bias last, of the smallest weighted logistic loss plus penalty."""
-    weight = inputs.new_zeros(inputs.shape[1] + 1, requires_grad=True)
+def _minimise(
+    inputs: Tensor, side: Tensor, share: Tensor, weight: Tensor, factor: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """(S + 1,) weights, the bias last, of the smallest weighted logistic loss plus penalty.
+
+    L-BFGS in coordinates in which the second derivatives at the last round's end are the unit
+    matrix, so that correlated inputs cost few steps.
+    """
+    penalty = torch.cat([weight.new_full((len(weight) - 1,), PENALTY), weight.new_zeros(1)])
+
+    def loss(weight: Tensor) -> Tensor:
+        margin = side * (inputs @ weight)
+        return (share * softplus(-margin)).sum() + 0.5 * (penalty * weight.square()).sum()
+
+    for _ in range(ROUNDS):
+        if factor is None:
+            factor = _factor(inputs, share, penalty, weight)
+        weight, done = _descend(loss, weight, factor)
+        if done:
+            break
+        factor = None
+    return weight, factor if factor is not None else _factor(inputs, share, penalty, weight)
+
+
+def _factor(inputs: Tensor, share: Tensor, penalty: Tensor, weight: Tensor) -> Tensor:
+    """Lower Cholesky factor of the loss's second derivatives at ``weight``."""
+    odds = torch.sigmoid(inputs @ weight)
+    curvature = inputs.T @ (inputs * (share * odds * (1 - odds))[:, None])
+    curvature.diagonal().add_(penalty)
+    curvature[-1, -1] += LEAST_CURVATURE
+    return torch.linalg.cholesky(curvature)
+
+
+def _descend(
+    loss: Callable[[Tensor], Tensor], start: Tensor, factor: Tensor
+) -> tuple[Tensor, bool]:
+    """Weights of less loss, and whether it is the least."""
+    moved = torch.zeros_like(start, requires_grad=True)
     search = torch.optim.LBFGS(
-        [weight],
+        [moved],
         max_iter=STEPS,
-        history_size=20,
-        tolerance_grad=1e-4,
-        tolerance_change=1e-9,
+        history_size=STEPS,
+        tolerance_grad=TOLERANCE,
+        tolerance_change=0.0,
         line_search_fn="strong_wolfe",
     )
 
-    def loss() -> Tensor:
+    def weights() -> Tensor:
+        turned = torch.linalg.solve_triangular(factor.T, moved[:, None], upper=True)
+        return start + turned[:, 0]
+
+    def closure() -> Tensor:
         search.zero_grad()
-        margin = side * (inputs @ weight[:-1] + weight[-1])
-        value = (share * softplus(-margin)).sum() + 0.5 * PENALTY * weight[:-1].square().sum()
+        value = loss(weights())
         value.backward()
         return value
 
     with torch.enable_grad():
-        search.step(loss)
-    return weight.detach()
+        search.step(closure)
+        closure()
+    gradient = moved.grad
+    done = gradient is not None and float(gradient.abs().max()) <= TOLERANCE
+    return weights().detach(), done
 
 
 def _parts(labels: Tensor, near_labels: Tensor) -> tuple[Tensor, Tensor, str]:
