@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.datasets import load_sample_images
 
 from knowbound.data.outs.patches import photograph_patches, sample_photographs
 from knowbound.errors import UserError
@@ -84,3 +85,9 @@ def test_the_bundled_photographs() -> None:
     assert [(photo.shape, photo.dtype) for photo in photographs] == [((427, 640, 3), np.uint8)] * 2
     assert min(photo.std() for photo in photographs) > 30
     assert len(photograph_patches(photographs, 20, 32, np.random.default_rng(0))) == 20
+
+
+def test_the_photographs_are_those_scikit_learn_gives() -> None:
+    expected = load_sample_images().images
+    for ours, theirs in zip(sample_photographs(), expected, strict=True):
+        assert np.array_equal(ours, theirs)

@@ -1,6 +1,8 @@
 """Random square cuts from photographs: an anomaly with the texture of the real world."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,8 @@ from knowbound.errors import UserError
 from knowbound.labels import OUT
 
 LARGEST = 4  # times the patch's size: beyond that a patch is mostly smooth
+PHOTOGRAPHS = ("china.jpg", "flower.jpg")
+"""Files of scikit-learn's sample images."""
 
 
 def photograph_patches(
@@ -47,10 +51,20 @@ def photograph_patches(
 
 def sample_photographs() -> list[NDArray[np.uint8]]:
     """The two photographs that come with scikit-learn, a temple and a flower: (427, 640, 3) uint8
-    each, no download."""
-    from sklearn.datasets import load_sample_images
+    each, no download.
 
-    return list(load_sample_images().images)
+    Raises:
+        UserError: scikit-learn is not installed.
+    """
+    found = find_spec("sklearn")  # importing it takes seconds, and only its two files are wanted
+    if found is None or not found.submodule_search_locations:
+        raise UserError("scikit-learn is not installed; run: pip install scikit-learn")
+    images = Path(found.submodule_search_locations[0]) / "datasets" / "images"
+    photographs = []
+    for name in PHOTOGRAPHS:
+        with Image.open(images / name) as picture:
+            photographs.append(np.asarray(picture))
+    return photographs
 
 
 def _random_square(
