@@ -17,6 +17,7 @@ PACKAGE = ROOT / "src" / "knowbound"
 FLOORS: tuple[set[str], ...] = (
     {
         *{"labels", "names", "errors", "files", "evidence", "judgement", "result"},
+        "false_discovery",
         *{"provenance", "outputs", "_version", "file_set", "lock", "own_output"},
     },
     {"data", "backbones", "objectives", "detectors", "metrics"},

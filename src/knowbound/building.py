@@ -79,7 +79,7 @@ class Parts:
 
     backbone: from the heads' sizes, as keyword arguments, to a network with fresh weights;
     detector: from the trained network to a fresh detector, with what to note of its choice; base:
-    what is trained first, if anything; acceptance, by, confidence: the promise, as in
+    what is trained first, if anything; acceptance, by, confidence, max_error: the promise, as in
     ``Boundary.calibrate``.
     """
 
@@ -92,6 +92,7 @@ class Parts:
     acceptance: float = 0.95
     by: By = "all"
     confidence: float | None = None
+    max_error: float | None = None
     trainer: Trainer = train
     base: Base | None = None
 
@@ -208,7 +209,13 @@ def build(
     )
     near = [*synthetic.sources, *_declared(seen_out, Kind.NOVELTY)]
     boundary.learn(learned, near=near, far=_declared(seen_out, Kind.ANOMALY))
-    boundary.calibrate(held_out, held_groups, by=parts.by, confidence=parts.confidence)
+    boundary.calibrate(
+        held_out,
+        held_groups,
+        by=parts.by,
+        confidence=parts.confidence,
+        max_error=parts.max_error,
+    )
     return Built(boundary, trained, chosen, invariances)
 
 

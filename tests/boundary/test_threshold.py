@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
+from knowbound.boundary.selective_risk import ErrorNotKept, least_accepted
 from knowbound.boundary.threshold import Threshold, least_groups
 from knowbound.errors import UserError
 
@@ -339,3 +340,94 @@ def test_what_cannot_be_is_refused(options: dict[str, object], match: str) -> No
         fitted(np.arange(100.0), np.ones(100, np.int64))
     with pytest.raises(ValueError, match="no p-value yet"):
         p_of(Threshold(1), np.zeros(3))
+
+
+def with_error(seed: int, images: int = 3000, max_error: float = 0.03) -> tuple[Threshold, float]:
+    """A threshold that was lowered, and the mean error of what it accepts: the chance of a wrong
+    class grows with the score, s^4 / 4, on scores that lie evenly in 0..1."""
+    rng = np.random.default_rng(seed)
+    scores = rng.uniform(size=images)
+    correct = torch.from_numpy(rng.uniform(size=images) > scores**4 / 4)
+    found = fitted(scores, max_error=max_error, correct=correct)
+    accepted = float(found.thresholds[0])
+    return found, accepted**4 / 20
+
+
+def test_the_largest_error_is_kept_with_the_confidence_and_the_range_holds() -> None:
+    kept, inside = [], []
+    for seed in range(200):
+        found, error = with_error(seed)
+        assert found.lowered
+        low, high = found.describe()["range"]
+        kept.append(error <= 0.03)
+        inside.append(low <= float(found.thresholds[0]) <= high)
+    assert np.mean(kept) >= 0.95
+    assert np.mean(inside) >= 0.95
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_lowered_threshold_and_its_p_values_decide_alike(grouped: bool) -> None:
+    rng = np.random.default_rng(3)
+    scores = np.round(rng.uniform(size=1500), 3)  # with ties
+    correct = rng.uniform(size=1500) > scores**4 / 4
+    groups = np.arange(1500) // 2 if grouped else np.arange(1500)
+    found = fitted(scores, groups=groups, max_error=0.03, correct=torch.from_numpy(correct))
+    plain = fitted(scores, groups=groups)
+    assert found.lowered
+    threshold = float(found.thresholds[0])
+    assert threshold < float(plain.thresholds[0])
+    new = np.append(rng.uniform(size=400), scores)
+    p_values = p_of(found, new)
+    np.testing.assert_array_equal(p_values > float(found.levels[0]), new <= threshold)
+    np.testing.assert_allclose(p_values, p_of(plain, new))
+    slow = [np.mean(scores[groups == g] <= threshold) for g in range(groups.max() + 1)]
+    assert float(found.positions[0, 1]) == pytest.approx(sum(slow))
+    first = np.unique(groups, return_index=True)[1]
+    accepted = first[scores[first] <= threshold]
+    facts = found.describe()["error"]
+    assert (facts["accepted"], facts["wrong"]) == (len(accepted), (~correct[accepted]).sum())
+    assert facts["acceptance_lowered"]
+    said = found.sentence()
+    assert "with a confidence of 95% at most 3% of the accepted ones will have the wrong" in said
+    assert "fewer are accepted than the 95% asked for" in said
+
+
+def test_the_threshold_stays_where_the_error_is_kept_anyway() -> None:
+    scores = np.random.default_rng(0).normal(size=800)
+    right = torch.ones(800, dtype=torch.bool)
+    found, plain = fitted(scores, max_error=0.01, correct=right), fitted(scores)
+    assert not found.lowered
+    assert torch.equal(found.thresholds, plain.thresholds)
+    assert found.describe()["range"] == plain.describe()["range"]
+    assert found.max_error == 0.01
+    assert found.fit(*map(torch.from_numpy, (scores, np.zeros(800, np.int64)))).max_error is None
+
+
+@pytest.mark.parametrize("confidence", [None, 0.9])
+@pytest.mark.parametrize("max_error", [0.2, 0.05, 0.01])
+def test_the_fewest_images_that_can_show_an_error(
+    max_error: float, confidence: float | None
+) -> None:
+    least = least_groups(0.95, confidence, max_error)
+
+    def can(images: int) -> bool:
+        scores = np.arange(images, dtype=np.float64)
+        right = torch.ones(images, dtype=torch.bool)
+        try:
+            fitted(scores, max_error=max_error, correct=right, confidence=confidence)
+        except ErrorNotKept:
+            return False
+        return True
+
+    assert can(least)
+    plain = least_groups(0.95, confidence)
+    assert least == plain or not can(least - 1)
+    assert least_groups(0.95, None, 0.001) > least_accepted(0.001, 0.95, 1) > 1 / 0.001
+
+
+def test_an_error_that_cannot_be_promised() -> None:
+    scores, right = np.arange(100.0), torch.ones(100, dtype=torch.bool)
+    with pytest.raises(UserError, match="a largest error of 1.5"):
+        fitted(scores, max_error=1.5, correct=right)
+    with pytest.raises(UserError, match="together with a threshold for each class"):
+        fitted(scores, max_error=0.1, correct=right, by="class")

@@ -65,6 +65,10 @@ def test_the_answers_are_those_of_the_boundary(exported: tuple[Boundary, Path]) 
     assert isinstance(one, Verdict)
     assert one.decision == made.predict(images[0, 0]).decision
     assert model.predict([]) == []
+    batch = [image[0] for image in images[::6]]  # decided together: the same in both
+    together = [[v.decision for v in one.predict(batch, fdr=0.3)] for one in (made, model)]
+    assert together[0] == together[1]
+    assert len(set(together[0])) > 1
 
 
 @pytest.mark.parametrize("detector", ["mahalanobis", "stage_mahalanobis", "centre_and_stages"])

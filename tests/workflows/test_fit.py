@@ -275,3 +275,24 @@ def test_numbers_that_cannot_be_are_refused_before_a_picture_is_read(
 ) -> None:
     with pytest.raises(UserError, match="expected|leave it out"):
         planned(tmp_path / "not there", **given)
+
+
+def test_a_largest_error_is_refused_before_training_or_kept_for_another_try(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    known, _ = folders
+    with pytest.raises(UserError, match=r"takes at least 5\d\d held-out images.*there are 90 in"):
+        planned(known, max_error=0.01, **QUICK)
+    with pytest.raises(UserError, match="leave --per-class out"):
+        planned(known, max_error=0.2, per_class=True, **QUICK)
+    untrained = {**QUICK, "steps": 6, "objective": "ce", "learning_rate": 1e-9}  # classes are wrong
+    plan = often_kept(planned(known, max_error=0.2, **untrained))
+    with pytest.raises(UserError, match="no threshold keeps the error.*continue it with --resume"):
+        run_plan(plan, output=tmp_path / "model")
+    assert kept_state(tmp_path / "model")
+    again = planned(known, max_error=0.9, held_out=plan.held_out, **untrained)
+    fitted = run_plan(often_kept(again), output=tmp_path / "model", resume=True)
+    assert "at most 90% of the accepted ones will have the wrong class" in fitted.summary[1]
+    loaded = knowbound.Boundary.load(tmp_path / "model")
+    assert loaded.threshold.max_error == 0.9
+    assert loaded.threshold.sentence() == fitted.boundary.threshold.sentence()

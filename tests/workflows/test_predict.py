@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from knowbound.errors import UserError
+from knowbound.false_discovery import novelties_at_fdr
 from knowbound.workflows.predict import (
     COLUMNS,
     NUMBERS,
@@ -52,6 +53,26 @@ def test_every_file_has_its_row_in_order(pictures: Path) -> None:
             assert row.verdict is None
             assert row.error
     assert len(rows) == 9
+
+
+def test_all_files_are_decided_together(pictures: Path) -> None:
+    found = boundary()
+    paths = find_inputs([pictures]).files
+    alone, together = list(predict_files(found, paths)), list(predict_files(found, paths, fdr=0.4))
+    assert [row.path for row in together] == [row.path for row in alone]
+    assert [row.error for row in together] == [row.error for row in alone]
+    p_values = [row.verdict.p_value for row in alone if row.verdict]
+    unknown = [row.verdict.decision != "known" for row in together if row.verdict]
+    assert unknown == novelties_at_fdr(p_values, 0.4).tolist()
+    said = [
+        v.decision != "known"
+        for v in found.predict(
+            [p for p in paths if p.stat().st_size and p.suffix != ".txt"], fdr=0.4
+        )
+    ]
+    assert said == unknown
+    with pytest.raises(UserError, match="false discovery rate of 2"):
+        predict_files(found, paths, fdr=2)
 
 
 def test_rows_are_counted_as_they_pass_and_not_kept(pictures: Path) -> None:

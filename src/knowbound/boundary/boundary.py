@@ -26,6 +26,7 @@ from knowbound.detectors import DETECTORS
 from knowbound.detectors.detector import Detector
 from knowbound.detectors.learning import check_scores
 from knowbound.errors import UserError
+from knowbound.false_discovery import check_fdr, verdicts_at_fdr
 from knowbound.judgement import Judgement, Verdict, verdicts
 from knowbound.outputs import Outputs
 
@@ -156,6 +157,7 @@ class Boundary(nn.Module):
         *,
         by: By = "all",
         confidence: float | None = None,
+        max_error: float | None = None,
     ) -> "Boundary":
         """Set the threshold from held-out in-distribution images, by split-conformal prediction.
 
@@ -164,6 +166,8 @@ class Boundary(nn.Module):
             groups: (N,) the group of each: copies, frames of one track.  None: each is on its own.
             by: one threshold for ``all`` classes, or one for each ``class`` with enough images.
             confidence: None promises the acceptance on average; 0.95 in 95% of all draws.
+            max_error: accept fewer images where it takes that so that, with this confidence (0.95
+                where none is stated), at most this share of the accepted ones has the wrong class.
 
         Raises:
             UserError: fewer images or groups than it takes; it says how many.
@@ -175,7 +179,14 @@ class Boundary(nn.Module):
         scores, nearest = (torch.cat(column) for column in zip(*parts, strict=True))
         check_scores(scores)
         self.threshold.fit(
-            scores, nearest, groups, acceptance=self.acceptance, by=by, confidence=confidence
+            scores,
+            nearest,
+            groups,
+            acceptance=self.acceptance,
+            by=by,
+            confidence=confidence,
+            max_error=max_error,
+            correct=nearest.cpu() == torch.from_numpy(source.labels),
         )
         return self
 
@@ -260,27 +271,42 @@ class Boundary(nn.Module):
             )
 
     @overload
-    def predict(self, pictures: Picture) -> Verdict: ...  # type: ignore[overload-overlap]
+    def predict(self, pictures: Picture, *, fdr: float | None = None) -> Verdict: ...  # type: ignore[overload-overlap]
     @overload
-    def predict(self, pictures: Iterable[Picture]) -> list[Verdict]: ...
-    def predict(self, pictures: Picture | Iterable[Picture]) -> Verdict | list[Verdict]:
+    def predict(
+        self, pictures: Iterable[Picture], *, fdr: float | None = None
+    ) -> list[Verdict]: ...
+    def predict(
+        self, pictures: Picture | Iterable[Picture], *, fdr: float | None = None
+    ) -> Verdict | list[Verdict]:
         """The verdict on one picture, or a list of verdicts on several, of any size.
 
         Args:
             pictures: one or several of: a path, the bytes of a picture file, a PIL image, an array
                 (H, W) or (H, W, 3), a tensor (H, W) or (3, H, W).  Arrays and tensors are uint8, or
                 floating-point numbers in [0, 1]; with four axes they are several pictures.
+            fdr: decide on these pictures together, so that on average at most this share of those
+                called unknown are known ones; None: each by the threshold, whatever the others.
 
         Raises:
-            UserError: a file that cannot be read, or anything else that is no picture.  The command
-                line's ``predict`` reports it in its row instead.
+            UserError: a file that cannot be read, or anything else that is no picture (the command
+                line's ``predict`` reports it in its row instead); an ``fdr`` that is no share.
         """
+        if fdr is not None:
+            check_fdr(fdr)
         verdicts = self._verdicts(one_or_several(pictures))
+        if fdr is not None:
+            verdicts = verdicts_at_fdr(verdicts, fdr, self.domain_threshold)
         return verdicts[0] if is_one(pictures) else verdicts
 
     def _verdicts(self, pictures: Sequence[Picture]) -> list[Verdict]:
         images = [image_of(picture, self.preprocessing) for picture in pictures]
         return self.verdicts(self.judge(np.stack(images))) if images else []
+
+    @property
+    def domain_threshold(self) -> float:
+        """An unknown image is an anomaly if its domain score is above."""
+        return float(self.domain.threshold)
 
     def verdicts(self, judgement: Judgement[Arrays]) -> list[Verdict]:
         """The judgement in words.
@@ -351,7 +377,8 @@ class Boundary(nn.Module):
         boundary.domain = DOMAINS[description["domain"]]()
         for name, tensor in tensors.items():  # buffers that fitting sizes: centres, precision, ...
             _resize_buffer(boundary, name, tensor.shape)
-        boundary.load_state_dict(dict(tensors))
+        no_error = {"threshold.error": torch.zeros(0, dtype=torch.float64)}
+        boundary.load_state_dict({**no_error, **tensors})  # which older models of format 2 lack
         return boundary.eval()
 
     def save(self, folder: Path | str) -> None:

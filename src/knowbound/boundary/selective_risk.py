@@ -10,6 +10,10 @@ from scipy.special import betaincinv
 from knowbound.errors import UserError
 
 
+class ErrorNotKept(UserError):
+    """No threshold keeps the error of the accepted images."""
+
+
 class SelectiveThreshold(NamedTuple):
     """A threshold and what is known of the images it accepts."""
 
@@ -32,6 +36,7 @@ def threshold_for_error(
     confidence: float = 0.95,
     *,
     groups: ArrayLike | None = None,
+    at_most: float = math.inf,
 ) -> SelectiveThreshold:
     """The largest threshold found at which, with this confidence, at most ``max_error`` of the
     accepted images have the wrong class (Geifman and El-Yaniv 2017, Algorithm 1).
@@ -48,9 +53,12 @@ def threshold_for_error(
         confidence: share of draws of held-out images in which this holds.
         groups: (N,) the group of each image; the first image of each group is used, as images of a
             group are not independent.
+        at_most: a threshold that is not exceeded; it is the answer where all that it accepts may be
+            accepted.
 
     Raises:
-        UserError: no threshold keeps the error, or a share that cannot be.
+        ErrorNotKept: no threshold keeps the error.
+        UserError: a share that cannot be.
     """
     for what, value in (("an error", max_error), ("a confidence", confidence)):
         if not 0 < value < 1:
@@ -64,9 +72,9 @@ def threshold_for_error(
     if groups is not None:
         first = np.sort(np.unique(np.asarray(groups), return_index=True)[1])
         values, right = values[first], right[first]
-    distinct, accepted, errors = _steps(values, right)
+    distinct, accepted, errors = _steps(values[values <= at_most], right[values <= at_most])
     doubt = (1 - confidence) / max(1, len(distinct).bit_length())
-    least = math.ceil(math.log(doubt) / math.log(1 - max_error))
+    least = _least(doubt, max_error)
     low, high, best = int(np.searchsorted(accepted, least)), len(distinct) - 1, -1
     while low <= high:
         middle = (low + high) // 2
@@ -75,15 +83,33 @@ def threshold_for_error(
         else:
             high = middle - 1
     if best < 0:
-        raise UserError(
+        raise ErrorNotKept(
             f"no threshold keeps the error of accepted images at {max_error:g} with a confidence "
-            f"of {confidence:g}: {int(errors[-1]) if len(errors) else 0} of {len(values)} held-out "
-            f"images have the wrong class; expected at least {least} images, the best of them "
-            "nearly all right: give more images, or allow a larger error"
+            f"of {confidence:g}: {int(errors[-1]) if len(errors) else 0} of "
+            f"{int(accepted[-1]) if len(errors) else 0} held-out images that could be accepted have "
+            f"the wrong class; expected at least {least} images, the best of them nearly all right: "
+            "give more images, or allow a larger error"
         )
     count, wrong = int(accepted[best]), int(errors[best])
     bound = _bound(wrong, count, doubt)
-    return SelectiveThreshold(float(distinct[best]), bound, count / len(values), count, wrong)
+    all_of_them = best == len(distinct) - 1 and at_most < math.inf
+    threshold = at_most if all_of_them else float(distinct[best])
+    return SelectiveThreshold(threshold, bound, count / len(values), count, wrong)
+
+
+def least_accepted(max_error: float, confidence: float, count: int) -> int:
+    """The fewest accepted images that can show an error of ``max_error``, all of them right.
+
+    Args:
+        max_error: share of accepted images with a wrong class, above 0 and below 1.
+        confidence: of the statement.
+        count: distinct scores that are looked at.
+    """
+    return _least((1 - confidence) / max(1, count.bit_length()), max_error)
+
+
+def _least(doubt: float, max_error: float) -> int:
+    return math.ceil(math.log(doubt) / math.log(1 - max_error))
 
 
 Counts = NDArray[np.int64]

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc, betaincinv
 from torch import Tensor, nn
 
+from knowbound.boundary.selective_risk import least_accepted, threshold_for_error
 from knowbound.errors import UserError
 
 By = Literal["all", "class"]
@@ -29,6 +30,8 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 ROUNDING = 1e-9
 """Of sums of shares such as 1/3: far below the share of any image."""
+ERROR_CONFIDENCE = 0.95
+"""Of a largest error, where no confidence is stated."""
 SUSPECT = 0.05
 """Chance that some class would be named as short though each keeps the promise."""
 
@@ -77,6 +80,10 @@ class Threshold(nn.Module):
     """(M,) float64: how many groups score as high as ``held`` or higher; 0 at the end."""
     starts: Tensor
     """(P + 1,) int64: where each pool starts in ``held``."""
+    error: Tensor
+    """(6,) float64: largest error asked for, its confidence, its bound, accepted held-out images,
+    how many of them have the wrong class, and 1 where the acceptance was lowered for it; (0,) where
+    no largest error was asked for."""
 
     def __init__(self, classes: int) -> None:
         """An unfitted threshold for ``classes`` classes: it accepts nothing."""
@@ -88,7 +95,7 @@ class Threshold(nn.Module):
         for name in ("thresholds", "levels"):
             self.register_buffer(name, torch.full((1,), math.nan, dtype=torch.float64))
         self.register_buffer("positions", torch.zeros((1, 2), dtype=torch.float64))
-        for name in ("held", "at_least"):
+        for name in ("held", "at_least", "error"):
             self.register_buffer(name, torch.zeros(0, dtype=torch.float64))
         for name in ("groups", "images", "starts"):
             self.register_buffer(name, torch.zeros(0, dtype=torch.int64))
@@ -113,6 +120,8 @@ class Threshold(nn.Module):
         acceptance: float = 0.95,
         by: By = "all",
         confidence: float | None = None,
+        max_error: float | None = None,
+        correct: Tensor | None = None,
     ) -> Self:
         """Set the thresholds from held-out in-distribution images.
 
@@ -127,16 +136,22 @@ class Threshold(nn.Module):
             confidence: None promises the acceptance on average over draws of the held-out images.
                 0.95 promises at least the acceptance in 95% of these draws: exactly for groups of
                 one image (Vovk 2012), by the bounds of Hoeffding and Bentkus for larger ones.
+            max_error: lower the threshold until, with this confidence (0.95 where none is stated),
+                at most this share of the accepted images has the wrong class; None: leave it.
+            correct: (N,) bool, whether each image's class is right; needed for ``max_error``.
 
         Raises:
             UserError: too few held-out images or groups, saying how many it takes; scores that are
-                no numbers; or an acceptance or confidence that cannot be.
+                no numbers; an acceptance, confidence or error that cannot be, or that no threshold
+                keeps.
         """
         _check_share("an acceptance", acceptance)
         if confidence is not None:
             _check_share("a confidence", confidence)
         if by not in ("all", "class"):
             raise UserError(f"thresholds by {by!r} were asked for; expected all or class")
+        if max_error is not None:
+            check_error(max_error, by)
         values, classes = _array(scores, np.float64), _array(nearest, np.int64)
         ids = np.arange(len(values)) if groups is None else _array(groups, np.int64)
         _check_scores(values, classes, ids, len(self.pool))
@@ -153,7 +168,49 @@ class Threshold(nn.Module):
         stated = math.nan if confidence is None else confidence
         self._set("confidence", np.float64(stated), scores.device)
         self._set("by_class", np.bool_(by == "class"), scores.device)
+        self._set("error", np.zeros(0), scores.device)
+        if max_error is not None:
+            right = _array(torch.empty(0) if correct is None else correct, np.bool_)
+            self._keep_error(values, right, ids, max_error, confidence or ERROR_CONFIDENCE)
         return self
+
+    def _keep_error(
+        self,
+        scores: Floats,
+        correct: NDArray[np.bool_],
+        ids: Indices,
+        max_error: float,
+        confidence: float,
+    ) -> None:
+        device, highest = self.thresholds.device, float(self.thresholds[0])
+        found = threshold_for_error(
+            scores, correct, max_error, confidence, groups=ids, at_most=highest
+        )
+        lowered = found.threshold < highest
+        if lowered:
+            self._lower(found.threshold)
+        facts = (max_error, confidence, found.error_bound, found.accepted, found.errors, lowered)
+        self._set("error", np.array(facts, np.float64), device)
+
+    def _lower(self, threshold: float) -> None:
+        """Put the only pool's threshold at another held-out score."""
+        held, at_least = _array(self.held, np.float64), _array(self.at_least, np.float64)
+        first, beyond = (int(np.searchsorted(held, threshold, side)) for side in ("left", "right"))
+        groups, device = float(self.groups[0]), self.thresholds.device
+        position = [[groups - at_least[first + 1], groups - at_least[beyond]]]
+        self._set("thresholds", np.array([threshold]), device)
+        self._set("levels", np.array([(1 + at_least[beyond]) / (1 + groups)]), device)
+        self._set("positions", np.array(position), device)
+
+    @property
+    def max_error(self) -> float | None:
+        """The largest error it was fitted with; None: none was asked for."""
+        return float(self.error[0]) if len(self.error) else None
+
+    @property
+    def lowered(self) -> bool:
+        """Whether it accepts fewer images than asked for, to keep the largest error."""
+        return bool(len(self.error)) and bool(self.error[5])
 
     def _keep(self, parts: "Sequence[_Calibrated]", device: torch.device) -> None:
         columns: dict[str, Any] = {
@@ -215,7 +272,8 @@ class Threshold(nn.Module):
         most the spread of Beta(k, G + 1 - k), which is attained where all images of a group score
         alike; so the interval is then rather too wide.  Several pools, of independent images, are
         summed up by a Beta distribution of the same mean and variance, each pool weighing as in the
-        held-out images.
+        held-out images.  A threshold that was lowered to keep an error gets the band that holds for
+        all thresholds at once (Dvoretzky, Kiefer and Wolfowitz 1956; Massart 1990).
 
         Raises:
             ValueError: it was not fitted.
@@ -225,6 +283,10 @@ class Threshold(nn.Module):
         groups = self.groups.cpu().numpy().astype(np.float64)
         positions = self.positions.cpu().numpy()
         tail = (1 - coverage) / 2
+        if self.lowered:  # chosen by more than its rank: a band for every threshold at once
+            spread = math.sqrt(math.log(1 / tail) / (2 * groups[0]))
+            below, above = positions[0] / groups[0]
+            return max(0.0, below - spread), min(1.0, above + spread)
         low, _ = _quantiles(positions[:, 0], groups, tail)
         _, high = _quantiles(positions[:, 1], groups, tail)
         return low, high
@@ -261,8 +323,14 @@ class Threshold(nn.Module):
         in_class = np.bincount(cells, minlength=count)
         with np.errstate(invalid="ignore"):
             share = np.where(in_class > 0, sums / in_class, math.nan)
-        chance = _at_most(np.ceil(sums - ROUNDING), in_class, float(self.acceptance))
+        chance = _at_most(np.ceil(sums - ROUNDING), in_class, self._aimed())
         return ClassAcceptance(in_class, share, chance < SUSPECT / count)
+
+    def _aimed(self) -> float:
+        """The share of new known images that it is set to accept."""
+        if not self.lowered:
+            return float(self.acceptance)
+        return float(self.positions[0, 0] / (self.groups[0] + 1))
 
     def describe(self) -> dict[str, Any]:
         """What was promised and from what, as JSON values for a model's card."""
@@ -277,6 +345,20 @@ class Threshold(nn.Module):
             "range_coverage": 0.95,
             "least_groups": least_groups(float(self.acceptance), self.stated_confidence),
             "pooled_classes": list(self.pooled_classes),
+            "error": self._describe_error(),
+        }
+
+    def _describe_error(self) -> dict[str, Any] | None:
+        if not len(self.error):
+            return None
+        max_error, confidence, bound, accepted, wrong, _ = self.error.tolist()
+        return {
+            "max_error": max_error,
+            "confidence": confidence,
+            "bound": bound,
+            "accepted": int(accepted),
+            "wrong": int(wrong),
+            "acceptance_lowered": self.lowered,
         }
 
     def sentence(self, class_names: Sequence[str] = ()) -> str:
@@ -289,10 +371,21 @@ class Threshold(nn.Module):
             f"new known images will be accepted ({facts['images']} held-out images"
             + (f" in {facts['groups']} groups)" if grouped else ")")
         )
-        if facts["confidence"] is not None:
+        if facts["confidence"] is not None and not self.lowered:
             said += (
                 f", with a confidence of {100 * facts['confidence']:g}% at least "
                 f"{100 * facts['acceptance']:g}%"
+            )
+        if facts["error"] is not None:
+            error = facts["error"]
+            said += (
+                f"; with a confidence of {100 * error['confidence']:g}% at most "
+                f"{100 * error['max_error']:g}% of the accepted ones will have the wrong class "
+                f"({error['wrong']} of {error['accepted']} accepted held-out images had)"
+            )
+        if self.lowered:
+            said += (
+                f"; for this fewer are accepted than the {100 * facts['acceptance']:g}% asked for"
             )
         if facts["by"] == "class" and len(self.thresholds) > 1:
             said += "; each class has a threshold of its own"
@@ -303,14 +396,53 @@ class Threshold(nn.Module):
         return said
 
 
-def least_groups(acceptance: float, confidence: float | None = None) -> int:
+def least_groups(
+    acceptance: float, confidence: float | None = None, max_error: float | None = None
+) -> int:
     """The fewest held-out groups that can promise an acceptance: 19 for 0.95 on average, 59 for it
-    with a confidence of 0.95."""
+    with a confidence of 0.95; and, of those accepted, a largest error.
+
+    Args:
+        acceptance: above 0 and below 1.
+        confidence: None: the acceptance on average.
+        max_error: share of accepted images with the wrong class; None: none is promised.
+    """
+    if max_error is not None:
+        groups = least_groups(acceptance, confidence)
+        while lacking := _lacking(groups, acceptance, confidence, max_error):
+            groups += lacking
+        return groups
     average = math.ceil(1 / (1 - acceptance) - ROUNDING) - 1
     if confidence is None:
         return max(1, average)
     stated = math.ceil(math.log(1 - confidence) / math.log(acceptance) - ROUNDING)
     return max(1, average, stated)
+
+
+def _lacking(groups: int, acceptance: float, confidence: float | None, max_error: float) -> int:
+    """How many more accepted groups, of one right image each, it takes to show the error."""
+    accepted = math.ceil(_target(groups, acceptance, confidence, single=True) - ROUNDING)
+    least = least_accepted(max_error, confidence or ERROR_CONFIDENCE, accepted)
+    return max(0, least - accepted)
+
+
+def check_error(max_error: float, by: By) -> None:
+    """Check a largest error.
+
+    Args:
+        max_error: share of accepted images with the wrong class.
+        by: how thresholds are set.
+
+    Raises:
+        UserError: it is no share, or was asked for together with thresholds by class.
+    """
+    _check_share("a largest error", max_error)
+    if by == "class":
+        raise UserError(
+            f"a largest error of {max_error:g} was asked for together with a threshold for each "
+            "class; expected one or the other, as the error is promised over all classes: leave "
+            "--per-class out"
+        )
 
 
 class _Calibrated(NamedTuple):

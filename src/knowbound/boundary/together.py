@@ -1,5 +1,6 @@
 """Several detectors on one trained network, with one pass over the images for all of them."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from knowbound.boundary.boundary import Boundary, join
+from knowbound.boundary.selective_risk import ErrorNotKept
+from knowbound.boundary.threshold import Threshold
 from knowbound.data.source import Source
 from knowbound.detectors.detector import Detector, fields_of
 from knowbound.judgement import Judgement
@@ -24,7 +27,8 @@ def with_detectors(
 ) -> list[Boundary]:
     """A boundary for each detector, on the network, domain score and promise of ``boundary``.
 
-    ``boundary`` itself does not change.
+    ``boundary`` itself does not change.  A detector that cannot keep its largest error promises the
+    acceptance alone.
 
     Args:
         boundary: a trained one.
@@ -56,11 +60,25 @@ def with_detectors(
         other.domain = boundary.domain
         labels = torch.from_numpy(learned.labels).to(vectors.device)
         detector.learn(vectors, labels, boundary.class_names)
-        promise = boundary.threshold
-        boundaries.append(
-            other.calibrate(held_out, groups, by=promise.by, confidence=promise.stated_confidence)
-        )
+        boundaries.append(_promising(other, boundary.threshold, held_out, groups))
     return boundaries
+
+
+def _promising(
+    boundary: Boundary, promise: Threshold, held_out: Source, groups: NDArray[np.int64] | None
+) -> Boundary:
+    """The boundary, calibrated with the promise of another; without the largest error where its
+    detector cannot keep it."""
+    for max_error in (promise.max_error, None):
+        with contextlib.suppress(ErrorNotKept):
+            return boundary.calibrate(
+                held_out,
+                groups,
+                by=promise.by,
+                confidence=promise.stated_confidence,
+                max_error=max_error,
+            )
+    raise AssertionError("without a largest error there is none to keep")
 
 
 @torch.no_grad()

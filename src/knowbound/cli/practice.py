@@ -136,6 +136,15 @@ def fit(
             show_default="on average",
         ),
     ] = None,
+    max_error: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Accept fewer images where it takes that so that, with 95% confidence (or "
+            "--confidence), at most this share of the accepted ones has the wrong class.",
+            show_default="no such promise",
+        ),
+    ] = None,
     group_by: Annotated[
         str,
         typer.Option(
@@ -230,6 +239,7 @@ def fit(
             acceptance=acceptance,
             per_class=per_class,
             confidence=confidence,
+            max_error=max_error,
             group_by=group_by,
             held_out=held_out,
             precision=precision,
@@ -332,6 +342,16 @@ def predict(
             show_default="lines on the terminal",
         ),
     ] = None,
+    fdr: Annotated[
+        float | None,
+        typer.Option(
+            "--fdr",
+            metavar="SHARE",
+            help="Decide on all pictures together, so that on average at most this share of those "
+            "called unknown are known ones.",
+            show_default="each by the model's threshold",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Say known, novelty or anomaly of every picture. A picture that cannot be read says why in its
@@ -344,12 +364,14 @@ def predict(
         knowbound predict model incoming/ -o verdicts.csv
 
         knowbound predict model list.csv -o - | sort
+
+        knowbound predict model incoming/ --fdr 0.1 -o verdicts.csv
     """
     from knowbound.workflows.predict import Counted, find_inputs, predict_files, table_writer
 
     found = find_inputs(inputs)
     print_problems(found.problems)
-    judged = predict_files(_judge(model), found.files)
+    judged = predict_files(_judge(model), found.files, fdr=fdr)
     counted = Counted()
     if output is None:
         print_predictions(counted(judged))

@@ -148,6 +148,7 @@ def _sealed(boundary: Boundary, model: Any) -> bytes:
         "thresholds": boundary.threshold.threshold_of(
             torch.arange(len(boundary.class_names))
         ).tolist(),
+        "domain_threshold": boundary.domain_threshold,
         **boundary.describe(),
     }
     entry = model.metadata_props.add()

@@ -14,6 +14,7 @@ from knowbound._version import __version__
 from knowbound.data.pictures.given import Picture, image_of, is_one, one_or_several
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.errors import UserError
+from knowbound.false_discovery import verdicts_at_fdr
 from knowbound.files import sentence_for
 from knowbound.judgement import Judgement, Verdict, verdicts
 
@@ -106,14 +107,32 @@ class ExportedModel:
         thresholds = self.thresholds[judgement.nearest].tolist()
         return verdicts(judgement, thresholds, self.class_names)
 
-    def predict(self, pictures: Picture | Iterable[Picture]) -> Verdict | list[Verdict]:
+    @property
+    def domain_threshold(self) -> float:
+        """An unknown image is an anomaly if its domain score is above.
+
+        Raises:
+            UserError: the file was written before it was kept.
+        """
+        if "domain_threshold" not in self.about:
+            raise UserError(
+                "this file was exported before batches could be decided together; export the model "
+                "again"
+            )
+        return float(self.about["domain_threshold"])
+
+    def predict(
+        self, pictures: Picture | Iterable[Picture], *, fdr: float | None = None
+    ) -> Verdict | list[Verdict]:
         """The verdict on one picture, or a list of verdicts on several; as ``Boundary.predict``.
 
         Raises:
-            UserError: something that is no picture.
+            UserError: something that is no picture, or an ``fdr`` that is no share.
         """
         images = [image_of(one, self.preprocessing) for one in one_or_several(pictures)]
         said = self.verdicts(self.judge(np.stack(images))) if images else []
+        if fdr is not None:
+            said = verdicts_at_fdr(said, fdr, self.domain_threshold)
         return said[0] if is_one(pictures) else said
 
 

@@ -259,7 +259,11 @@ def _fitted(
         groups,
         float(settings.get("held_out", 0.1)),
         rng,
-        least_groups(boundary.acceptance, boundary.threshold.stated_confidence),
+        least_groups(
+            boundary.acceptance,
+            boundary.threshold.stated_confidence,
+            boundary.threshold.max_error,
+        ),
         class_names=source.class_names,
     )
     learned = source.take(np.setdiff1d(np.arange(len(source)), held))

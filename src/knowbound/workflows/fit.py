@@ -10,12 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from knowbound.boundary import Boundary
+from knowbound.boundary.selective_risk import ErrorNotKept
 from knowbound.boundary.threshold import ClassAcceptance, least_groups
 from knowbound.building import build
 from knowbound.data.group_hold_out import hold_out_groups
 from knowbound.data.pictures.copies import fingerprints
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet
+from knowbound.errors import UserError
 from knowbound.files import check_writable
 from knowbound.labels import Kind
 from knowbound.lock import locked
@@ -87,6 +89,7 @@ def fit(
     acceptance: float = 0.95,
     per_class: bool = False,
     confidence: float | None = None,
+    max_error: float | None = None,
     group_by: str = "auto",
     held_out: float | None = None,
     precision: Precision = "auto",
@@ -118,6 +121,8 @@ def fit(
         acceptance: share of new in-distribution images to accept, between 0 and 1.
         per_class: whether to set a threshold for each class with enough images.
         confidence: None promises the acceptance on average; 0.95 in 95% of all draws.
+        max_error: accept fewer images where it takes that so that, with this confidence (0.95
+            where none is stated), at most this share of the accepted ones has the wrong class.
         group_by: which images belong together beside copies: ``auto``, ``none``, ``folder``,
             ``name``, or a regular expression on the file's name.
         held_out: share of the images kept from training to set the threshold.
@@ -145,6 +150,7 @@ def fit(
         acceptance=acceptance,
         per_class=per_class,
         confidence=confidence,
+        max_error=max_error,
         group_by=group_by,
         held_out=held_out,
         precision=precision,
@@ -194,7 +200,7 @@ def _run(
         groups,
         plan.held_out,
         rng,
-        least_groups(plan.parts.acceptance, plan.parts.confidence),
+        least_groups(plan.parts.acceptance, plan.parts.confidence, plan.parts.max_error),
         class_names=known.class_names,
     )
     held = known.take(held_out)
@@ -205,25 +211,32 @@ def _run(
         *(OutSet(read.source, Kind.ANOMALY) for read in plan.anomalies),
     ]
     shown = {f"outliers {i + 1}": read.sha256 for i, read in enumerate(plan.shown)}
-    built = build(
-        plan.parts,
-        learned,
-        held,
-        outs,
-        held_groups=groups[held_out],
-        data_sha256={"known": plan.known.sha256, **shown},
-        identity={"held_out": plan.held_out},
-        note={
-            "held_out": plan.held_out,
-            "group_by": plan.group_by,
-            "groups": plan.groups.rule,
-            "images": len(learned),
-            "outliers": [len(read.source) for read in plan.shown],
-        },
-        checkpoint=output / CHECKPOINT if output else None,
-        resume=resume,
-        on_step=on_step,
-    )
+    try:
+        built = build(
+            plan.parts,
+            learned,
+            held,
+            outs,
+            held_groups=groups[held_out],
+            data_sha256={"known": plan.known.sha256, **shown},
+            identity={"held_out": plan.held_out},
+            note={
+                "held_out": plan.held_out,
+                "group_by": plan.group_by,
+                "groups": plan.groups.rule,
+                "images": len(learned),
+                "outliers": [len(read.source) for read in plan.shown],
+            },
+            checkpoint=output / CHECKPOINT if output else None,
+            resume=resume,
+            on_step=on_step,
+        )
+    except ErrorNotKept as error:
+        way = (
+            f"; the training is kept: continue it with --resume --held-out {plan.held_out!r} and "
+            "another --max-error, or none"
+        )
+        raise UserError(f"{error}{way if output else ''}") from error
     built.boundary.remember(
         fingerprints(plan.known),
         [digest for read in plan.shown for digest in fingerprints(read)],

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from knowbound.boundary.threshold import least_groups
+from knowbound.boundary.threshold import check_error, least_groups
 from knowbound.building import Base, Chosen, Parts
 from knowbound.data.groups import Groups, group_images
 from knowbound.data.pictures.copies import refuse_overlap, refuse_two_classes
@@ -68,6 +68,7 @@ class Settings:
         acceptance: share of new in-distribution images to accept, between 0 and 1.
         per_class: whether to set a threshold for each class with enough images.
         confidence: of the promise, as in ``Boundary.calibrate``.
+        max_error: share of accepted images with the wrong class, as in ``Boundary.calibrate``.
         group_by: which images belong together beside copies, as in ``group_images``.
         held_out: share of the images kept from training to set the threshold.
         precision: as in ``Training``.
@@ -94,6 +95,7 @@ class Settings:
     acceptance: float = 0.95
     per_class: bool = False
     confidence: float | None = None
+    max_error: float | None = None
     group_by: str = "auto"
     held_out: float | None = None
     precision: Precision = "auto"
@@ -222,6 +224,7 @@ def plan_fit(
     if not isinstance(settings.objective, Objective):
         objective = with_batches(objective, recipe.batches, recipe.same_share)
     groups = group_images(inside.source, [str(path) for path in inside.paths], settings.group_by)
+    refuse_unprovable_error(settings, groups.count)
     share = settings.held_out or _share(settings, groups.count)
     made = settings.synthetic and settings.objective != "ml" and objective.uses_outs
     name = objective.called(made or any(given))
@@ -244,6 +247,7 @@ def plan_fit(
         acceptance=settings.acceptance,
         by="class" if settings.per_class else "all",
         confidence=settings.confidence,
+        max_error=settings.max_error,
         base=_base(objective, training) if made else None,
     )
     weights = refuse_large_network(parts, len(inside.source.class_names), memory)
@@ -314,8 +318,31 @@ def usual_detector(objective: Objective) -> str:
 
 def _share(settings: Settings, groups: int) -> float:
     """The share of the groups to hold out: a tenth, more where they are few."""
-    least = least_groups(settings.acceptance, settings.confidence)
+    least = least_groups(settings.acceptance, settings.confidence, settings.max_error)
     return min(0.5, max(0.1, (least + 1) / groups))
+
+
+def refuse_unprovable_error(settings: Settings, groups: int) -> None:
+    """Check that there are enough images to show the largest error that was asked for.
+
+    Args:
+        settings: of ``fit``.
+        groups: of images that belong together, or images where there are no groups.
+
+    Raises:
+        UserError: it takes more than half of them.
+    """
+    if settings.max_error is None:
+        return
+    check_error(settings.max_error, "class" if settings.per_class else "all")
+    least = least_groups(settings.acceptance, settings.confidence, settings.max_error)
+    if 2 * least > groups:
+        raise UserError(
+            f"a largest error of {settings.max_error:g} takes at least {least:,} held-out images "
+            f"to be shown, and there are {groups:,} in all (groups of copies and tracks count as "
+            "one); expected twice as many, to learn from the others: add images, or allow a larger "
+            "error"
+        )
 
 
 def check_numbers(settings: Settings) -> None:

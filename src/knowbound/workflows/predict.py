@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -18,6 +18,7 @@ from knowbound.data.pictures.picture_lists import list_files, read_list
 from knowbound.data.pictures.problems import Problem
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.errors import UserError
+from knowbound.false_discovery import check_fdr, verdicts_at_fdr
 from knowbound.files import cannot_write
 from knowbound.judgement import Judgement, Verdict
 from knowbound.own_output import check_overwrite
@@ -61,6 +62,10 @@ class Judge(Protocol):
     @property
     def preprocessing(self) -> Preprocessing:
         """How a picture becomes an image of the network's shape."""
+
+    @property
+    def domain_threshold(self) -> float:
+        """An unknown image is an anomaly if its domain score is above."""
 
     def judge(self, images: NDArray[np.uint8], /) -> Judgement[Any]:
         """What is said of images.
@@ -117,20 +122,48 @@ def find_inputs(inputs: Sequence[str | Path]) -> Inputs:
 
 
 def predict_files(
-    boundary: Judge, paths: Sequence[Path], *, decoders: int | None = None
+    boundary: Judge,
+    paths: Sequence[Path],
+    *,
+    decoders: int | None = None,
+    fdr: float | None = None,
 ) -> Iterator[Prediction]:
     """A row for each file, in order.
 
-    Decoding and judging go on batch by batch, so memory does not grow with the files.
+    Decoding and judging go on batch by batch, so memory does not grow with the files.  With ``fdr``
+    the rows of all files are kept, and the first comes when the last file has been judged.
 
     Args:
         boundary: a calibrated one, or an exported model.
         paths: of the files.
         decoders: threads that decode, by default one for each core up to 8.
+        fdr: decide on all files together, so that on average at most this share of those called
+            unknown are known ones; None: each by the model's threshold.
 
-    Yields:
-        A prediction, also for a file that cannot be read.
+    Returns:
+        A prediction of each, also of a file that cannot be read.
+
+    Raises:
+        UserError: an ``fdr`` that is no share.
     """
+    rows = _judged(boundary, paths, decoders)
+    if fdr is None:
+        return rows
+    check_fdr(fdr)
+    return _together(rows, fdr, boundary.domain_threshold)
+
+
+def _together(
+    rows: Iterable[Prediction], fdr: float, domain_threshold: float
+) -> Iterator[Prediction]:
+    kept = list(rows)
+    said = verdicts_at_fdr([r.verdict for r in kept if r.verdict], fdr, domain_threshold)
+    decided = iter(said)
+    for row in kept:
+        yield replace(row, verdict=next(decided)) if row.verdict else row
+
+
+def _judged(boundary: Judge, paths: Sequence[Path], decoders: int | None) -> Iterator[Prediction]:
     files = read_files(paths, boundary.preprocessing, workers=decoders)
     while batch := list(islice(files, BATCH)):
         images = [image for _, image, _ in batch if image is not None]
