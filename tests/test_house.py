@@ -39,22 +39,26 @@ NEIGHBOURS = {
 ONE_FILE_ONLY = {
     "accelerate": "training/processes.py",
     "faiss": "detectors/k_nearest.py",
+    "fastapi": "product/serving/app.py",
     "jinja2": "report/page.py",
     "markupsafe": "report/page.py",
     "matplotlib": "report/drawing.py",
     "pillow_heif": "data/pictures/heic.py",
     "plotly": "report/page.py",
     "pooch": "data/sets/download.py",
+    "prometheus_client": "product/serving/metrics.py",
     "pyarrow": "workflows/predict.py",
     "pytorch_metric_learning": "objectives/metric_learning.py",
     "requests": "data/sets/download.py",
     "urllib3": "data/sets/download.py",
+    "uvicorn": "product/serving/server.py",
 }
 """Third parties that are imported in one file, inside the functions that need them."""
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "faiss": "faiss-cpu",
     "pillow_heif": "pillow-heif",
+    "prometheus_client": "prometheus-client",
     "pytorch_metric_learning": "pytorch-metric-learning",
     "sklearn": "scikit-learn",
 }

@@ -1,8 +1,10 @@
 """A model as one file: the same answers without torch, and a refusal of anything that was changed."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +16,12 @@ from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors import DETECTORS, NearestCentre, Odin
 from knowbound.errors import UserError
 from knowbound.judgement import Verdict
+from knowbound.product.any_model import load_model
 from knowbound.product.onnx_export import export
 from knowbound.product.onnx_model import ExportedModel
+from knowbound.product.serving.server import Settings
+from knowbound.workflows.predict import COLUMNS, NUMBERS, predict_files
+from tests.product.serving.samples import running
 from tests.samples import blobs, write_folder
 
 WITHOUT_TORCH = """
@@ -102,6 +108,61 @@ def test_predict_needs_no_torch(exported: tuple[Boundary, Path], tmp_path: Path)
     files = sorted((tmp_path / "new").rglob("*.png"))
     said = {row.split(",")[0]: row.split(",")[1] for row in ran.stdout.splitlines()[1:]}
     assert said == {str(f): str(made.predict(f).decision) for f in files}
+
+
+def same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    for column in COLUMNS:
+        exact = column not in NUMBERS or theirs[column] is None
+        close = theirs[column] if exact else pytest.approx(theirs[column], 1e-5)
+        assert ours[column] == close, column
+
+
+def test_a_service_gives_the_rows_of_predict(
+    exported: tuple[Boundary, Path], tmp_path: Path
+) -> None:
+    made, path = exported
+    made.save(tmp_path / "model")
+    write_folder(tmp_path / "new", blobs(4, classes=2, seed=4))
+    (tmp_path / "new" / "bad.png").write_bytes(b"no picture")
+    files = sorted(path for path in (tmp_path / "new").rglob("*") if path.is_file())
+    sent = [(str(one), one.read_bytes()) for one in files]
+    with running({"folder": tmp_path / "model", "file": path}, Settings(port=0)) as found:
+        for name, place in found.server.paths.items():
+            rows = [row.row() for row in predict_files(load_model(place), files)]
+            said = found.predict(*sent, query=f"?model={name}").said
+            assert said["model"] == name
+            for ours, theirs in zip(said["verdicts"], rows, strict=True):
+                assert tuple(ours) == COLUMNS
+                same(ours, theirs)
+
+
+def test_what_cannot_be_served_is_a_sentence(
+    exported: tuple[Boundary, Path], tmp_path: Path
+) -> None:
+    exported[0].save(tmp_path / "model")
+    changed = bytearray(next((tmp_path / "model").glob("*.safetensors")).read_bytes())
+    changed[-1] ^= 1
+    next((tmp_path / "model").glob("*.safetensors")).write_bytes(changed)
+
+    def refused(path: Path, **settings: Any) -> str:
+        with pytest.raises(UserError) as caught, running({"m": path}, Settings(**settings)):
+            pass
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "checksum" in refused(tmp_path / "model", port=0)
+    assert "missing.onnx" in refused(tmp_path / "missing.onnx", port=0)
+    described = tmp_path / "model" / "model.json"
+    newer = described.read_text().replace('"format_version": 2', '"format_version": 3')
+    described.write_text(newer)
+    assert "install the version that wrote it" in refused(tmp_path / "model", port=0)
+    next((tmp_path / "model").glob("*.safetensors")).unlink()
+    assert refused(tmp_path / "model", port=0)
+    described.unlink()
+    assert "model.json" in refused(tmp_path / "model", port=0)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"127.0.0.1:{port} cannot be listened on" in refused(tmp_path / "model", port=port)
 
 
 def test_training_without_torch_says_what_to_install(tmp_path: Path) -> None:

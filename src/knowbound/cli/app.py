@@ -10,6 +10,7 @@ from knowbound._version import __version__
 from knowbound.cli.console import process
 from knowbound.cli.practice import demo, evaluate, export, fit, predict
 from knowbound.cli.reproduce import reproduce_app
+from knowbound.cli.serving import serve
 from knowbound.errors import TrainingStoppedError, UserError
 from knowbound.files import sentence_for
 
@@ -23,7 +24,7 @@ app = typer.Typer(
     epilog="Start with `knowbound demo`. Every command explains itself with examples: `knowbound "
     "fit --help`.",
 )
-for command in (demo, fit, predict, evaluate, export):
+for command in (demo, fit, predict, evaluate, export, serve):
     app.command()(command)
 app.add_typer(reproduce_app, name="reproduce")
 TRAINING = (

@@ -20,7 +20,6 @@ from knowbound.names import OBJECTIVES, BackboneName, ObjectiveName
 
 if TYPE_CHECKING:
     from knowbound.data.preprocessing import Range
-    from knowbound.workflows.predict import Judge
 
 
 def demo(
@@ -367,11 +366,12 @@ def predict(
 
         knowbound predict model incoming/ --fdr 0.1 -o verdicts.csv
     """
+    from knowbound.product.any_model import load_model
     from knowbound.workflows.predict import Counted, find_inputs, predict_files, table_writer
 
     found = find_inputs(inputs)
     print_problems(found.problems)
-    judged = predict_files(_judge(model), found.files, fdr=fdr)
+    judged = predict_files(load_model(model), found.files, fdr=fdr)
     counted = Counted()
     if output is None:
         print_predictions(counted(judged))
@@ -387,17 +387,6 @@ def predict(
     to_stdout = output == Path("-")
     table = "" if to_stdout else f" Table: {output}"
     console(err=to_stdout).print(f"{counted}.{table}", markup=False)
-
-
-def _judge(model: Path) -> "Judge":
-    """The model in a folder, or in a file that was exported."""
-    if model.suffix == ".onnx":
-        from knowbound.product.onnx_model import ExportedModel
-
-        return ExportedModel.load(model)
-    from knowbound.boundary import Boundary
-
-    return Boundary.load(model)
 
 
 def export(

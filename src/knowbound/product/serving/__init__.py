@@ -1,0 +1,1 @@
+"""Models behind HTTP: from the bytes of pictures to verdicts as JSON."""
