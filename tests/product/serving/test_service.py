@@ -24,7 +24,7 @@ LIMITS = Limits(
     request_bytes=200_000,
     pixels=10_000,
     seconds=2.0,
-    header_seconds=0.5,
+    header_seconds=1.0,
     connections=50,
 )
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -234,7 +234,6 @@ def test_huge_headers_and_too_many_connections(service: Running) -> None:
     address = ("127.0.0.1", service.port)
     many = [socket.create_connection(address) for _ in range(LIMITS.connections + 5)]
     try:
-        time.sleep(0.1)
         assert service.ask("GET", "/healthz").status == 503
     finally:
         for one in many:

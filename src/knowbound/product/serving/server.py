@@ -147,7 +147,6 @@ class Server:
                 timeout_keep_alive=IDLE_SECONDS,
                 timeout_graceful_shutdown=round(limits.seconds) + 1,
                 h11_max_incomplete_event_size=limits.header_bytes,
-                backlog=limits.connections,
             )
             logging.getLogger("uvicorn").setLevel(logging.ERROR)
             self._running = uvicorn.Server(config)
