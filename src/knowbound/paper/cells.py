@@ -43,7 +43,8 @@ def run_missing(
     if models:
         outcome.boundary.save(models / cell_name(experiment))
     append_rows(path, rows)
-    checkpoint.unlink(missing_ok=True)
+    for kept in (checkpoint, checkpoint.with_suffix(".base.safetensors")):
+        kept.unlink(missing_ok=True)
 
 
 def has_rows(path: Path, scale: str, method: str, variant: str, split: str, seed: int) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from knowbound.boundary.boundary import Boundary
 from knowbound.data.augmentation import Augmentation
@@ -14,7 +15,7 @@ from knowbound.data.signs.crops import Crops
 from knowbound.data.signs.tsinghua import TsinghuaCrops
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet
-from knowbound.detectors import Odin
+from knowbound.detectors import Odin, StageMahalanobis
 from knowbound.errors import UserError
 from knowbound.experiment import Experiment
 from knowbound.judging import seen_names
@@ -22,6 +23,7 @@ from knowbound.labels import OUT
 from knowbound.metrics import measure
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.paper.cells import cell_name, write_table
+from knowbound.paper.own_rows import SYNTHETIC, synthetic_rows
 from knowbound.paper.published import published
 from knowbound.paper.signs import figure3, table2, table4
 from knowbound.paper.signs import scale as tsinghua_scale
@@ -31,6 +33,8 @@ from knowbound.paper.signs.split import BACKGROUND, NOISE, NOVELTY, TsinghuaImag
 from knowbound.paper.signs.table2 import (
     COMPOSED,
     PER_OUT_SET,
+    SEEN,
+    SEEN_SYNTHETIC,
     odin_validation_outs,
     run_experiments,
     tsinghua_experiments,
@@ -43,6 +47,7 @@ NAMES = ("in0", "in1", "in2", "seen0", "seen1", "unseen0")
 CLASSES = ClassSplit(
     "restricted", NAMES[:3], NAMES[3:5], NAMES[5:], tuple((name,) for name in NAMES)
 )
+OURS = (COMPOSED, SYNTHETIC, SEEN_SYNTHETIC)
 BATCHES = BalancedBatches(images=96, outs=32)
 TINY = Scale(
     "cpu",
@@ -50,6 +55,7 @@ TINY = Scale(
     1,
     Training(steps=3, learning_rate=1e-3, augmentation=Augmentation(shift=1), precision="float32"),
     BATCHES,
+    synthetic=60,
 )
 
 
@@ -109,12 +115,57 @@ def test_every_cell_of_the_paper_has_its_rows(table: str, rows: list[Result]) ->
         assert sorted(row.convention for row in ours) == ["exact", "seed"], cell
         assert all((row.kind, row.seen) == (cell.kind, cell.seen) for row in ours), cell
     more = [row for row in rows if not any(cell.matches(row) for cell in published(table))]
+    metric = [("ML", ""), *(("ODM", variant) for variant in (*SEEN, *OURS))]
+    blocks = [
+        (f"{method}, {words}", variant)
+        for method, variant in metric
+        for words in ("every block", "centre and every block")
+    ]
     assert {(row.run.method, row.run.variant, row.out_dist) for row in more} == {
         (*which, name)
         for name in (NOVELTY, BACKGROUND, NOISE)
-        for which in (("ODIN", PER_OUT_SET), ("ODM", COMPOSED))
+        for which in (("ODIN", PER_OUT_SET), *(("ODM", variant) for variant in OURS), *blocks)
     }
-    assert len(more) == 12
+    assert len(more) == 6 * (1 + len(OURS) + len(blocks))
+
+
+def test_every_block_scores_the_networks_of_the_metric_rows(
+    experiments: Sequence[Experiment], results: Path, rows: list[Result]
+) -> None:
+    synthetic = next(e for e in experiments if e.variant == SYNTHETIC)
+    boundary = Boundary.load(results / "models" / cell_name(synthetic))
+    split = synthetic.split
+    vectors = torch.cat([boundary.outputs(i).get("stages") for i in boundary.batches(split.train)])
+    detector = StageMahalanobis().fit(vectors, torch.from_numpy(split.train.labels))
+    for out in split.unseen_out:
+        scores = [
+            detector.score(
+                torch.cat([boundary.outputs(i).get("stages") for i in boundary.batches(source)])
+            )
+            for source in (split.test, out.source)
+        ]
+        row = next(
+            r
+            for r in rows
+            if (r.run.method, r.run.variant, r.out_dist)
+            == ("ODM, every block", SYNTHETIC, out.name)
+        )
+        assert row.convention == "exact"
+        expected = measure(*(score.numpy() for score in scores)).auroc
+        assert row.numbers.auroc == pytest.approx(expected, abs=0.02)
+        assert row.run.detector == "StageMahalanobis"
+
+
+def test_synthetic_rows_have_the_budget_of_the_others(experiments: Sequence[Experiment]) -> None:
+    odm = experiments[2]
+    for alone in experiments[-2:]:
+        assert alone.base
+        assert alone.base.training
+        assert alone.base.training.steps + alone.training.steps == odm.training.steps
+        assert alone.base.synthetic == TINY.synthetic
+    based = synthetic_rows(odm, based=True)
+    assert [row.training.steps for row in based] == [odm.training.steps] * 2
+    assert [row.base.training if row.base else odm for row in based] == [None, None]
 
 
 def test_a_second_call_trains_nothing(
@@ -133,7 +184,7 @@ def test_a_second_call_trains_nothing(
 def test_a_lost_cell_alone_is_trained_again(
     experiments: Sequence[Experiment], rows: list[Result], tmp_path: Path
 ) -> None:
-    kept = [row for row in rows if row.run.method != "ML"]
+    kept = [row for row in rows if not row.run.method.startswith("ML")]
     (tmp_path / "table2.jsonl").write_text("".join(row.to_json() + "\n" for row in kept))
     trained = set()
     run_experiments(experiments, tmp_path, on_step=lambda e, p: trained.add((e.method, e.variant)))
@@ -149,10 +200,12 @@ def test_ml_and_odm_differ_in_the_seen_outs_alone(experiments: Sequence[Experime
         [BACKGROUND],
         [NOISE],
         [NOVELTY, "Composed"],
+        [],
+        [NOVELTY],
     ]
     assert not ml.split.seen_out
     assert not odin.split.seen_out
-    for odm in odms:
+    for odm in odms[:-2]:
         assert (ml.objective, ml.training, ml.backbone_name) == (
             odm.objective,
             odm.training,
@@ -320,7 +373,7 @@ def test_table4_runs_table2_on_each_random_split_from_one_base(
             trained.append((experiment.split.name, experiment.method, progress.step))
 
     table4.reproduce_on(images, splits, tmp_path, scale=scale, on_step=note)
-    each = [("base", 5), ("ODIN", 8), ("ML", 3), *[("ODM", 3)] * 4]
+    each = [("base", 5), ("ODIN", 8), ("ML", 3), *[("ODM", 3)] * 6]
     assert trained == [(f"Tsinghua random {i}", *one) for i in (0, 3) for one in each]
     rows = list(read_rows(tmp_path / "table4.jsonl"))
     for cell in published("table4"):
@@ -349,7 +402,7 @@ def test_figure_3_goes_on_from_the_base_where_no_model_was_kept(
     scale = replace(TINY, base=replace(TINY.training, steps=5))
     table2.reproduce_on(images, CLASSES, tmp_path, scale=scale, keep_models=True)
     text = (tmp_path / "table2_classes.md").read_text()
-    assert text.count("images of 1 unseen classes") == 6
+    assert text.count("images of 1 unseen classes") == 8
     of_table, anew = (
         figure3.evidence_on(images, CLASSES, folder, scale=scale)
         for folder in (tmp_path, tmp_path / "new")

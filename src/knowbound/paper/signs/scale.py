@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from knowbound.data.augmentation import Augmentation
 from knowbound.errors import UserError
 from knowbound.objectives.batches import BalancedBatches
+from knowbound.paper.own_rows import SYNTHETIC_IMAGES
 from knowbound.training.settings import Training
 
 AUGMENTATION = Augmentation(shift=3, rotation=10.0, scale=0.1, brightness=0.3, contrast=0.3)
@@ -30,6 +31,8 @@ class Scale:
     base: Training | None = None
     """If given, ML and ODM go on from one network that was trained so, on the split's in images
     alone (``shared_base``)."""
+    synthetic: int = SYNTHETIC_IMAGES
+    """Synthetic outliers of each kind."""
 
     @property
     def backbone_name(self) -> str:

@@ -28,6 +28,7 @@ from knowbound.labels import Kind
 from knowbound.objectives import Contrastive, CrossEntropy
 from knowbound.objectives.batches import RandomBatches
 from knowbound.paper.cells import OnStep, cell_name, cell_of, has_rows, run_missing, write_table
+from knowbound.paper.own_rows import rows_of_blocks, synthetic_rows
 from knowbound.paper.shared_base import start_from_base
 from knowbound.paper.signs.accepted import write_accepted
 from knowbound.paper.signs.class_splits import ClassSplit, class_split
@@ -50,6 +51,7 @@ SEEN = {"novelty seen": NOVELTY, "background seen": BACKGROUND, "noise seen": NO
 COMPOSED = "novelty and composed seen"
 """A row of our own: beside other signs it sees images composed of the known ones
 (``data/outs/composed.py``)."""
+SEEN_SYNTHETIC = "novelty seen and synthetic outliers"
 COMPOSED_IMAGES = 6_000
 PER_OUT_SET = "per out set"
 DIM, MARGIN = 32, 10.0  # Section 4.2; its margin is that of Table 1
@@ -69,7 +71,8 @@ def tsinghua_experiments(
     """ODIN, ML, and ODM with novelty, background and noise seen, on one split of the classes and
     one budget of steps.
 
-    Last a row of our own: ODM that also sees images composed of the known ones.
+    Last rows of our own: ODM that also sees images composed of the known ones, and ODM with the
+    synthetic outliers of ``fit``, alone and beside the seen novelty.
 
     Args:
         images: of all sets.
@@ -80,6 +83,12 @@ def tsinghua_experiments(
     """
     odms = [_odm(images, classes, scale, seed, experiment, variant) for variant in SEEN]
     odms.append(_with_composed(odms[0]))
+    odms += synthetic_rows(
+        odms[0],
+        based=scale.base is not None,
+        images=scale.synthetic,
+        seen_variant=SEEN_SYNTHETIC,
+    )
     ml = replace(odms[0], method="ML", variant="", split=odms[0].split.without_seen_out())
     validation_outs = odin_validation_outs(images, classes, seed)
     odin = replace(
@@ -203,7 +212,7 @@ def run_experiments(
             results / f"{experiment.experiment}.jsonl",
             on_step,
             models=results / "models" if keep_models else None,
-            more_rows=rows_per_out_set if experiment.method == "ODIN" else None,
+            more_rows=rows_per_out_set if experiment.method == "ODIN" else rows_of_blocks,
         )
 
 
@@ -289,8 +298,9 @@ ABOUT_ODIN = (
 INTRO = (
     "Generated from `table2.jsonl` by `knowbound reproduce table2`. The split of the classes is "
     "ours (`paper/signs/class_splits.json`): the paper's was not released, so the paper's numbers "
-    f"are of another split. The last method, which also sees images composed of the known signs, "
-    f"is ours too.\n\n{about_scales(CPU)} {ABOUT_ODIN}"
+    "are of another split. Rows with composed images, with synthetic outliers or with every block "
+    "are ours too: the last score the same networks by the activations of every block.\n\n"
+    f"{about_scales(CPU)} {ABOUT_ODIN}"
 )
 AUPR_NOTE = (
     "AUPR depends on the sizes of the sets, which the paper does not print; ours are in the "

@@ -26,7 +26,7 @@ def reproduce(
     keep_models: bool = False,
     on_step: OnStep | None = None,
 ) -> list[Result]:
-    """All rows of Table 4, and Table 2's row of our own.
+    """All rows of Table 4, and Table 2's rows of our own.
 
     Cells already in ``results/table4.jsonl`` are kept; one that was cut off continues.
 
@@ -78,6 +78,7 @@ def write_table4(results: Path) -> Path:
 INTRO = (
     "Generated from `table4.jsonl` by `knowbound reproduce table4`. The random splits of the "
     "classes are ours (`paper/signs/class_splits.json`): the paper's were not released, so the "
-    f"paper's numbers are means over other splits. The last method, which also sees images "
-    f"composed of the known signs, is ours too.\n\n{about_scales(SHORT_CPU)} {ABOUT_ODIN}"
+    "paper's numbers are means over other splits. Rows with composed images, with synthetic "
+    "outliers or with every block are ours too: the last score the same networks by the "
+    f"activations of every block.\n\n{about_scales(SHORT_CPU)} {ABOUT_ODIN}"
 )

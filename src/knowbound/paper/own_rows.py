@@ -1,0 +1,91 @@
+"""Rows of our own beside the paper's: synthetic outliers, and scores that read every block."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from knowbound.boundary.together import with_detectors
+from knowbound.building import Base
+from knowbound.detectors import CentreAndStages, StageMahalanobis
+from knowbound.experiment import Experiment, Outcome
+from knowbound.judging import judge_sets, seen_names
+from knowbound.result import Result
+from knowbound.training.settings import Training
+
+SYNTHETIC = "synthetic outliers"
+SEEN_AND_SYNTHETIC = "seen and synthetic outliers"
+SYNTHETIC_IMAGES = 6_000
+"""Of each kind, as ``fit`` makes them."""
+BASE_SHARE = 1 / 3
+"""Of the steps, where the base is trained within the row's own budget: ``fit``'s proportion."""
+BLOCKS = {
+    "every block": StageMahalanobis,
+    "centre and every block": CentreAndStages,
+}
+"""What else scores the network of a metric row, by what its own rows add to the name."""
+
+
+def synthetic_rows(
+    odm: Experiment,
+    *,
+    based: bool = False,
+    images: int = SYNTHETIC_IMAGES,
+    seen_variant: str = SEEN_AND_SYNTHETIC,
+) -> tuple[Experiment, Experiment]:
+    """The row with synthetic outliers alone, and the one with seen out-of-distribution images too.
+
+    Each has the steps of ``odm``: a third goes to a base on the known images alone, which tells
+    what changes a class, unless ``odm`` starts from a base already.
+
+    Args:
+        odm: the paper's row, with seen out-of-distribution images.
+        based: whether its network was trained on the known images before.
+        images: synthetic outliers of each kind.
+        seen_variant: names the second row.
+    """
+    training, first = odm.training, None
+    if not based:
+        first, training = _divided(odm.training)
+    objective = odm.objective.without_outs()
+    both = replace(
+        odm,
+        variant=seen_variant,
+        training=training,
+        base=Base(objective, first, images),
+    )
+    alone = replace(both, variant=SYNTHETIC, split=odm.split.without_seen_out())
+    return alone, both
+
+
+def _divided(whole: Training) -> tuple[Training, Training]:
+    steps = round(BASE_SHARE * whole.steps)
+    return replace(whole, steps=steps), replace(whole, steps=whole.steps - steps)
+
+
+def rows_of_blocks(experiment: Experiment, outcome: Outcome) -> list[Result]:
+    """The rows of the same network scored by every block, alone and with the nearest centre.
+
+    Args:
+        experiment: of a metric loss.
+        outcome: of its run.
+    """
+    split = experiment.split
+    detectors = [make() for make in BLOCKS.values()]
+    boundaries = with_detectors(outcome.boundary, detectors, split.train, split.validation)
+    runs = [
+        replace(
+            outcome.run,
+            method=f"{outcome.run.method}, {words}",
+            detector=type(detector).__name__,
+        )
+        for words, detector in zip(BLOCKS, detectors, strict=True)
+    ]
+    together = judge_sets(
+        boundaries,
+        runs,
+        split.test,
+        split.unseen_out,
+        seen=seen_names(split.seen_out, split.unseen_out),
+        conventions=experiment.conventions,
+    )
+    rows: Sequence[Result] = [row for evidence in together for row in evidence.results]
+    return list(rows)
