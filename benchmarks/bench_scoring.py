@@ -18,13 +18,14 @@ from knowbound.backbones import WideResNet
 from knowbound.boundary import Boundary
 from knowbound.boundary.batches import CPU_BATCH
 from knowbound.boundary.together import judge_together, with_detectors
+from knowbound.data.pictures.parts import Files
 from knowbound.data.pictures.picture_files import read_files
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source, to_unit_interval
 from knowbound.detectors import NearestCentre
 from knowbound.detectors.choice import detectors_for, make_detector
 from knowbound.outputs import Field
-from knowbound.workflows.predict import predict_files
+from knowbound.workflows.predict import predict_part
 
 CLASSES = 10
 OUTPUTS: tuple[Field, ...] = ("stages", "features", "embedding", "logits")
@@ -75,7 +76,7 @@ def folder_speed(boundary: Boundary, count: int, side: int) -> None:
         ]
         batches = [batch.to(memory_format=torch.channels_last) for batch in batches]
         works: tuple[Callable[[], object], ...] = (
-            lambda: list(predict_files(boundary, paths)),
+            lambda: list(predict_part(boundary, Files(tuple(paths)))),
             lambda: list(read_files(paths, boundary.preprocessing)),
             lambda: forward(boundary.backbone, batches),
         )

@@ -144,6 +144,8 @@ def test_evaluate_compares_every_detector_the_network_can_have(
             ("predict", "{}/model", "{}/test", "-o", "{}/out.xlsx"),
             "expected .csv, .jsonl, .parquet",
         ),
+        (("predict", "{}/model", "{}/test", "--resume"), "--resume needs a table to write"),
+        (("predict", "{}/model", "{}/test", "-o", "-", "--ray"), "--ray needs a table to write"),
         (
             (
                 "evaluate",

@@ -18,7 +18,8 @@ from knowbound.detectors.detector import Detector
 from knowbound.objectives import Objective
 from knowbound.objectives.batches import BalancedBatches, RandomBatches
 from knowbound.training import Training, train
-from knowbound.workflows.predict import find_inputs, predict_files, table_writer
+from knowbound.workflows.predict import find_inputs, predict_parts
+from knowbound.workflows.tables import table_writer
 from tests.backbones.test_backbone import LikeTorchvision
 from tests.samples import blob_images, blobs, write_folder
 
@@ -58,12 +59,14 @@ def test_from_a_folder_to_a_verdict(place: Path) -> None:
     assert verdict.p_value > 1 - 0.9
 
     # ask about many files, into a table
-    paths = find_inputs([place / "test", place / "noise"]).files
+    parts = find_inputs([place / "test", place / "noise"]).parts
     with table_writer(place / "verdicts.jsonl") as write:
-        for row in predict_files(model, paths):
+        for row in predict_parts(model, parts):
             write(row)
     rows = [json.loads(line) for line in (place / "verdicts.jsonl").open()]
-    assert [row["path"] for row in rows] == [str(path) for path in paths]
+    assert [row["path"] for row in rows] == [
+        str(one.path) for part in parts for one in part.pictures()
+    ]
     said = [(Path(row["path"]).parent.name, row["verdict"], row["class"]) for row in rows]
     right = [truth == name for truth, verdict, name in said if verdict == "known"]
     assert np.mean(right) > 0.95

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from knowbound.errors import UserError
-from knowbound.workflows.predict import Prediction, table_writer
+from knowbound.workflows.predict import Prediction
+from knowbound.workflows.tables import table_writer
 from tests.samples import PLACES, blob_images
 
 NAMES = ("arbre vert", "Straße", "木")

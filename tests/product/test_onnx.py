@@ -12,6 +12,7 @@ import torch
 
 from knowbound.backbones import LeNet, WideResNet
 from knowbound.boundary import Boundary
+from knowbound.data.pictures.parts import Files
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors import DETECTORS, NearestCentre, Odin
 from knowbound.errors import UserError
@@ -20,7 +21,7 @@ from knowbound.product.any_model import load_model
 from knowbound.product.onnx_export import export
 from knowbound.product.onnx_model import ExportedModel
 from knowbound.product.serving.server import Settings
-from knowbound.workflows.predict import COLUMNS, NUMBERS, predict_files
+from knowbound.workflows.predict import COLUMNS, NUMBERS, predict_parts
 from tests.product.serving.samples import running
 from tests.samples import blobs, write_folder
 
@@ -128,7 +129,7 @@ def test_a_service_gives_the_rows_of_predict(
     sent = [(str(one), one.read_bytes()) for one in files]
     with running({"folder": tmp_path / "model", "file": path}, Settings(port=0)) as found:
         for name, place in found.server.paths.items():
-            rows = [row.row() for row in predict_files(load_model(place), files)]
+            rows = [row.row() for row in predict_parts(load_model(place), [Files(tuple(files))])]
             said = found.predict(*sent, query=f"?model={name}").said
             assert said["model"] == name
             for ours, theirs in zip(said["verdicts"], rows, strict=True):

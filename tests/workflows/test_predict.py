@@ -1,6 +1,7 @@
 """Rows for files: one each, whatever is wrong."""
 
 import csv
+import io
 import json
 import weakref
 from collections import Counter
@@ -18,9 +19,9 @@ from knowbound.workflows.predict import (
     Counted,
     Prediction,
     find_inputs,
-    predict_files,
-    table_writer,
+    predict_parts,
 )
+from knowbound.workflows.tables import table_writer
 from tests.boundary.test_boundary import boundary
 from tests.samples import blobs, write_folder
 
@@ -36,8 +37,10 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_every_file_has_its_row_in_order(pictures: Path) -> None:
     found = boundary()
-    paths = find_inputs([pictures]).files
-    rows = list(predict_files(found, paths))
+    inputs = find_inputs([pictures])
+    paths = [given.path for part in inputs.parts for given in part.pictures()]
+    assert inputs.count == len(paths)
+    rows = list(predict_parts(found, inputs.parts))
     assert [row.path for row in rows] == [str(p) for p in paths]
     for row, path in zip(rows, paths, strict=True):
         if path.suffix in (".png", ".bmp") and path.stat().st_size:
@@ -57,8 +60,9 @@ def test_every_file_has_its_row_in_order(pictures: Path) -> None:
 
 def test_all_files_are_decided_together(pictures: Path) -> None:
     found = boundary()
-    paths = find_inputs([pictures]).files
-    alone, together = list(predict_files(found, paths)), list(predict_files(found, paths, fdr=0.4))
+    parts = find_inputs([pictures]).parts
+    paths = [given.path for part in parts for given in part.pictures()]
+    alone, together = (list(predict_parts(found, parts, fdr=fdr)) for fdr in (None, 0.4))
     assert [row.path for row in together] == [row.path for row in alone]
     assert [row.error for row in together] == [row.error for row in alone]
     p_values = [row.verdict.p_value for row in alone if row.verdict]
@@ -72,11 +76,11 @@ def test_all_files_are_decided_together(pictures: Path) -> None:
     ]
     assert said == unknown
     with pytest.raises(UserError, match="false discovery rate of 2"):
-        predict_files(found, paths, fdr=2)
+        predict_parts(found, parts, fdr=2)
 
 
 def test_rows_are_counted_as_they_pass_and_not_kept(pictures: Path) -> None:
-    rows = list(predict_files(boundary(), find_inputs([pictures]).files))
+    rows = list(predict_parts(boundary(), find_inputs([pictures]).parts))
     slow = Counter(str(row.verdict.decision) if row.verdict else "error" for row in rows)
     counted = Counted()
     passing = counted(iter(rows))
@@ -112,7 +116,7 @@ def test_no_row_stays_in_memory_once_it_has_passed(pictures: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_tables_hold_what_the_rows_hold(ending: str, pictures: Path, tmp_path: Path) -> None:
-    rows = list(predict_files(boundary(), find_inputs([pictures]).files))
+    rows = list(predict_parts(boundary(), find_inputs([pictures]).parts))
     path = tmp_path / "out" / f"table{ending}"
     with table_writer(path) as write:
         for row in rows:
@@ -149,7 +153,7 @@ def test_tables_hold_what_the_rows_hold(ending: str, pictures: Path, tmp_path: P
 
 
 def test_rows_written_before_an_error_stay(pictures: Path, tmp_path: Path) -> None:
-    rows = list(predict_files(boundary(), find_inputs([pictures]).files))
+    rows = list(predict_parts(boundary(), find_inputs([pictures]).parts))
 
     def write_one_and_fail() -> None:
         with table_writer(tmp_path / "table.jsonl") as write:
@@ -179,11 +183,23 @@ def test_inputs_and_outputs_that_cannot_be_used(tmp_path: Path) -> None:
         pass
 
 
+def test_a_list_on_standard_input(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pictures.parent)
+    files = sorted(Path("in").rglob("*.png"))
+    lines = "\n".join(["# found", *map(str, files)])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    inputs = find_inputs(["-"])
+    assert [one.path for part in inputs.parts for one in part.pictures()] == files
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    with pytest.raises(UserError, match="standard input names no picture"):
+        find_inputs(["-"])
+
+
 def test_a_full_disk_is_one_sentence(pictures: Path) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full to write to")
-    rows = list(predict_files(boundary(), find_inputs([pictures]).files))
+    rows = list(predict_parts(boundary(), find_inputs([pictures]).parts))
     link = pictures.parent / "table.csv"
     link.symlink_to(full)
 

@@ -16,11 +16,14 @@ EVERY = 30.0
 
 
 @contextmanager
-def reading_bar(words: str = "Reading") -> Iterator[Callable[[int, int], None]]:
-    """Something to be called with (done, total): a bar that is gone when it is full, or lines."""
+def reading_bar(words: str = "Reading") -> Iterator[Callable[[int, int | None], None]]:
+    """Something to be called with (done, total or None): a bar that is gone when it is full, or
+    lines."""
     if not sys.stderr.isatty():
         lines = _Lines()
-        yield lambda done, total: lines(f"{words}: {done:,} of {total:,}", last=False)
+        yield lambda done, total: lines(
+            f"{words}: {done:,}" + (f" of {total:,}" if total is not None else ""), last=False
+        )
         return
     from rich.progress import (
         BarColumn,

@@ -1,27 +1,24 @@
-"""Verdicts for files: one row for each, whatever is wrong with it, written as it comes."""
+"""Verdicts for pictures: one row for each, whatever is wrong with it."""
 
-import csv
-import json
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knowbound.data.pictures.picture_files import read_files
+from knowbound.data.pictures.list_file import LISTS, STANDARD_INPUT
+from knowbound.data.pictures.parts import Part, divide
+from knowbound.data.pictures.picture_files import read_given
 from knowbound.data.pictures.picture_lists import list_files, read_list
 from knowbound.data.pictures.problems import Problem
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.errors import UserError
 from knowbound.false_discovery import check_fdr, verdicts_at_fdr
-from knowbound.files import cannot_write
 from knowbound.judgement import Judgement, Verdict
-from knowbound.own_output import check_overwrite
+from knowbound.labels import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +39,25 @@ class Prediction:
         said = asdict(self.verdict) if self.verdict else dict.fromkeys(_SAID)
         renamed = {_RENAMED.get(name, name): value for name, value in said.items()}
         return {"path": self.path, **renamed, "error": self.error, "remark": self.remark}
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> "Prediction":
+        """The prediction whose ``row`` this is.
+
+        Args:
+            row: the columns by name; an empty text counts as None; numbers may be texts.
+        """
+        said = {name: row[_RENAMED.get(name, name)] for name in _SAID}
+        verdict = None
+        if said["decision"]:
+            numbers = {name: float(said[name]) for name in NUMBERS}
+            verdict = Verdict(
+                decision=Decision(said["decision"]),
+                class_name=said["class_name"] or None,
+                nearest_class=said["nearest_class"] or "",
+                **numbers,
+            )
+        return cls(row["path"], verdict, row["error"] or "", row["remark"] or "")
 
 
 _SAID = tuple(field.name for field in fields(Verdict))
@@ -87,75 +103,90 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """The files to judge, in order, and what could not be used of the lists that name them."""
+    """The parts of the pictures to judge, in order, and what could not be used of the lists that
+    name them."""
 
-    files: list[Path]
+    parts: tuple[Part, ...]
     problems: tuple[Problem, ...] = ()
 
+    @property
+    def count(self) -> int | None:
+        """How many pictures; None where an archive does not say before it is read."""
+        counts = [part.count for part in self.parts]
+        return None if None in counts else sum(count or 0 for count in counts)
 
-def find_inputs(inputs: Sequence[str | Path]) -> Inputs:
+
+def find_inputs(inputs: Sequence[str | Path], image_column: str | None = None) -> Inputs:
     """The pictures named, every file at any depth of the folders named, and every picture that the
-    lists among them name.
+    lists among them name; of archives and Parquet files what is in them.
+
+    Args:
+        inputs: pictures, folders, lists of pictures, zip and tar archives (WebDataset shards too),
+            Parquet files; ``-`` is a list on standard input.
+        image_column: of Parquet files; None to find it.
 
     Raises:
-        UserError: something does not exist, or a folder is empty.
+        UserError: something does not exist, a folder is empty, or a Parquet file has no column of
+            pictures.
     """
     found: list[Path] = []
+    named: set[Path] = set()
     problems: list[Problem] = []
     for given in map(Path, inputs):
-        if given.is_dir():
+        if given != STANDARD_INPUT and given.is_dir():
             inside = list_files(given)
             if not inside:
                 raise UserError(f"{given} is an empty folder; expected pictures in it")
             found += inside
-        elif given.suffix.lower() in LISTS:
+        elif given == STANDARD_INPUT or given.suffix.lower() in LISTS:
             listing = read_list(given)
             found += listing.files
             problems += listing.problems
         elif given.exists() or given.is_symlink():
             found.append(given)
+            named.add(given)
         else:
             raise UserError(
-                f"{given} does not exist; expected a picture, a folder of pictures, or a list"
+                f"{given} does not exist; expected a picture, a folder of pictures, a list, an "
+                "archive or a Parquet file"
             )
-    return Inputs(found, tuple(problems))
+    return Inputs(tuple(divide(found, image_column, named)), tuple(problems))
 
 
-def predict_files(
-    boundary: Judge,
-    paths: Sequence[Path],
-    *,
-    decoders: int | None = None,
-    fdr: float | None = None,
+def predict_parts(
+    judge: Judge, parts: Iterable[Part], *, fdr: float | None = None
 ) -> Iterator[Prediction]:
-    """A row for each file, in order.
+    """A row for each picture, in order; see ``predict_part``.
 
-    Decoding and judging go on batch by batch, so memory does not grow with the files.  With ``fdr``
-    the rows of all files are kept, and the first comes when the last file has been judged.
+    With ``fdr`` the rows of all pictures are kept, and the first comes when the last picture has
+    been judged.
 
     Args:
-        boundary: a calibrated one, or an exported model.
-        paths: of the files.
-        decoders: threads that decode, by default one for each core up to 8.
-        fdr: decide on all files together, so that on average at most this share of those called
+        judge: a calibrated boundary, or an exported model.
+        parts: of the pictures.
+        fdr: decide on all pictures together, so that on average at most this share of those called
             unknown are known ones; None: each by the model's threshold.
-
-    Returns:
-        A prediction of each, also of a file that cannot be read.
 
     Raises:
         UserError: an ``fdr`` that is no share.
     """
-    rows = _judged(boundary, paths, decoders)
+    rows = chain.from_iterable(predict_part(judge, part) for part in parts)
     if fdr is None:
         return rows
     check_fdr(fdr)
-    return _together(rows, fdr, boundary.domain_threshold)
+    return decide_together(rows, fdr, judge.domain_threshold)
 
 
-def _together(
+def decide_together(
     rows: Iterable[Prediction], fdr: float, domain_threshold: float
 ) -> Iterator[Prediction]:
+    """The rows, kept and decided on together (``verdicts_at_fdr``).
+
+    Args:
+        rows: of all pictures, as the model's own threshold decided.
+        fdr: share of known pictures among those called unknown, above 0 and below 1.
+        domain_threshold: an unknown picture is an anomaly if its domain score is above.
+    """
     kept = list(rows)
     said = verdicts_at_fdr([r.verdict for r in kept if r.verdict], fdr, domain_threshold)
     decided = iter(said)
@@ -163,116 +194,34 @@ def _together(
         yield replace(row, verdict=next(decided)) if row.verdict else row
 
 
-def _judged(boundary: Judge, paths: Sequence[Path], decoders: int | None) -> Iterator[Prediction]:
-    files = read_files(paths, boundary.preprocessing, workers=decoders)
-    while batch := list(islice(files, BATCH)):
+def predict_part(judge: Judge, part: Part, *, decoders: int | None = None) -> Iterator[Prediction]:
+    """A row for each picture of a part, in order.
+
+    Decoding and judging go on batch by batch, so memory does not grow with the pictures.  Batches
+    begin with the part, so its rows do not depend on what is judged before, or where.
+
+    Args:
+        judge: a calibrated boundary, or an exported model.
+        part: some of the pictures.
+        decoders: threads that decode, by default one for each core up to 8.
+        fdr: decide on all files together, so that on average at most this share of those called
+            unknown are known ones; None: each by the model's threshold.
+
+    Returns:
+        A prediction of each, also of a file that cannot be read.
+
+    Yields:
+        A prediction, also for a picture that cannot be read.
+    """
+    pictures = read_given(part.pictures(), judge.preprocessing, workers=decoders)
+    while batch := list(islice(pictures, BATCH)):
         images = [image for _, image, _ in batch if image is not None]
-        verdicts = iter(boundary.verdicts(boundary.judge(np.stack(images))) if images else ())
+        verdicts = iter(judge.verdicts(judge.judge(np.stack(images))) if images else ())
         for path, image, remark in batch:
             if image is None:
                 yield Prediction(str(path), None, error=remark)
             else:
                 yield Prediction(str(path), next(verdicts), remark=remark)
-
-
-LISTS = (".csv", ".tsv", ".txt", ".lst")
-"""Endings of lists of pictures."""
-
-
-class Writer(Protocol):
-    """Takes rows one by one."""
-
-    def __call__(self, row: Prediction, /) -> None: ...
-
-
-@contextmanager
-def table_writer(
-    path: Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()
-) -> Iterator[Writer]:
-    """A function that writes rows to a .csv, .jsonl or .parquet file, or as CSV to standard output
-    where the path is ``-``; rows already written stay if the run ends early.
-
-    Args:
-        path: of the table.
-        overwrite: whether a file that this program did not make may be replaced.
-        inputs: files that are read; none of them is ever replaced.
-
-    Raises:
-        UserError: another ending, a file that is there, or a place that cannot be written.
-    """
-    if path == Path("-"):
-        yield from _csv_lines(sys.stdout)
-        return
-    openers = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
-    if path.suffix not in openers:
-        expected = ", ".join(openers)
-        raise UserError(f"{path} ends in {path.suffix or 'nothing'!r}; expected {expected}, or -")
-    check_overwrite(path, overwrite, inputs)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with openers[path.suffix](path) as write:
-            yield write
-    except OSError as error:
-        raise UserError(cannot_write(path, error)) from error
-
-
-def _csv_lines(file: IO[str]) -> Iterator[Writer]:
-    table = csv.DictWriter(file, COLUMNS)
-    table.writeheader()
-    yield lambda row: table.writerow(row.row())
-
-
-@contextmanager
-def _csv(path: Path) -> Iterator[Writer]:
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        yield from _csv_lines(file)
-
-
-@contextmanager
-def _jsonl(path: Path) -> Iterator[Writer]:
-    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        yield lambda row: _write_line(file, row.row())
-
-
-def _write_line(file: IO[str], values: dict[str, Any]) -> None:
-    file.write(json.dumps(values, ensure_ascii=False) + "\n")
-
-
-@contextmanager
-def _parquet(path: Path) -> Iterator[Writer]:
-    try:
-        import pyarrow as pa
-        from pyarrow.parquet import ParquetWriter
-    except ImportError as error:
-        raise UserError(
-            f"{path} needs pyarrow, which is not installed; pip install 'knowbound[parquet]', or "
-            "write .csv"
-        ) from error
-    schema = pa.schema(
-        [(name, pa.float64() if name in NUMBERS else pa.string()) for name in COLUMNS]
-    )
-    waiting: list[dict[str, Any]] = []
-    with ParquetWriter(str(path), schema) as writer:
-
-        def flush() -> None:
-            safe = [{k: _utf8(v) for k, v in row.items()} for row in waiting]
-            writer.write_table(pa.Table.from_pylist(safe, schema=schema))
-            waiting.clear()
-
-        def write(row: Prediction) -> None:
-            waiting.append(row.row())
-            if len(waiting) >= 8192:
-                flush()
-
-        try:
-            yield write
-        finally:
-            flush()
-
-
-def _utf8(value: Any) -> Any:
-    """File names may hold bytes that are no UTF-8; they are shown as \\x.. escapes."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 class Counted:
@@ -287,8 +236,13 @@ class Counted:
             self.counts[str(row.verdict.decision) if row.verdict else "error"] += 1
             yield row
 
+    @property
+    def total(self) -> int:
+        """All rows."""
+        return sum(self.counts.values())
+
     def __str__(self) -> str:
         known, novelties, anomalies, errors = self.counts.values()
         summary = f"{known} known, {novelties} novelties, {anomalies} anomalies"
         unreadable = f", {errors} that could not be read" if errors else ""
-        return f"{sum(self.counts.values())} files: {summary}{unreadable}"
+        return f"{self.total} files: {summary}{unreadable}"

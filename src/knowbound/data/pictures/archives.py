@@ -20,6 +20,9 @@ UNREADABLE = (
     zlib.error,
 )
 
+LARGEST = 1 << 30
+"""Bytes of a file in an archive beyond which it is not read."""
+
 
 def files_in_archive(path: Path) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]]]:
     """Each regular file's name and a function that reads it, which may raise one of ``UNREADABLE``.
@@ -44,6 +47,7 @@ def _in_tar(path: Path) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]]]:
 
 
 def _member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    _check_size(member.size)
     content = archive.extractfile(member)
     return b"" if content is None else content.read()
 
@@ -52,4 +56,23 @@ def _in_zip(path: Path) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]]]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             if not info.is_dir():
-                yield PurePosixPath(info.filename), partial(archive.read, info)
+                yield PurePosixPath(info.filename), partial(zip_member, archive, info)
+
+
+def zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """The content of a file in a zip archive.
+
+    Args:
+        archive: opened.
+        info: of the file.
+
+    Raises:
+        UNREADABLE: one of these, also where it holds more than ``LARGEST`` bytes.
+    """
+    _check_size(info.file_size)
+    return archive.read(info)
+
+
+def _check_size(size: int) -> None:
+    if size > LARGEST:
+        raise ValueError(f"it holds {size:,} bytes; at most {LARGEST:,} are read")

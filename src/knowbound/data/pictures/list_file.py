@@ -4,6 +4,7 @@ import codecs
 import csv
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +15,8 @@ from knowbound.errors import UserError
 from knowbound.files import sentence_for
 
 LISTS = (".txt", ".csv", ".tsv", ".lst")
+STANDARD_INPUT = Path("-")
+"""Stands for a list on standard input, whose paths are relative to the working directory."""
 SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".avif", ".heic", ".jp2",
     ".pgm", ".ppm",
@@ -88,7 +91,7 @@ def read_text(file: Path) -> ListText:
         UserError: for a file that cannot be read, or is no text.
     """
     try:
-        content = file.read_bytes()
+        content = sys.stdin.buffer.read() if file == STANDARD_INPUT else file.read_bytes()
     except (OSError, ValueError) as error:
         raise UserError(
             f"{sentence_for(error, file, 'read')}; expected a list of pictures"

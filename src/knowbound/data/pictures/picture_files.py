@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,12 +25,14 @@ from knowbound.data.preprocessing import Picture, Preprocessing, UnknownRangeErr
 __all__ = [
     "MAX_PIXELS",
     "DecodedImage",
+    "Given",
     "UnreadableImageError",
     "in_order",
     "open_picture",
     "read_bytes",
     "read_decoded",
     "read_files",
+    "read_given",
     "read_image",
     "usual_workers",
 ]
@@ -40,6 +42,21 @@ READ_WHOLE = 16 * 1024**2
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Given(NamedTuple):
+    """One picture that was given.
+
+    Args:
+        path: of the file; of one in an archive or a Parquet file the path of that, and below it the
+            name or the number of the row.
+        content: its bytes where it is in no file of its own.
+        problem: why there is no content; "" where there is, or where it is in a file of its own.
+    """
+
+    path: Path
+    content: bytes | None = None
+    problem: str = ""
 
 
 class DecodedImage(NamedTuple):
@@ -119,26 +136,48 @@ def read_bytes(path: Path, most: int = READ_WHOLE) -> bytes | None:
 
 
 def read_files(
-    paths: Sequence[Path],
+    paths: Iterable[Path],
     preprocessing: Preprocessing,
     *,
     workers: int | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Iterator[tuple[Path, NDArray[np.uint8] | None, str]]:
     """For each file, in order: its path, its image (C, H, W) or None, and its remark or the reason
-    why there is no image.
+    why there is no image; as ``read_given``."""
+    return read_given(map(Given, paths), preprocessing, workers=workers, max_pixels=max_pixels)
 
-    Only a few files are decoded ahead of the one asked for, so memory does not grow with their
+
+def read_given(
+    pictures: Iterable[Given],
+    preprocessing: Preprocessing,
+    *,
+    workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[tuple[Path, NDArray[np.uint8] | None, str]]:
+    """For each picture, in order: its path, its image (C, H, W) or None, and its remark or the
+    reason why there is no image.
+
+    Only a few are taken and decoded ahead of the one asked for, so memory does not grow with their
     number.
+
+    Args:
+        pictures: taken in the calling thread, one after the other.
+        preprocessing: settled.
+        workers: threads that decode, by default one for each core up to 8.
+        max_pixels: the most width x height a header may announce.
     """
 
-    def read(path: Path) -> tuple[Path, NDArray[np.uint8] | None, str]:
+    def read(given: Given) -> tuple[Path, NDArray[np.uint8] | None, str]:
+        if given.problem:
+            return given.path, None, given.problem
         try:
-            return path, *read_image(path, preprocessing, max_pixels=max_pixels)
+            return given.path, *read_image(
+                given.path, preprocessing, given.content, max_pixels=max_pixels
+            )
         except UnreadableImageError as error:
-            return path, None, str(error)
+            return given.path, None, str(error)
 
-    return in_order(read, paths, workers)
+    return in_order(read, pictures, workers)
 
 
 def in_order(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from knowbound.data.pictures.list_file import LISTS, ListText, read_text
+from knowbound.data.pictures.list_file import LISTS, STANDARD_INPUT, ListText, read_text
 from knowbound.data.pictures.list_place import Place, find_place
 from knowbound.data.pictures.names import (
     look_alikes,
@@ -148,7 +148,7 @@ def read_list(file: Path, *, classes: bool = False) -> Listing:
         reason = _line_problem(text, line.fields, given, classes, name, path in seen)
         if reason:
             where = str(path) if given else str(file)
-            reason = f"line {line.number} of {printable(file.name)} {reason}"
+            reason = f"line {line.number} of {_named(file)} {reason}"
             listing.problems.append(Problem(storable(where), reason, used=False))
             continue
         seen.add(path)
@@ -261,9 +261,16 @@ def _names_nothing(file: Path, text: ListText, problems: list[Problem], classes:
     first = f"; the first problem: {problems[0].reason}" if problems else ""
     expected = "path,class" if classes else "path"
     return (
-        f"{printable(file)} names no picture that can be used{first}; expected {expected} in each "
+        f"{_named(file, whole=True)} names no picture that can be used{first}; expected {expected} in each "
         f"line (it was read as {text.reading})"
     )
+
+
+def _named(file: Path, *, whole: bool = False) -> str:
+    """The list in a sentence, with its folder where ``whole``."""
+    if file == STANDARD_INPUT:
+        return "standard input"
+    return printable(file if whole else file.name)
 
 
 def _remarks(file: Path, text: ListText, place: Place) -> list[Problem]:
