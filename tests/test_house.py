@@ -22,7 +22,7 @@ FLOORS: tuple[set[str], ...] = (
     },
     {"data", "backbones", "objectives", "detectors", "metrics"},
     {"training", "ccag", "boundary", "report"},
-    {"building", "judging", "tuning", "experiment"},
+    {"building", "frozen", "judging", "tuning", "experiment"},
     {"workflows", "product", "paper"},
     {"cli", "__init__", "__main__"},
 )

@@ -96,6 +96,11 @@ class Parts:
     trainer: Trainer = train
     base: Base | None = None
 
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return self.training.seed
+
 
 @dataclass(frozen=True, eq=False)
 class Built:

@@ -39,12 +39,23 @@ OBJECTIVES: dict[ObjectiveName, str] = {
     "multi_similarity": "multi-similarity loss; needs knowbound[metric-learning]",
 }
 
-BackboneName = Literal["auto", "lenet", "wrn-16-2", "wrn-28-10"]
+BackboneName = Literal[
+    "auto",
+    "lenet",
+    "wrn-16-2",
+    "wrn-28-10",
+    "efficientnet-lite0",
+    "efficientnet-lite1",
+    "efficientnet-lite2",
+]
 BACKBONES: dict[BackboneName, str] = {
-    "auto": "lenet for grey images, wrn-16-2 for colour",
+    "auto": "lenet for small grey images; else what an audition on your pictures shows to be best",
     "lenet": "LeNet: small grey images",
     "wrn-16-2": "wide residual network of 16 layers, width 2",
     "wrn-28-10": "wide residual network of 28 layers, width 10; expensive on a CPU",
+    "efficientnet-lite0": "trained on ImageNet photographs and frozen; knowbound[photographs]",
+    "efficientnet-lite1": "the same, larger; its package is named where it is missing",
+    "efficientnet-lite2": "the same, larger still; its package is named where it is missing",
 }
 
 DetectorName = Literal[

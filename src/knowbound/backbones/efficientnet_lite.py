@@ -281,6 +281,15 @@ def imagenet_weights(variant: Variant) -> dict[str, Tensor]:
     return {_renamed(name): tensor for name, tensor in weights.items()}
 
 
+def has_weights(variant: Variant) -> bool:
+    """Whether the package with the published weights is installed.
+
+    Args:
+        variant: of ``EfficientNetLite``.
+    """
+    return find_spec(PUBLISHED[variant].package.replace("-", "_")) is not None
+
+
 def _weight_file(variant: Variant) -> Path:
     """Where the package keeps the weights; no code of the package is run."""
     published = PUBLISHED[variant]

@@ -112,21 +112,54 @@ class Boundary(nn.Module):
             far: anomalies.  Synthetic ones, noise and pieces of two photographs, are added.
             domain: False leaves the domain score out, and every unknown image is a novelty.
         """
+        outputs = self._outputs_of(source)
         labels = torch.from_numpy(source.labels)
+        if not domain:
+            return self.learn_outputs(outputs, labels)
+        synthetic = anomaly_images(source.image_shape, SYNTHETIC_ANOMALIES, _fixed_draw())
+        return self.learn_outputs(
+            outputs,
+            labels,
+            near=self._stages(near) if near else None,
+            far=self._stages([synthetic, *far]),
+        )
+
+    def _outputs_of(self, source: Source) -> Outputs:
+        """What the detector reads of all images, and their stages."""
+        wanted = {*self.detector.reads, "stages"}
         parts = [
-            (self.detector.read(outputs), outputs.get("stages"))
+            [outputs.get(field) if field in wanted else None for field in Outputs._fields]
             for outputs in map(self.outputs, self.batches(source))
         ]
-        vectors, stages = (torch.cat(column) for column in zip(*parts, strict=True))
+        columns = zip(*parts, strict=True)
+        return Outputs(*(torch.cat(c) if c[0] is not None else None for c in columns))
+
+    @torch.no_grad()
+    def learn_outputs(
+        self,
+        outputs: Outputs,
+        labels: Tensor,
+        *,
+        near: Tensor | None = None,
+        far: Tensor | None = None,
+    ) -> "Boundary":
+        """As ``learn``, from what the network said of the images; the boundary itself.
+
+        Args:
+            outputs: of N in-distribution training images, with stages.
+            labels: (N,) in 0..C-1.
+            near: (M, S) stages of images of no known class but of the same kind of picture.
+            far: (K, S) stages of anomalies.  None leaves the domain score out, and every unknown
+                image is a novelty.
+        """
+        vectors, stages = self.detector.read(outputs), outputs.get("stages")
         labels = labels.to(vectors.device)
         self.detector.learn(vectors, labels, self.class_names)
         self.domain = Domain().to(stages.device)
-        if not domain:
+        if far is None:
             self.domain.leave_out(stages.shape[1])
             return self
-        synthetic = anomaly_images(source.image_shape, SYNTHETIC_ANOMALIES, _fixed_draw())
-        beside = self._stages(near) if near else None
-        self.domain.fit(stages, labels, beside, self._stages([synthetic, *far]))
+        self.domain.fit(stages, labels, near, far)
         return self
 
     def _stages(self, sources: Sequence[Source]) -> Tensor:
@@ -177,6 +210,41 @@ class Boundary(nn.Module):
             vectors = self.detector.read(self.prepared_outputs(images))
             parts.append((self.detector.score(vectors).double(), self.detector.classify(vectors)))
         scores, nearest = (torch.cat(column) for column in zip(*parts, strict=True))
+        return self.calibrate_scores(
+            scores,
+            nearest,
+            torch.from_numpy(source.labels),
+            groups,
+            by=by,
+            confidence=confidence,
+            max_error=max_error,
+        )
+
+    def calibrate_scores(
+        self,
+        scores: Tensor,
+        nearest: Tensor,
+        labels: Tensor,
+        groups: NDArray[np.int64] | None = None,
+        *,
+        by: By = "all",
+        confidence: float | None = None,
+        max_error: float | None = None,
+    ) -> "Boundary":
+        """As ``calibrate``, from what the detector said of images that it did not learn from.
+
+        Args:
+            scores: (N,) float64.
+            nearest: (N,) the class that each was taken for.
+            labels: (N,) its class.
+            groups: as in ``calibrate``.
+            by: as in ``calibrate``.
+            confidence: as in ``calibrate``.
+            max_error: as in ``calibrate``.
+
+        Raises:
+            UserError: fewer images or groups than it takes; it says how many.
+        """
         check_scores(scores)
         self.threshold.fit(
             scores,
@@ -186,7 +254,7 @@ class Boundary(nn.Module):
             by=by,
             confidence=confidence,
             max_error=max_error,
-            correct=nearest.cpu() == torch.from_numpy(source.labels),
+            correct=nearest.cpu() == labels.cpu(),
         )
         return self
 

@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from knowbound._version import __version__
+from knowbound.cli.cache import cache
 from knowbound.cli.console import process
 from knowbound.cli.practice import demo, evaluate, export, fit, predict
 from knowbound.cli.reproduce import reproduce_app
@@ -24,7 +25,7 @@ app = typer.Typer(
     epilog="Start with `knowbound demo`. Every command explains itself with examples: `knowbound "
     "fit --help`.",
 )
-for command in (demo, fit, predict, evaluate, export, serve):
+for command in (demo, fit, predict, evaluate, export, serve, cache):
     app.command()(command)
 app.add_typer(reproduce_app, name="reproduce")
 TRAINING = (

@@ -103,12 +103,24 @@ def fit(
     ] = None,
     backbone: Annotated[
         BackboneName,
-        typer.Option(help="The network; auto: lenet for grey images, wrn-16-2 for colour."),
+        typer.Option(
+            help="The network; auto: lenet for small grey images, else what an audition shows to "
+            "be best."
+        ),
     ] = "auto",
+    audition: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Of a usual training's steps, to try networks with under auto; 0: none is tried.",
+        ),
+    ] = 0.2,
     size: Annotated[
         int | None,
         typer.Option(
-            help="Side in pixels of the images the network sees.", show_default="28 or 32", min=16
+            help="Side in pixels of the images the network sees.",
+            show_default="28, 32 or 160",
+            min=16,
         ),
     ] = None,
     dim: Annotated[
@@ -170,9 +182,12 @@ def fit(
         typer.Option(help="What lies under transparent pixels; auto: by contrast."),
     ] = "white",
     aspect: Annotated[
-        Literal["stretch", "crop", "pad"],
-        typer.Option(help="How a picture becomes square: resized whole, its middle, or padded."),
-    ] = "stretch",
+        Literal["stretch", "crop", "pad"] | None,
+        typer.Option(
+            help="How a picture becomes square: resized whole, its middle, or padded.",
+            show_default="crop for efficientnet, else stretch",
+        ),
+    ] = None,
     max_pixels: Annotated[
         int, typer.Option(help="The most pixels that a picture's header may announce.", min=1)
     ] = 100_000_000,
@@ -234,6 +249,7 @@ def fit(
             synthetic=synthetic,
             detector=detector,
             backbone=backbone,
+            audition=audition,
             size=size,
             dim=dim,
             margin=margin,
@@ -261,6 +277,7 @@ def fit(
             novelties=novelties or (),
             anomalies=anomalies or (),
             progress=reading,
+            on_step=lambda step: reading(step.step, step.steps, f"Trying ({step.stage})"),
         )
     print_problems(plan.problems)
     shown = console()

@@ -1,5 +1,6 @@
 """Progress on stderr: bars on a terminal, a line now and then where there is none."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +17,13 @@ EVERY = 30.0
 
 
 @contextmanager
-def reading_bar(words: str = "Reading") -> Iterator[Callable[[int, int | None], None]]:
-    """Something to be called with (done, total or None): a bar that is gone when it is full, or
-    lines."""
+def reading_bar(words: str = "Reading") -> Iterator[Callable[..., None]]:
+    """Something to be called with (done, total or None), and with other words where something else
+    is done: a bar that is gone when it is full, or lines."""
     if not sys.stderr.isatty():
         lines = _Lines()
-        yield lambda done, total: lines(
-            f"{words}: {done:,}" + (f" of {total:,}" if total is not None else ""), last=False
+        yield lambda done, total, what=words: lines(
+            f"{what}: {done:,}" + (f" of {total:,}" if total is not None else ""), last=False
         )
         return
     from rich.progress import (
@@ -41,7 +42,9 @@ def reading_bar(words: str = "Reading") -> Iterator[Callable[[int, int | None], 
     )
     with Progress(*columns, console=console(err=True), transient=True) as bar:
         task = bar.add_task(words, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total, what=words: bar.update(
+            task, completed=done, total=total, description=what
+        )
 
 
 @contextmanager
@@ -77,6 +80,8 @@ def training_bar() -> Iterator[Callable[[str, "Progress"], None]]:
 
 
 def _numbers(step: "Progress") -> str:
+    if math.isnan(step.loss):  # nothing is trained
+        return f"{step.images_per_second:,.0f} images/s"
     return f"loss {step.loss:.3f}, {step.images_per_second:,.0f} images/s"
 
 

@@ -19,6 +19,7 @@ from knowbound.data.source import Source
 from knowbound.data.split import OutSet
 from knowbound.errors import UserError
 from knowbound.files import check_writable
+from knowbound.frozen import Embedded, FrozenParts, build_frozen
 from knowbound.labels import Kind
 from knowbound.lock import locked
 from knowbound.objectives import Objective
@@ -34,10 +35,11 @@ NAMED = 8
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A calibrated boundary, the training behind it, and the images it was held against."""
+    """A calibrated boundary, the training or the embedding behind it, and the images it was held
+    against."""
 
     boundary: Boundary
-    trained: Trained
+    trained: Trained | Embedded
     train: Source
     held_out: Source
     accepted: ClassAcceptance
@@ -49,9 +51,28 @@ class Fitted:
         names = self.boundary.class_names
         promise = self.boundary.threshold.sentence(names)
         return (
-            f"Trained in {self.trained.seconds:.0f} s ({self.trained.pace}).",
+            *self._how(),
             f"The promise: {promise}.",
             *self._by_class(names),
+        )
+
+    def _how(self) -> tuple[str, ...]:
+        made = self.trained
+        if isinstance(made, Trained):
+            return (f"Trained in {made.seconds:.0f} s ({made.pace}).",)
+        few = (
+            (
+                "Few pictures: the threshold comes from leaving each out in turn, so the promise is "
+                "a guide, and its range is wide; 20 pictures of each class or more narrow it.",
+            )
+            if not len(self.held_out)
+            else ()
+        )
+        return (
+            f"Nothing was trained. Features computed of {made.computed:,} pictures, anomalies made "
+            f"for the purpose among them, in {made.seconds:.0f} s; the others were kept from before.",
+            *made.remarks,
+            *few,
         )
 
     def _by_class(self, names: Sequence[str]) -> list[str]:
@@ -95,6 +116,7 @@ def fit(
     precision: Precision = "auto",
     compile: bool | None = None,
     seed: int = 0,
+    audition: float = 0.2,
     memory_limit: int = 2 * 1024**3,
     progress: Callable[[int, int], None] | None = None,
     on_step: Callable[[Progress], None] | None = None,
@@ -111,7 +133,8 @@ def fit(
         synthetic: whether to show outliers made from the known images themselves.
         detector: a name of ``knowbound.detectors.DETECTORS`` (default nearest_centre, under
             cross-entropy max_softmax).
-        backbone: ``lenet``, ``wrn-16-2``, ``wrn-28-10``, or ``auto`` by the images.
+        backbone: ``lenet``, ``wrn-16-2``, ``wrn-28-10``, ``efficientnet-lite0`` (frozen), or
+            ``auto`` by the images.
         size: side in pixels of the images the network takes (28 for LeNet, 32 for WRN).
         channels: 1 or 3 (default: grey if no picture has colour).
         dim: length of the embedding.
@@ -129,6 +152,7 @@ def fit(
         precision: ``float32``, ``bf16``, or ``auto`` by the machine.
         compile: whether to train with torch.compile.
         seed: of everything random.
+        audition: share of the usual training's steps that ``auto`` may spend on trying networks.
         memory_limit: bytes of decoded images over which they are streamed.
         progress: called with (files done, files) while folders are read.
         on_step: called after every training step.
@@ -156,10 +180,17 @@ def fit(
         precision=precision,
         compile=compile,
         seed=seed,
+        audition=audition,
         memory_limit=memory_limit,
     )
     plan = plan_fit(
-        known, outliers, settings, novelties=novelties, anomalies=anomalies, progress=progress
+        known,
+        outliers,
+        settings,
+        novelties=novelties,
+        anomalies=anomalies,
+        progress=progress,
+        on_step=on_step,
     )
     return run_plan(plan, on_step=on_step).boundary
 
@@ -183,7 +214,7 @@ def run_plan(
     Raises:
         UserError: as ``train`` does, and before anything else where ``output`` cannot be written.
     """
-    if output is None or os.environ.get("RANK", "0") != "0":  # the main process alone writes
+    if output is None or not _is_main():  # the main process alone writes
         return _run(plan, output, resume, on_step)
     check_writable(output)
     with locked(output):
@@ -193,40 +224,54 @@ def run_plan(
 def _run(
     plan: Plan, output: Path | None, resume: bool, on_step: Callable[[Progress], None] | None
 ) -> Fitted:
-    rng = np.random.default_rng(plan.parts.training.seed)
-    known, groups = plan.known.source, plan.groups.ids
-    held_out = hold_out_groups(
-        known.labels,
-        groups,
-        plan.held_out,
-        rng,
-        least_groups(plan.parts.acceptance, plan.parts.confidence, plan.parts.max_error),
-        class_names=known.class_names,
-    )
+    known, groups, parts = plan.known.source, plan.groups.ids, plan.parts
+    held_out = _held_out(plan)
+    shown = {f"outliers {i + 1}": read.sha256 for i, read in enumerate(plan.shown)}
+    hashes = {"known": plan.known.sha256, **shown}
+    note = {
+        "held_out": plan.held_out,
+        "group_by": plan.group_by,
+        "groups": plan.groups.rule,
+        "images": len(known) - len(held_out),
+        "outliers": [len(read.source) for read in plan.shown],
+        **({"audition": plan.audition.to_dict()} if plan.audition.trials else {}),
+    }
     held = known.take(held_out)
     learned = known.take(np.setdiff1d(np.arange(len(known)), held_out))
-    outs: list[OutSet | Source] = [
-        *(read.source for read in plan.outliers),
+    declared = [
         *(OutSet(read.source, Kind.NOVELTY) for read in plan.novelties),
         *(OutSet(read.source, Kind.ANOMALY) for read in plan.anomalies),
     ]
-    shown = {f"outliers {i + 1}": read.sha256 for i, read in enumerate(plan.shown)}
+    if isinstance(parts, FrozenParts):
+        frozen = build_frozen(
+            parts,
+            known,
+            [bytes.fromhex(digest) for digest in plan.known.pixel_sha256],
+            held_out,
+            declared,
+            groups=groups,
+            data_sha256=hashes,
+            note=note,
+            on_step=on_step,
+        )
+        _keep(frozen.boundary, plan, output if _is_main() else None)
+        accepted = frozen.boundary.threshold.acceptance_by_class(
+            frozen.scores,
+            frozen.nearest,
+            torch.from_numpy(known.labels[frozen.positions]),
+            groups[frozen.positions],
+        )
+        return Fitted(frozen.boundary, frozen.embedded, learned, held, accepted)
     try:
         built = build(
-            plan.parts,
+            parts,
             learned,
             held,
-            outs,
+            [*(read.source for read in plan.outliers), *declared],
             held_groups=groups[held_out],
-            data_sha256={"known": plan.known.sha256, **shown},
+            data_sha256=hashes,
             identity={"held_out": plan.held_out},
-            note={
-                "held_out": plan.held_out,
-                "group_by": plan.group_by,
-                "groups": plan.groups.rule,
-                "images": len(learned),
-                "outliers": [len(read.source) for read in plan.shown],
-            },
+            note=note,
             checkpoint=output / CHECKPOINT if output else None,
             resume=resume,
             on_step=on_step,
@@ -237,16 +282,40 @@ def _run(
             "another --max-error, or none"
         )
         raise UserError(f"{error}{way if output else ''}") from error
-    built.boundary.remember(
+    _keep(built.boundary, plan, output if built.trained.is_main_process else None)
+    accepted = _accepted(built.boundary, held, groups[held_out])
+    return Fitted(built.boundary, built.trained, learned, held, accepted)
+
+
+def _held_out(plan: Plan) -> NDArray[np.int64]:
+    """Positions of the known images to set the threshold from."""
+    if plan.held_out == 0:
+        return np.empty(0, dtype=np.int64)
+    parts, known = plan.parts, plan.known.source
+    return hold_out_groups(
+        known.labels,
+        plan.groups.ids,
+        plan.held_out,
+        np.random.default_rng(parts.seed),
+        least_groups(parts.acceptance, parts.confidence, parts.max_error),
+        class_names=known.class_names,
+    )
+
+
+def _is_main() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _keep(boundary: Boundary, plan: Plan, output: Path | None) -> None:
+    """Note which pictures it was fitted on, and save it where there is a place."""
+    boundary.remember(
         fingerprints(plan.known),
         [digest for read in plan.shown for digest in fingerprints(read)],
     )
-    if output and built.trained.is_main_process:
-        built.boundary.save(output)
+    if output:
+        boundary.save(output)
         for kept in kept_state(output):
             kept.unlink(missing_ok=True)
-    accepted = _accepted(built.boundary, held, groups[held_out])
-    return Fitted(built.boundary, built.trained, learned, held, accepted)
 
 
 def _accepted(boundary: Boundary, held: Source, groups: NDArray[np.int64]) -> ClassAcceptance:

@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +12,33 @@ import torch
 from knowbound.boundary.threshold import check_error, least_groups
 from knowbound.building import Base, Chosen, Parts
 from knowbound.data.groups import Groups, group_images
-from knowbound.data.pictures.copies import refuse_overlap, refuse_two_classes
-from knowbound.data.pictures.folder import (
-    FolderRead,
-    Problem,
-    measure_folder,
-    read_folder,
-)
+from knowbound.data.pictures.folder import FolderRead, Problem, measure_folder
 from knowbound.data.pictures.picture_files import MAX_PIXELS
 from knowbound.data.pictures.picture_lists import describe_classes, list_pictures
-from knowbound.data.pictures.reading_estimate import estimate_reading
 from knowbound.data.pictures.split_folders import refuse_split_folders
-from knowbound.data.pictures.value_range import settle
 from knowbound.data.preprocessing import Background, Fit, Preprocessing, Range
 from knowbound.detectors.choice import make_detector
 from knowbound.errors import UserError
+from knowbound.frozen import FrozenNetwork, FrozenParts
 from knowbound.objectives import Objective
 from knowbound.objectives.choice import make_objective, with_batches
 from knowbound.outputs import Field
 from knowbound.training import Training
+from knowbound.training.loop import Progress
 from knowbound.training.pace import Precision
-from knowbound.workflows.recipes import recipe_for
+from knowbound.workflows.audition import (
+    ENOUGH,
+    JUDGED,
+    TRAINED,
+    Audition,
+    choose,
+    sample_listing,
+    set_stage,
+    try_frozen,
+    try_trained,
+)
+from knowbound.workflows.reading import Reader, Reads
+from knowbound.workflows.recipes import FROZEN, FrozenRecipe, Recipe, has_weights, recipe_for
 
 CHECKPOINT_EVERY = 100
 GB = 10**9
@@ -46,6 +51,15 @@ BASE_SHARE = 0.5
 """Steps of the base over those of the main training."""
 SYNTHETIC_IMAGES = 6000
 """Of each kind."""
+PHOTOGRAPHS = "efficientnet-lite0"
+"""The frozen network that ``auto`` tries."""
+LARGE_SIDE = 64
+"""Pixels of the shorter side from which pictures are photographs, until measured otherwise."""
+LEAST_FROZEN = 64
+"""Pixels of the smallest images that a frozen network takes."""
+FEW = 0.2
+"""A share that would have to be held out, from which on each picture is left out in turn instead,
+as nothing is trained."""
 Folders = str | Path | Sequence[str | Path]
 
 
@@ -58,7 +72,9 @@ class Settings:
         synthetic: whether to show outliers made from the known images themselves, where the
             objective can use them.
         detector: a name of ``knowbound.names.DETECTORS``.
-        backbone: a name of ``RECIPES``, or ``auto``.
+        backbone: a name of ``RECIPES`` or ``FROZEN``, or ``auto``.
+        audition: share of the usual training's steps that ``auto`` may spend on trying what it
+            cannot know, from 0 (nothing is tried) to 1.
         size: side in pixels of the square images the network takes.
         channels: 1 or 3.
         dim: length of the embedding.
@@ -76,7 +92,7 @@ class Settings:
         seed: of everything random.
         range: as in ``Preprocessing``.
         background: as in ``Preprocessing``.
-        fit: as in ``Preprocessing``.
+        fit: as in ``Preprocessing``; None: ``crop`` for networks of photographs, else ``stretch``.
         max_pixels: the most a picture's header may announce.
         memory: bytes that reading and training may take, None for four fifths of the machine's.
         memory_limit: bytes of decoded images over which they are streamed.
@@ -86,6 +102,7 @@ class Settings:
     synthetic: bool = True
     detector: str | None = None
     backbone: str = "auto"
+    audition: float = 0.2
     size: int | None = None
     channels: int | None = None
     dim: int | None = None
@@ -103,7 +120,7 @@ class Settings:
     seed: int = 0
     range: Range = "full"
     background: Background = "white"
-    fit: Fit = "stretch"
+    fit: Fit | None = None
     max_pixels: int = MAX_PIXELS
     memory: int | None = None
     memory_limit: int = 2 * 1024**3
@@ -120,14 +137,16 @@ class Plan:
     """Declared: pushed away, and in-domain."""
     anomalies: tuple[FolderRead, ...]
     """Declared: pushed away, and out of the domain."""
-    parts: Parts
+    parts: Parts | FrozenParts
     group_by: str
     groups: Groups
     """The known images that belong together: copies, near copies, tracks."""
     held_out: float
-    """Share of the images held out to set the threshold."""
+    """Share of the images held out to set the threshold; 0: each group is left out in turn."""
     chosen: tuple[str, ...]
     """What was chosen for the user, a sentence each."""
+    audition: Audition
+    """How the network was chosen."""
 
     @property
     def summary(self) -> tuple[str, ...]:
@@ -148,6 +167,7 @@ class Plan:
         return (
             "; ".join([describe_classes(known), *shown]) + ".",
             f"Belonging together: {self.groups.rule}.",
+            *self.audition.lines,
             f"Chosen: {'; '.join(self.chosen)}.",
         )
 
@@ -171,6 +191,7 @@ def plan_fit(
     novelties: Folders = (),
     anomalies: Folders = (),
     progress: Callable[[int, int], None] | None = None,
+    on_step: Callable[[Progress], None] | None = None,
 ) -> Plan:
     """Read the folders and decide on everything that was not asked for.
 
@@ -181,6 +202,7 @@ def plan_fit(
         novelties: folders of images of other classes of the same kind of picture.
         anomalies: folders of images of nothing like the classes.
         progress: called with (files done, files).
+        on_step: called as candidates of an audition are tried.
 
     Raises:
         UserError: anything that cannot be used, in one clear sentence.
@@ -194,41 +216,131 @@ def plan_fit(
     make_detector(detector, outputs)  # a name that cannot be is told now
     refuse_split_folders(known)
     listing = list_pictures(known, classes=True)
-    _, colour = measure_folder(known, classes=True, listing=listing)
-    channels = settings.channels or (3 if colour else 1)
-    named = settings.backbone
-    backbone = ("lenet" if channels == 1 else "wrn-16-2") if named == "auto" else named
-    recipe = recipe_for(backbone)
-    side = settings.size or recipe.side
-    unsettled = Preprocessing(
-        side, side, channels, settings.range, settings.background, settings.fit
-    )
-    preprocessing = settle(unsettled, listing, settings.max_pixels)
-    estimate = estimate_reading(listing, preprocessing, memory_limit=settings.memory_limit)
-    memory = settings.memory or usual_memory()
-    estimate.refuse_beyond(memory)
-    read = partial(
-        read_folder,
-        preprocessing=preprocessing,
+    size, colour = measure_folder(known, classes=True, listing=listing)
+    reader = Reader(
+        known,
+        listing,
+        outliers=given[0],
+        novelties=given[1],
+        anomalies=given[2],
+        memory=settings.memory or usual_memory(),
         memory_limit=settings.memory_limit,
-        workers=estimate.threads,
         max_pixels=settings.max_pixels,
         progress=progress,
     )
-    inside = read(known, classes=True, listing=listing)
-    outs = [tuple(read(folder, classes=False) for folder in folders) for folders in given]
-    refuse_two_classes(inside)
-    for reads, folders in zip(outs, given, strict=True):
-        refuse_overlap(inside, known, reads, folders)
+    channels = settings.channels or (3 if colour else 1)
+    audition = _hold(reader, settings, objective, size, channels, on_step)
+    recipe = recipe_for(audition.chosen)
+    if isinstance(recipe, FrozenRecipe):
+        return _frozen_plan(reader, settings, recipe, channels, audition)
+    return _trained_plan(reader, settings, recipe, channels, audition, objective)
+
+
+def _hold(
+    reader: Reader,
+    settings: Settings,
+    objective: Objective,
+    size: tuple[int, int],
+    channels: int,
+    on_step: Callable[[Progress], None] | None,
+) -> Audition:
+    """The network that was asked for, or that an audition shows to be best.
+
+    Args:
+        reader: of the folders.
+        settings: what was asked for.
+        objective: that a network is trained with.
+        size: median height and width of the pictures.
+        channels: 1 or 3.
+        on_step: called as candidates are tried.
+    """
+    if settings.backbone != "auto":
+        return Audition(settings.backbone, "")
+    usual = "lenet" if channels == 1 else "wrn-16-2"
+    large = min(size) >= LARGE_SIDE
+    reason = _not_tried(settings, size, channels, large)
+    if reason is not None:
+        return Audition(usual, reason)
+    recipe, other = FROZEN[PHOTOGRAPHS], recipe_for(usual)
+    assert isinstance(other, Recipe)
+    small_shape = _unsettled(settings, other, channels)
+    large_shape = _unsettled(settings, recipe, channels)
+    listing = sample_listing(reader.listing, TRAINED[large])
+    small = reader.read_some(small_shape, listing)
+    shown = reader.read_some(large_shape, sample_listing(listing, JUDGED))
+    stage = set_stage(small, shown, settings.group_by, settings.seed)
+    if stage is None:
+        chosen = PHOTOGRAPHS if large else usual
+        return Audition(
+            chosen,
+            f"Chosen: {chosen}; there are too few pictures, or too few that do not belong together, for an audition.",
+        )
+    frozen = _frozen_network(recipe, channels, large_shape, settings)
+    fields: tuple[Field, ...] = ("stages", "features")
+    trials = [try_frozen(stage, frozen, make_detector(recipe.detector, fields), on_step)]
+    if trials[0].mark < ENOUGH:
+        side = small_shape.height
+        objective = with_batches(objective, other.batches, other.same_share)
+        training = replace(
+            _training(settings, other, side), steps=_all_steps(settings, other, side)
+        )
+        base = Base(objective.without_outs(), training)
+        heads: tuple[Field, ...] = ("stages", "features", *base.objective.heads)
+        detector = make_detector(usual_detector(base.objective), heads)
+        make = other.make(small_shape, base.objective.scale)
+        trials.append(try_trained(stage, usual, make, base, detector, settings.audition, on_step))
+    chosen, reason = choose(trials)
+    names = stage.large.source.class_names
+    return Audition(
+        chosen,
+        reason,
+        tuple(trials),
+        tuple(name for label, name in enumerate(names) if label not in stage.known),
+        int((stage.judged & stage.is_known).sum()),
+        int((~stage.is_known).sum()),
+    )
+
+
+def _not_tried(settings: Settings, size: tuple[int, int], channels: int, large: bool) -> str | None:
+    """Why the usual network is taken without an audition, empty where nobody need be told; None
+    where there is to be one."""
+    if not large and channels == 1:
+        return ""
+    if settings.audition == 0 or not _frozen_fits(settings):
+        return ""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        return ""
+    if not has_weights(PHOTOGRAPHS):
+        height, width = size
+        return (
+            (
+                f"Pictures of about {width} x {height} pixels: a network trained on photographs may "
+                "judge them far better; pip install 'knowbound[photographs]' (17 MB) has fit try "
+                "one, without any network access later."
+            )
+            if large
+            else ""
+        )
+    return None
+
+
+def _frozen_fits(settings: Settings) -> bool:
+    """Whether nothing was asked for that only a training can give."""
+    asked = (settings.objective, settings.steps, settings.learning_rate, settings.dim)
+    small = settings.size is not None and settings.size < LEAST_FROZEN
+    return all(value is None for value in asked) and not small and settings.detector is None
+
+
+def _unsettled(settings: Settings, recipe: Recipe | FrozenRecipe, channels: int) -> Preprocessing:
+    side = settings.size or recipe.side
+    fit = settings.fit or recipe.fit
+    return Preprocessing(side, side, channels, settings.range, settings.background, fit)
+
+
+def _training(settings: Settings, recipe: Recipe, side: int) -> Training:
+    """What was asked for of a training, and the recipe's own for the rest."""
     usual = recipe.training(side)
-    if not isinstance(settings.objective, Objective):
-        objective = with_batches(objective, recipe.batches, recipe.same_share)
-    groups = group_images(inside.source, [str(path) for path in inside.paths], settings.group_by)
-    refuse_unprovable_error(settings, groups.count)
-    share = settings.held_out or _share(settings, groups.count)
-    made = settings.synthetic and settings.objective != "ml" and objective.uses_outs
-    name = objective.called(made or any(given))
-    training = replace(
+    return replace(
         usual,
         steps=settings.steps or usual.steps,
         learning_rate=settings.learning_rate or usual.learning_rate,
@@ -237,6 +349,112 @@ def plan_fit(
         seed=settings.seed,
         checkpoint_every=CHECKPOINT_EVERY,
     )
+
+
+def _all_steps(settings: Settings, recipe: Recipe, side: int) -> int:
+    """Of the base and the main training."""
+    return round((1 + BASE_SHARE) * _training(settings, recipe, side).steps)
+
+
+def _frozen_network(
+    recipe: FrozenRecipe, channels: int, preprocessing: Preprocessing, settings: Settings
+) -> FrozenNetwork:
+    return FrozenNetwork(
+        recipe.make(channels), recipe.name, preprocessing.height, settings.precision
+    )
+
+
+def _frozen_plan(
+    reader: Reader, settings: Settings, recipe: FrozenRecipe, channels: int, audition: Audition
+) -> Plan:
+    """The plan of a boundary on a frozen network.
+
+    Raises:
+        UserError: settings of a training, or a detector that a frozen network cannot have.
+    """
+    refuse_training(settings, recipe.name)
+    detector = make_detector(settings.detector or recipe.detector, ("stages", "features"))
+    if detector.moves_images:
+        raise UserError(
+            f"the detector {settings.detector} moves every image by a gradient, which features kept "
+            f"on disk do not have; take --detector {recipe.detector}, or another network"
+        )
+    unsettled = _unsettled(settings, recipe, channels)
+    frozen = _frozen_network(recipe, channels, unsettled, settings)
+    reads = reader.read(unsettled)
+    groups = _grouped(reads, settings)
+    refuse_unprovable_error(settings, groups.count)
+    share = settings.held_out or _share(settings, groups.count)
+    firm = settings.confidence is not None or settings.max_error is not None
+    few = settings.held_out is None and share > FEW and not firm
+    parts = FrozenParts(
+        frozen=frozen,
+        detector=detector,
+        preprocessing=reads.preprocessing,
+        acceptance=settings.acceptance,
+        by="class" if settings.per_class else "all",
+        confidence=settings.confidence,
+        max_error=settings.max_error,
+        seed=settings.seed,
+    )
+    chosen = (
+        _shape_words(reads.preprocessing),
+        f"the network {recipe.name}, frozen",
+        f"the detector {settings.detector or recipe.detector}",
+        "the threshold from leaving each picture out in turn, as they are few"
+        if few
+        else _held_words(share, groups, reads.known),
+    )
+    return _plan(reads, parts, settings, groups, 0.0 if few else share, chosen, audition)
+
+
+def refuse_training(settings: Settings, name: str) -> None:
+    """Check that nothing was asked for that only a training can give.
+
+    Args:
+        settings: what was asked for.
+        name: of the frozen network.
+
+    Raises:
+        UserError: it names the setting.
+    """
+    asked = {
+        "an objective": settings.objective,
+        "a number of steps": settings.steps,
+        "a learning rate": settings.learning_rate,
+        "a length of the embedding": settings.dim,
+    }
+    for what, value in asked.items():
+        if value is not None:
+            raise UserError(
+                f"{what} ({value}) was asked for, but {name} is frozen and nothing is trained; "
+                "leave it out, or take --backbone wrn-16-2"
+            )
+
+
+def _trained_plan(
+    reader: Reader,
+    settings: Settings,
+    recipe: Recipe,
+    channels: int,
+    audition: Audition,
+    objective: Objective,
+) -> Plan:
+    """The plan of a network that is trained from nothing."""
+    outputs: tuple[Field, ...] = ("stages", "features", *objective.heads)
+    detector = settings.detector or usual_detector(objective)
+    backbone = audition.chosen
+    reads = reader.read(_unsettled(settings, recipe, channels))
+    inside, preprocessing = reads.known, reads.preprocessing
+    if not isinstance(settings.objective, Objective):
+        objective = with_batches(objective, recipe.batches, recipe.same_share)
+    groups = _grouped(reads, settings)
+    refuse_unprovable_error(settings, groups.count)
+    share = settings.held_out or _share(settings, groups.count)
+    shown = bool(reads.outliers or reads.novelties or reads.anomalies)
+    made = settings.synthetic and settings.objective != "ml" and objective.uses_outs
+    name = objective.called(made or shown)
+    training = _training(settings, recipe, preprocessing.height)
     parts = Parts(
         backbone=recipe.make(preprocessing, objective.scale),
         backbone_name=backbone,
@@ -250,26 +468,55 @@ def plan_fit(
         max_error=settings.max_error,
         base=_base(objective, training) if made else None,
     )
-    weights = refuse_large_network(parts, len(inside.source.class_names), memory)
+    weights = refuse_large_network(parts, len(inside.source.class_names), reader.memory)
     chosen = (
-        f"{'colour' if channels == 3 else 'grey'} images of {side} x {side} pixels",
+        _shape_words(preprocessing),
         f"the network {backbone}" + (f" of {weights / GB:.2g} GB" if weights > LARGE else ""),
         f"the objective {name.upper()}"
         + (" with outliers made from the known images" if made else ""),
         f"the detector {detector}",
-        f"{share:.0%} of the {'groups' if groups.count < len(inside.source) else 'images'} held "
-        "out to set the threshold",
+        _held_words(share, groups, inside),
     )
+    return _plan(reads, parts, settings, groups, share, chosen, audition)
+
+
+def _grouped(reads: Reads, settings: Settings) -> Groups:
+    paths = [str(path) for path in reads.known.paths]
+    return group_images(reads.known.source, paths, settings.group_by)
+
+
+def _shape_words(preprocessing: Preprocessing) -> str:
+    colour = "colour" if preprocessing.channels == 3 else "grey"
+    cut = {"stretch": "", "crop": ", the middle of each picture", "pad": ", padded"}
+    side = preprocessing.height
+    return f"{colour} images of {side} x {side} pixels{cut[preprocessing.fit]}"
+
+
+def _held_words(share: float, groups: Groups, known: FolderRead) -> str:
+    what = "groups" if groups.count < len(known.source) else "images"
+    return f"{share:.0%} of the {what} held out to set the threshold"
+
+
+def _plan(
+    reads: Reads,
+    parts: Parts | FrozenParts,
+    settings: Settings,
+    groups: Groups,
+    held_out: float,
+    chosen: tuple[str, ...],
+    audition: Audition,
+) -> Plan:
     return Plan(
-        known=inside,
-        outliers=outs[0],
-        novelties=outs[1],
-        anomalies=outs[2],
+        known=reads.known,
+        outliers=reads.outliers,
+        novelties=reads.novelties,
+        anomalies=reads.anomalies,
         parts=parts,
         group_by=settings.group_by,
         groups=groups,
-        held_out=share,
+        held_out=held_out,
         chosen=chosen,
+        audition=audition,
     )
 
 
@@ -356,6 +603,12 @@ def check_numbers(settings: Settings) -> None:
     """
     rate, share, margin = settings.learning_rate, settings.held_out, settings.margin
     checks = (
+        (
+            "a share for the audition",
+            settings.audition,
+            0 <= settings.audition <= 1,
+            "one from 0 (nothing is tried) to 1, such as 0.2",
+        ),
         ("steps", settings.steps, settings.steps is None or settings.steps >= 1, "1 or more"),
         ("a learning rate", rate, rate is None or 0 < rate < math.inf, "a number above 0"),
         ("a margin", margin, margin is None or 0 < margin < math.inf, "a distance above 0"),

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from knowbound.backbones import Backbone, LeNet, WideResNet
+from knowbound.backbones import Backbone, EfficientNetLite, LeNet, WideResNet, efficientnet_lite
+from knowbound.backbones.efficientnet_lite import Variant
 from knowbound.data.augmentation import Augmentation
-from knowbound.data.preprocessing import Preprocessing
+from knowbound.data.preprocessing import Fit, Preprocessing
 from knowbound.errors import UserError
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.training import Training
@@ -21,7 +22,8 @@ class Recipe:
 
     side: in pixels, of the square images it takes; make: from the preprocessing and a gain to what
     makes the network; training: from the side to a training; batches: of a metric loss;
-    same_share: what same-class pairs weigh in it; colour: whether ``auto`` takes it for colour.
+    same_share: what same-class pairs weigh in it; colour: whether ``auto`` takes it for colour; fit: how a picture
+    becomes square.
     """
 
     side: int
@@ -30,19 +32,37 @@ class Recipe:
     batches: BalancedBatches
     same_share: float | None
     colour: bool
+    fit: Fit = "stretch"
 
 
-def recipe_for(name: str) -> Recipe:
+@dataclass(frozen=True)
+class FrozenRecipe:
+    """A network whose weights are published and stay as they are.
+
+    name: as ``fit --backbone`` takes it; side: in pixels, of the square images it takes where nothing is asked for; make: from the
+    channels of an image, 1 or 3, to the network; detector: on its features; fit: how a picture
+    becomes square.
+    """
+
+    name: str
+    side: int
+    make: Callable[[int], Backbone]
+    detector: str = "relative_centre"
+    fit: Fit = "crop"
+
+
+def recipe_for(name: str) -> Recipe | FrozenRecipe:
     """The recipe of a network.
 
     Raises:
         UserError: an unknown name.
     """
-    if name not in RECIPES:
+    recipes: dict[str, Recipe | FrozenRecipe] = {**RECIPES, **FROZEN}
+    if name not in recipes:
         raise UserError(
-            f"the backbone {name!r} is unknown; expected one of auto, {', '.join(RECIPES)}"
+            f"the backbone {name!r} is unknown; expected one of auto, {', '.join(recipes)}"
         )
-    return RECIPES[name]
+    return recipes[name]
 
 
 def _lenet(preprocessing: Preprocessing, gain: float) -> Maker:
@@ -60,6 +80,13 @@ def _wide(depth: int, widen: int) -> Callable[[Preprocessing, float], Maker]:
         return partial(
             WideResNet, depth=depth, widen=widen, channels=preprocessing.channels, gain=gain
         )
+
+    return make
+
+
+def _lite(variant: Variant) -> Callable[[int], Backbone]:
+    def make(channels: int) -> Backbone:
+        return EfficientNetLite.pretrained(variant=variant, channels=channels)
 
     return make
 
@@ -95,3 +122,19 @@ RECIPES = {
     "wrn-28-10": Recipe(32, _wide(28, 10), _signs, WIDE_BATCHES, WIDE_SAME_SHARE, colour=True),
 }
 """By the names that ``fit --backbone`` takes."""
+VARIANTS: dict[str, Variant] = {
+    "efficientnet-lite0": "lite0",
+    "efficientnet-lite1": "lite1",
+    "efficientnet-lite2": "lite2",
+}
+FROZEN = {name: FrozenRecipe(name, 160, _lite(variant)) for name, variant in VARIANTS.items()}
+"""By the names that ``fit --backbone`` takes.  What the size is worth is in docs/photographs.md."""
+
+
+def has_weights(name: str) -> bool:
+    """Whether the weights of a frozen network are installed.
+
+    Args:
+        name: of ``FROZEN``.
+    """
+    return efficientnet_lite.has_weights(VARIANTS[name])
