@@ -4,6 +4,7 @@ import errno
 import os
 import threading
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,23 @@ def test_a_full_disk_or_a_slow_one_refuses_nothing(
         assert outcomes["busy"] >= 10
         free.set()
         kept.stop()
+
+
+def test_a_picture_that_fails_does_not_end_the_keeping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def identify(file: BytesIO, name: str) -> None:
+        raise ValueError("a header that no reader expected")
+
+    def fail_once(path: Path, content: bytes) -> None:
+        monkeypatch.undo()
+        raise RuntimeError
+
+    monkeypatch.setattr(module, "identify", identify)
+    assert keep(tmp_path, (shade(150), Decision.NOVELTY)) == {"kept": 1}
+    monkeypatch.setattr(module, "replace_file", fail_once)
+    given = [(shade(value), Decision.NOVELTY) for value in (1, 2, 3)]
+    assert keep(tmp_path, *given) == {"failed": 1, "kept": 2}
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from knowbound.data.pictures.identification import UnreadableImageError, identify
-from knowbound.errors import UserError
 from knowbound.files import check_writable, replace_file
 from knowbound.labels import Decision
 from knowbound.lock import locked
@@ -72,7 +71,7 @@ class Kept:
         try:
             self._waiting.put_nowait(_Picture(content, decision))
         except queue.Full:
-            self._tell("busy")
+            self._on_kept("busy")
 
     def stop(self) -> None:
         """Write what waits, and end."""
@@ -81,7 +80,12 @@ class Kept:
 
     def _run(self) -> None:
         while (picture := self._waiting.get()) is not None:
-            self._tell(self._keep(picture))
+            try:
+                outcome = self._keep(picture)
+            except Exception as error:  # one picture that fails must not end the keeping of others
+                outcome = "failed"
+                self._warn(str(error), f"a rejected picture was not kept: {error}")
+            self._on_kept(outcome)
 
     def _keep(self, picture: _Picture) -> str:
         """What became of it."""
@@ -93,16 +97,9 @@ class Kept:
         if self.count >= self._most or self.bytes + size > self._most_bytes:
             self._warn("full", f"{self._folder} is full: no more rejected pictures are kept")
             return "full"
-        try:
-            replace_file(path, picture.content)
-        except UserError as error:
-            self._warn(str(error), f"a rejected picture was not kept: {error}")
-            return "failed"
+        replace_file(path, picture.content)
         self.count, self.bytes = self.count + 1, self.bytes + size
         return "kept"
-
-    def _tell(self, outcome: str) -> None:
-        self._on_kept(outcome)
 
     def _warn(self, about: str, sentence: str) -> None:
         """Log a sentence the first time."""
@@ -143,6 +140,8 @@ def _ending(content: bytes) -> str:
         found = identify(BytesIO(content), "").format or ""
     except UnreadableImageError:  # read by the package's own reader
         return ".tif"
+    except Exception:  # of a PNG with too long a text, which is read without it
+        return ".png"
     return ENDINGS.get(found, f".{found.lower()}")
 
 
