@@ -273,3 +273,15 @@ def test_arrays_mean_the_same_in_every_type_or_are_refused() -> None:
     ):
         with pytest.raises(UserError, match="cannot be used"):
             found.predict([wrong])  # type: ignore[list-item]
+
+
+def test_a_largest_error_is_promised_and_saved(tmp_path: Path) -> None:
+    made = boundary().calibrate(blobs(seed=1), max_error=0.2)
+    assert "at most 20% of the accepted ones will have the wrong class" in made.threshold.sentence()
+    made.save(tmp_path / "model")
+    loaded = Boundary.load(tmp_path / "model")
+    assert loaded.threshold.max_error == 0.2
+    assert loaded.threshold.sentence() == made.threshold.sentence()
+    description, tensors = made.describe(), made.state_dict()
+    del tensors["threshold.error"]  # as in a model that was saved before there was such a promise
+    assert Boundary.from_description(description, tensors).threshold.max_error is None
