@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from knowbound.boundary import Boundary
 from knowbound.cli import main
 from knowbound.detectors.choice import detectors_for
 from tests.samples import blobs, write_folder
@@ -78,9 +79,11 @@ def test_predict_on_the_terminal_and_into_a_table(place: Path) -> None:
 def test_evaluate_writes_rows_and_a_report(place: Path) -> None:
     named = ("--novelty", f"new={place / 'new'}", "--anomaly", f"noise={place / 'noise'}")
     done = knowbound(
-        "evaluate", place / "model", "--known", place / "test", *named, "-o", place / "report"
+        *("evaluate", place / "model", "--known", place / "test", *named, "-o", place / "report"),
+        *("--cost", "known-as-novelty=1,novelty-as-known=10", "--cost", "anomaly-as-known=5"),
     )
     assert done.returncode == 0, done.stderr
+    assert "At these costs 1,000 such pictures cost" in done.stdout
     rows = [json.loads(line) for line in (place / "report" / "rows.jsonl").read_text().splitlines()]
     assert {(row["out_dist"], row["kind"], row["convention"]) for row in rows} == {
         (name, kind, convention)
@@ -89,7 +92,40 @@ def test_evaluate_writes_rows_and_a_report(place: Path) -> None:
     }
     assert all((row["n_in"], row["n_out"]) == (45, 20) for row in rows)
     assert rows[0]["provenance"]["data_sha256"].keys() == {"known", "new", "noise"}
-    assert "<html" in (place / "report" / "report.html").read_text()
+    report = (place / "report" / "report.html").read_text()
+    assert (
+        f"knowbound adjust {place / 'model'} --acceptance 0.95 -o {place / 'model'}-0.95" in report
+    )
+    assert "novelty-as-known 10" in report
+
+
+def test_adjust_sets_another_acceptance_without_training(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*words: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["knowbound", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        assert ended.value.code == (2 if shown.err else 0)
+        return shown.out + shown.err
+
+    new = ("-o", place / "careless")
+    assert "The promise: between " in run("adjust", place / "model", "--acceptance", "0.8", *new)
+    before, after = (Boundary.load(place / name).threshold for name in ("model", "careless"))
+    assert float(after.thresholds) < float(before.thresholds)
+    assert float(after.acceptance) == 0.8
+    again = run("adjust", place / "model", "--acceptance", "0.7", *new)
+    assert "there is a model in" in again
+    assert "--overwrite" in again
+    told = run("adjust", place / "model", "--acceptance", "0.999", *new, "--overwrite")
+    assert "expected at least 999 for an acceptance of 0.999" in told
+    assert float(Boundary.load(place / "careless").threshold.acceptance) == 0.8
+    known = ("--known", place / "test", "-o", place / "nothing")
+    assert "a cost of 'cat' was given" in run(
+        "evaluate", place / "model", *known, "--cost", "cat=1"
+    )
+    assert "expected MISTAKE=COST" in run("evaluate", place / "model", *known, "--cost", "cat")
 
 
 def test_evaluate_compares_every_detector_the_network_can_have(

@@ -49,6 +49,8 @@ class Evidence:
     """Known if and only if score <= threshold."""
     acceptance: float
     """Share of held-out in-distribution images the threshold was set to accept."""
+    domain_threshold: float
+    """An unknown image is an anomaly if its domain score is above."""
     centres: NDArray[np.float32] | None
     """(C, D) class centres, or None for a detector that has none."""
     in_set: JudgedSet

@@ -56,6 +56,7 @@ def judge_sets(
                 class_names=boundary.class_names,
                 threshold=single_threshold(boundary),
                 acceptance=boundary.acceptance,
+                domain_threshold=boundary.domain_threshold,
                 centres=_centres(boundary, shows),
                 promise=boundary.threshold.describe(),
                 shows=shows,

@@ -281,6 +281,10 @@ def test_a_largest_error_is_promised_and_saved(tmp_path: Path) -> None:
     made.save(tmp_path / "model")
     loaded = Boundary.load(tmp_path / "model")
     assert loaded.threshold.max_error == 0.2
+    other = Boundary.load(tmp_path / "model").adjust(0.8)
+    assert (other.acceptance, other.threshold.max_error) == (0.8, None)
+    plain = boundary(0.8)
+    assert other.threshold.thresholds.tolist() == plain.threshold.thresholds.tolist()
     assert loaded.threshold.sentence() == made.threshold.sentence()
     description, tensors = made.describe(), made.state_dict()
     del tensors["threshold.error"]  # as in a model that was saved before there was such a promise

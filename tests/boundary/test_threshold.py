@@ -431,3 +431,29 @@ def test_an_error_that_cannot_be_promised() -> None:
         fitted(scores, max_error=1.5, correct=right)
     with pytest.raises(UserError, match="together with a threshold for each class"):
         fitted(scores, max_error=0.1, correct=right, by="class")
+
+
+@pytest.mark.parametrize("confidence", [None, 0.9])
+@pytest.mark.parametrize("by", ["all", "class"])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_an_adjusted_threshold_is_the_one_fitted_so(
+    grouped: bool, by: str, confidence: float | None
+) -> None:
+    rng = np.random.default_rng(2)
+    scores, nearest = np.round(rng.normal(size=900), 2), rng.integers(0, 3, 900)
+    groups = rng.integers(0, 200, 900) if grouped else None
+    given = {"nearest": nearest, "groups": groups, "classes": 3, "by": by}
+    adjusted = fitted(scores, **given, acceptance=0.9)  # type: ignore[arg-type]
+    adjusted.adjust(0.8, confidence)
+    expected = fitted(scores, **given, acceptance=0.8, confidence=confidence)  # type: ignore[arg-type]
+    for name, value in expected.state_dict().items():
+        np.testing.assert_allclose(adjusted.get_buffer(name), value, err_msg=name)
+    assert adjusted.sentence() == expected.sentence()
+
+
+def test_an_acceptance_that_the_held_out_images_cannot_promise_is_refused() -> None:
+    found = fitted(np.arange(60.0))
+    with pytest.raises(UserError, match="expected at least 99 for an acceptance of 0.99"):
+        found.adjust(0.99)
+    with pytest.raises(UserError, match="an acceptance of 1.2"):
+        found.adjust(1.2)

@@ -2,6 +2,7 @@
 its place."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -15,6 +16,7 @@ from knowbound.errors import UserError
 from knowbound.evidence import Evidence, JudgedSet
 from knowbound.labels import Kind
 from knowbound.report import write_page
+from knowbound.report.what_if import what_if
 from tests.report.samples import EVIL, evidence, judged, printed, rejudged, two_outs
 
 
@@ -26,6 +28,8 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str, str]] = []
         self.plots: dict[str, Any] = {}
+        self.numbers: dict[str, Any] = {}
+        """Of the sliders and of the sheets of thumbnails."""
         self.text = ""
         self._script: dict[str, str | None] | None = None
         self._data = ""
@@ -44,7 +48,9 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         if self._script is not None and self._script.get("type") == "application/json":
-            self.plots[str(self._script["id"])] = json.loads(self._data)
+            name, values = str(self._script["id"]), json.loads(self._data)
+            plot = isinstance(values, dict) and "data" in values
+            (self.plots if plot else self.numbers)[name] = values
         self._script = None
 
     def values(self, name: str) -> list[str]:
@@ -146,8 +152,76 @@ def test_surprises_or_a_sentence(tmp_path: Path) -> None:
     outs = tuple(rejudged(out, decision=np.full(len(out), 2)) for out in two_outs())
     page = write(tmp_path, [evidence(*outs)])
     assert "No out image was accepted as known." in page.text
-    assert page.tags.count("img") == 16  # the rejected ins
+    assert "No out image was called a novelty." in page.text
+    assert "two rejected" in page.text
+    assert re.search("(two|six|seven) taken for (two|six|seven)", page.text)
     assert "There are no out images." in write(tmp_path, [evidence()]).text
+
+
+def test_the_slider_and_the_confusion_hold_what_was_counted(tmp_path: Path) -> None:
+    novelty, anomaly = two_outs()
+    model = evidence(novelty, replace(novelty, name="more"), anomaly)
+    page = write(tmp_path, [model], costs={"novelty-as-known": 10.0}, folders=["a folder/model"])
+    told, found = page.numbers["model-1-panel-data"], what_if(model)
+    assert found is not None
+    assert told["own"] == found.own
+    assert told["counts"] == [[list(row) for row in s.counts] for s in found.settings]
+    assert told["kinds"] == ["known", "novelty", "novelty", "anomaly"]
+    cells = [value for tag, name, value in page.attributes if name == "data-cell"]
+    rows = ("known", "novelty", "1", "2", "anomaly")  # a kind of two sets has three rows
+    assert cells == [f"{row} {said}" for row in rows for said in ("known", "novelty", "anomaly")]
+    command = "knowbound adjust 'a folder/model' --acceptance 0.95 -o 'a folder/model-0.95'"
+    assert command in page.text
+    assert "At these costs 1,000 such pictures cost" in page.text
+    assert page.plots["model-1-cost-data"]["data"][0]["y"] == pytest.approx(
+        [1000 * cost for cost in told["cost"]], rel=1e-4
+    )
+
+
+def test_where_a_model_is_in_no_folder_the_command_trains_it(tmp_path: Path) -> None:
+    model = evidence(*two_outs())
+    rows = tuple(replace(row, run=replace(row.run, variant="vim")) for row in model.results)
+    page = write(tmp_path, [model, replace(model, results=rows)], folders=["m"])
+    assert "knowbound adjust m --acceptance 0.95 -o m-0.95" in page.text
+    assert "knowbound fit DIR --detector vim --acceptance 0.95 -o MODEL" in page.text
+    unknown = replace(model, promise={"range": [0.9, 0.98], "images": 120, "level": None})
+    page = write(tmp_path, [unknown])
+    assert "Three-way confusion" in page.text
+    assert "model-1-panel-data" not in page.numbers
+
+
+def test_one_embedding_is_drawn_once_and_its_thumbnails_are_kept_once(tmp_path: Path) -> None:
+    first = evidence(*two_outs(paths=True))
+    other = replace(first, method="ODM", in_set=judged("digits", None, 120, seed=3))
+    page = write(tmp_path, [first, replace(first, method="CE"), other], max_points=50)
+    assert [name for name in page.plots if "embedding" in name] == [
+        "model-1-embedding-data",
+        "model-3-embedding-data",
+    ]
+    assert "Its embedding is that of ML" in page.text
+    sheets = page.numbers["sheets"]
+    assert len(sheets) == 4  # three sets, and the other known images
+    traces = page.plots["model-1-embedding-data"]["data"]
+    inside = [trace for trace in traces if trace["name"].startswith("in: ")]
+    tiles = sorted(tile for trace in inside for tile in trace["customdata"])
+    assert tiles == [[0, place] for place in range(50)]
+    assert traces[-2]["customdata"] == [[2, place] for place in range(50)]
+    assert re.search(r"<br>&lt;noise&gt;/\d+\.png$", traces[-2]["text"][0])
+
+
+def test_the_risk_curve_is_that_of_the_metric(tmp_path: Path) -> None:
+    model = evidence(*two_outs())
+    line, point = write(tmp_path, [model]).plots["model-1-risk-data"]["data"]
+    judgement, labels = model.in_set.judgement, model.in_set.labels
+    for coverage, risk in zip(line["x"][::17], line["y"][::17], strict=True):
+        count = round(coverage * 120)
+        best = np.argsort(judgement.score)[:count]
+        wrong = np.mean(judgement.nearest[best] != labels[best])
+        assert risk == pytest.approx(wrong, abs=1e-4)
+    known = judgement.decision == 0
+    assert point["x"] == pytest.approx([known.mean()], rel=1e-4)
+    wrong = np.mean(judgement.nearest[known] != labels[known])
+    assert point["y"] == pytest.approx([wrong], rel=1e-4)
 
 
 def infinite(judged_set: JudgedSet) -> JudgedSet:
@@ -177,6 +251,7 @@ def infinite(judged_set: JudgedSet) -> JudgedSet:
 def test_odd_evidence(tmp_path: Path, model: Evidence) -> None:
     page = write(tmp_path, [model])
     assert all(plot["data"] for plot in page.plots.values())
+    assert page.numbers["sheets"] is not None
 
 
 def test_no_evidence_at_all_and_equal_names(tmp_path: Path) -> None:

@@ -7,53 +7,91 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from knowbound.report.pictures import accepted_outs, png_address, rejected_ins
+from knowbound.evidence import Evidence, JudgedSet
+from knowbound.report.pictures import (
+    Shown,
+    accepted_outs,
+    confused_ins,
+    most_novel,
+    png_address,
+    rejected_ins,
+)
 from tests.report.samples import evidence, judged, rejudged, two_outs
 
 
-def test_accepted_outs_are_the_lowest_scores_of_all_out_sets() -> None:
+def members(model: Evidence, judged_set: JudgedSet, decision: str, **wanted: int) -> list[int]:
+    """Images of which this was said; ``label`` or ``nearest``: class indices."""
+    found = []
+    for i, said in enumerate(judged_set.decisions):
+        label, nearest = judged_set.labels[i], judged_set.judgement.nearest[i]
+        truth = (wanted.get("label", label), wanted.get("nearest", nearest))
+        if said == decision and truth == (label, nearest):
+            found.append(int(i))
+    return found
+
+
+def test_accepted_outs_are_grouped_by_what_they_passed_for() -> None:
     model = evidence(*two_outs(paths=True))
-    slow = sorted(
-        (score, out.name, i)
+    groups = accepted_outs(model, Shown(groups=3, pictures=2, paths=4))
+    sizes = {
+        f"{out.name} taken for {name}": members(model, out, "known", nearest=c)
         for out in model.out_sets
-        for i, (score, decision) in enumerate(zip(out.judgement.score, out.decisions, strict=True))
-        if decision == "known"
-    )
-    assert len(slow) > 5
-    pictures = accepted_outs(model, at_most=5)
-    assert [(p.score, p.index, p.decision) for p in pictures] == [
-        (score, i, "known") for score, _, i in slow[:5]
-    ]
-    assert [p.path for p in pictures] == [f"/data/<{name}>/{i}.png" for _, name, i in slow[:5]]
-    assert pictures[0].truth == f"{slow[0][1]} (novelty)"
+        for c, name in enumerate(model.class_names)
+    }
+    largest = sorted((len(found) for found in sizes.values()), reverse=True)
+    assert [group.total for group in groups] == largest[:3]
+    for group in groups:
+        others = model.out_sets[0]
+        order = sorted(sizes[group.title], key=lambda i: others.judgement.score[i])
+        assert group.total == len(order)
+        assert [picture.index for picture in group.pictures] == order[:2]
+        assert group.paths == tuple(others.paths[i] for i in order[:4])
+        assert group.pictures[0].truth == "others (novelty)"
 
 
-def test_rejected_ins_are_the_highest_scores() -> None:
+def test_rejected_ins_are_grouped_by_class_the_highest_scores_first() -> None:
     model = evidence()
     inside = model.in_set
-    slow = sorted(
-        (
-            (s, i)
-            for i, (s, d) in enumerate(zip(inside.judgement.score, inside.decisions, strict=True))
-            if d != "known"
-        ),
-        reverse=True,
-    )
-    assert len(slow) > 16
-    pictures = rejected_ins(model)
-    assert [(p.score, p.index) for p in pictures] == slow[:16]
-    assert [p.truth for p in pictures] == [
-        model.class_names[inside.labels[i]] for _, i in slow[:16]
-    ]
-    assert [p.nearest for p in pictures] == [
-        model.class_names[inside.judgement.nearest[i]] for _, i in slow[:16]
-    ]
+    groups = rejected_ins(model)
+    assert sum(group.total for group in groups) == (inside.judgement.decision != 0).sum()
+    for group in groups:
+        label = model.class_names.index(group.title.removesuffix(" rejected"))
+        mine = members(model, inside, "novelty", label=label)
+        mine += members(model, inside, "anomaly", label=label)
+        order = sorted(mine, key=lambda i: -inside.judgement.score[i])
+        assert [picture.index for picture in group.pictures] == order[:8]
+        assert group.paths == ()  # these images came from no files
+
+
+def test_confused_ins_are_accepted_images_with_another_class() -> None:
+    model = evidence()
+    inside = model.in_set
+    groups = confused_ins(model)
+    slow = {}
+    for a, own in enumerate(model.class_names):
+        for b, other in enumerate(model.class_names):
+            if a != b and (found := members(model, inside, "known", label=a, nearest=b)):
+                slow[f"{own} taken for {other}"] = len(found)
+    assert {group.title: group.total for group in groups} == slow
+    assert slow
+
+
+def test_the_most_novel_have_the_highest_scores() -> None:
+    model = evidence(*two_outs())
+    groups = most_novel(model)
+    out = model.out_sets[0]
+    for group in groups:
+        assert group.title.startswith("others near ")
+        nearest = model.class_names.index(group.title.removeprefix("others near "))
+        mine = members(model, out, "novelty", nearest=nearest)
+        order = sorted(mine, key=lambda i: -out.judgement.score[i])
+        assert [picture.index for picture in group.pictures] == order[:8]
 
 
 def test_none_when_nothing_surprises() -> None:
     inside = judged("digits", None, 10)
     model = evidence(inside=rejudged(inside, decision=np.zeros(10, np.int64)))
-    assert accepted_outs(model) == ()
+    assert accepted_outs(model) == most_novel(model) == ()
     assert rejected_ins(model) == ()
 
 

@@ -258,6 +258,24 @@ class Boundary(nn.Module):
         )
         return self
 
+    def adjust(self, acceptance: float, confidence: float | None = None) -> "Boundary":
+        """Set another acceptance from the held-out scores that it remembers; the boundary itself.
+
+        A largest error is no longer promised.
+
+        Args:
+            acceptance: share of new in-distribution images to accept, above 0 and below 1.
+            confidence: None promises it on average; 0.95 in 95% of all draws.
+
+        Raises:
+            UserError: fewer held-out images than it takes; it says how many.
+            ValueError: a boundary that was not calibrated.
+        """
+        self.check_calibrated()
+        self.threshold.adjust(acceptance, confidence)
+        self.acceptance = acceptance
+        return self
+
     @torch.no_grad()
     def outputs(self, images: Tensor) -> Outputs:
         """The network's outputs, float32.

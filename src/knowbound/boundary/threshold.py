@@ -174,6 +174,37 @@ class Threshold(nn.Module):
             self._keep_error(values, right, ids, max_error, confidence or ERROR_CONFIDENCE)
         return self
 
+    def adjust(self, acceptance: float, confidence: float | None = None) -> Self:
+        """Set other thresholds from the held-out scores it was fitted on; classes that share one
+        go on sharing it, and no largest error is promised any more.
+
+        Args:
+            acceptance: as in ``fit``.
+            confidence: as in ``fit``.
+
+        Raises:
+            UserError: too few held-out images for it in some pool, saying how many it takes; or an
+                acceptance or confidence that cannot be.
+        """
+        _check_share("an acceptance", acceptance)
+        if confidence is not None:
+            _check_share("a confidence", confidence)
+        held, at_least = _array(self.held, np.float64), _array(self.at_least, np.float64)
+        starts, parts = _array(self.starts, np.int64), []
+        counts = zip(self.groups.tolist(), self.images.tolist(), strict=True)
+        for (groups, images), low, high in zip(counts, starts[:-1], starts[1:], strict=True):
+            _refuse_too_few(groups, images, acceptance, confidence)
+            reached = groups - at_least[low + 1 : high]
+            counted = _Held(held[low : high - 1], reached, groups, images)
+            parts.append(_positioned(counted, acceptance, confidence))
+        device = self.thresholds.device
+        self._keep(parts, device)
+        stated = math.nan if confidence is None else confidence
+        self._set("acceptance", np.float64(acceptance), device)
+        self._set("confidence", np.float64(stated), device)
+        self._set("error", np.zeros(0), device)
+        return self
+
     def _keep_error(
         self,
         scores: Floats,
@@ -345,6 +376,7 @@ class Threshold(nn.Module):
             "range_coverage": 0.95,
             "least_groups": least_groups(float(self.acceptance), self.stated_confidence),
             "pooled_classes": list(self.pooled_classes),
+            "level": float(self.levels[0]) if len(set(self.levels.tolist())) == 1 else None,
             "error": self._describe_error(),
         }
 
@@ -466,8 +498,22 @@ def _calibrate(
     held, owner = scores[order], group[order]
     last = np.append((held[1:] != held[:-1]) | (owner[1:] != owner[:-1]), True)
     reached = np.cumsum(1 / sizes[owner])[last]  # equal scores of one group count together
-    held = held[last]
-    target = _target(count, acceptance, confidence, single=count == len(scores))
+    return _positioned(_Held(held[last], reached, count, len(scores)), acceptance, confidence)
+
+
+class _Held(NamedTuple):
+    """The held-out images of one pool: distinct (score, group) in rising order, and how many
+    groups, in shares, lie at or below each."""
+
+    scores: Floats
+    reached: Floats
+    groups: int
+    images: int
+
+
+def _positioned(pool: _Held, acceptance: float, confidence: float | None) -> _Calibrated:
+    held, reached, count, images = pool
+    target = _target(count, acceptance, confidence, single=count == images)
     at = int(np.searchsorted(reached, target - ROUNDING))
     equal = int(np.searchsorted(held, held[at], side="right")) - 1
     before = np.concatenate([[0.0], reached[:-1]])
@@ -476,7 +522,7 @@ def _calibrate(
         level=1 - acceptance if confidence is None else 1 - target / (count + 1),
         position=(float(reached[at]), float(reached[equal])),
         groups=count,
-        images=len(scores),
+        images=images,
         held=np.append(held, math.inf),
         at_least=np.append(count - before, 0.0),
     )

@@ -9,7 +9,7 @@ import typer
 from knowbound._version import __version__
 from knowbound.cli.cache import cache
 from knowbound.cli.console import process
-from knowbound.cli.practice import demo, evaluate, export, fit, predict
+from knowbound.cli.practice import adjust, demo, evaluate, export, fit, predict
 from knowbound.cli.reproduce import reproduce_app
 from knowbound.cli.serving import serve
 from knowbound.errors import TrainingStoppedError, UserError
@@ -25,7 +25,7 @@ app = typer.Typer(
     epilog="Start with `knowbound demo`. Every command explains itself with examples: `knowbound "
     "fit --help`.",
 )
-for command in (demo, fit, predict, evaluate, export, serve, cache):
+for command in (demo, fit, predict, evaluate, show, adjust, export, serve, cache):
     app.command()(command)
 app.add_typer(reproduce_app, name="reproduce")
 TRAINING = (

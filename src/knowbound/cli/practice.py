@@ -581,6 +581,14 @@ def evaluate(
             metavar="DIR", help="The images the model was trained on, to fit the --detector on."
         ),
     ] = None,
+    cost: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MISTAKE=COST",
+            help="What a mistake costs, such as novelty-as-known=10; may be repeated, or separated "
+            "by commas. Says which acceptance costs least.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure a model on images whose truth you know, and write a report.
@@ -590,11 +598,15 @@ def evaluate(
         knowbound evaluate model --known test/ --novelty new=new/ --anomaly road=road/ -o report
 
         knowbound evaluate model --known test/ --detector all --fit-on signs/ -o report
+
+        knowbound evaluate model --known test/ --novelty new=new/ -o report \\
+            --cost known-as-novelty=1,novelty-as-known=10
     """
     from knowbound.boundary import Boundary
-    from knowbound.report import summary
+    from knowbound.report import cost_sentence, summary
     from knowbound.workflows.evaluate import evaluate as evaluate_folders
 
+    costs = _costs(cost)
     with reading_bar() as reading:
         evaluation = evaluate_folders(
             Boundary.load(model),
@@ -604,12 +616,16 @@ def evaluate(
             detectors=detector or (),
             fit_on=fit_on,
             output=output,
+            costs=costs,
+            model=model,
             overwrite=overwrite,
             progress=reading,
         )
     print_problems(evaluation.problems)
     for sentence in summary(evaluation.evidence):
         console().print(sentence, markup=False)
+    if costs:
+        console().print(cost_sentence(evaluation.evidence, costs), markup=False)
     everything = (evaluation.evidence, *evaluation.others)
     print_results([row for one in everything for row in one.results])
     console().print(f"Report: {output / 'report.html'}", markup=False)
@@ -629,3 +645,61 @@ def _named(pairs: list[str] | None, option: str) -> dict[str, Path]:
             )
         named[name] = Path(folder)
     return named
+
+
+def _costs(given: list[str] | None) -> dict[str, float]:
+    """``novelty-as-known=10``, several separated by commas -> costs by name."""
+    costs: dict[str, float] = {}
+    for pair in ",".join(given or ()).replace(" ", ",").split(","):
+        name, _, cost = pair.partition("=")
+        try:
+            costs |= {name: float(cost)} if pair else {}
+        except ValueError as error:
+            raise UserError(
+                f"--cost {pair} was given; expected MISTAKE=COST, such as novelty-as-known=10"
+            ) from error
+    return costs
+
+
+def adjust(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Folder that `knowbound fit` wrote.")
+    ],
+    acceptance: Annotated[
+        float, typer.Option(help="Share of known images the threshold accepts from now on.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="MODEL", help="Folder the model is written to."),
+    ],
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            help="Promise the acceptance with this confidence, such as 0.95.",
+            show_default="on average",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model that is already there.")
+    ] = False,
+) -> None:
+    """Set another acceptance from the held-out images that the model remembers. Nothing is trained
+    again.
+
+    **Example**
+
+        knowbound adjust model --acceptance 0.98 -o careful
+    """
+    from knowbound.boundary import Boundary
+    from knowbound.lock import locked
+
+    if (output / "model.json").exists() and not overwrite:
+        raise UserError(
+            f"there is a model in {output} already; choose another place, or replace it with "
+            "--overwrite"
+        )
+    boundary = Boundary.load(model).adjust(acceptance, confidence)
+    with locked(output):
+        boundary.save(output)
+    promise = boundary.threshold.sentence(boundary.class_names)
+    console().print(f"The promise: {promise}.\nModel: {output}", markup=False)

@@ -4,8 +4,10 @@ from knowbound.report.figure import embedding_figure, figure_page
 from knowbound.report.page import write_page
 from knowbound.report.summary import examples, summary
 from knowbound.report.table import markdown_table, terminal_table
+from knowbound.report.what_if import cost_sentence
 
 __all__ = [
+    "cost_sentence",
     "embedding_figure",
     "examples",
     "figure_page",

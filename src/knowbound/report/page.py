@@ -10,14 +10,21 @@ import numpy as np
 
 from knowbound.evidence import Evidence
 from knowbound.files import replace_file
-from knowbound.labels import Decision
-from knowbound.report.decisions import class_accuracy, decision_rows
-from knowbound.report.pictures import accepted_outs, rejected_ins
-from knowbound.report.plots import Figure, embedding_scene, histogram_figure, roc_figure
+from knowbound.report.decisions import class_accuracy
+from knowbound.report.panel import panel
+from knowbound.report.pictures import Shown, accepted_outs, confused_ins, most_novel, rejected_ins
+from knowbound.report.plots import (
+    cost_figure,
+    embedding_scene,
+    histogram_figure,
+    risk_figure,
+    roc_figure,
+)
 from knowbound.report.projection import Projection
 from knowbound.report.scores import Histogram, histogram
 from knowbound.report.summary import acceptance_by_class, summary
 from knowbound.report.table import HEADINGS, caption, table_lines
+from knowbound.report.thumbnails import Sheets
 from knowbound.result import Published
 
 if TYPE_CHECKING:
@@ -31,6 +38,10 @@ HOW_TO_READ = (
 )
 
 
+WHOLE = 4
+"""Models of which all groups of pictures are shown."""
+
+
 def write_page(
     path: Path,
     title: str,
@@ -40,8 +51,11 @@ def write_page(
     intro: str = "",
     notes: Sequence[str] = (),
     max_points: int = 400,
+    costs: Mapping[str, float] | None = None,
+    folders: Sequence[str] = (),
+    in_words: int = 0,
 ) -> None:
-    """Write the report on all models, one HTML file of about 5 MB without any reference to the
+    """Write the report on all models, one HTML file of 5 to 10 MB without any reference to the
     network.
 
     Args:
@@ -52,24 +66,40 @@ def write_page(
         intro: what was trained; worked out from the evidence if empty.
         notes: more sentences for the header.
         max_points: most images of a set in a 3-D view.
+        costs: of mistakes by names such as ``novelty-as-known``; none: costs are not shown.
+        folders: of the models, in order; empty, or fewer, where a model is in none.
+        in_words: which model the summary on top is of.
 
     Raises:
         UserError: it cannot be written.
     """
-    names = _names(evidence)
+    names, sheets = _names(evidence), Sheets()
+    places = [*folders, *[""] * len(evidence)]
+    drawn, told = _drawn(evidence), min(in_words, len(evidence) - 1)
     page = {
         "title": title,
         "intro": intro or _intro(evidence),
-        "words": summary(evidence[0]) if len(evidence) and len(evidence[0].in_set) else (),
+        "words": summary(evidence[told]) if len(evidence) and len(evidence[told].in_set) else (),
+        "words_of": told,
         "how_to_read": HOW_TO_READ,
         "notes": notes,
         "headings": HEADINGS,
         "tables": _tables(evidence, published),
         "models": [
-            _model(e, name, f"model-{i}", max_points)
+            {
+                **_model(e, name, f"model-{i}", max_points),
+                **_panel(e, f"model-{i}", places[i - 1], costs or {}),
+                **_pictures(e, whole=i <= WHOLE),
+                **(
+                    _embedding(e, f"model-{i}", max_points, sheets)
+                    if drawn[i - 1] == i - 1
+                    else {"embedding": None, "same_embedding": names[drawn[i - 1]]}
+                ),
+            }
             for i, (e, name) in enumerate(zip(evidence, names, strict=True), 1)
         ],
     }
+    page["sheets_json"] = script_json(sheets.sheets)
     write_template(path, "page.html.jinja", page)
 
 
@@ -104,7 +134,7 @@ def write_template(path: Path, template: str, values: Mapping[str, Any]) -> None
     replace_file(path, text.encode())
 
 
-def script_json(figure: Figure) -> "Markup":
+def script_json(figure: Any) -> "Markup":
     """A figure as JSON that no browser takes for the end of a script, whatever the names in it are.
 
     Args:
@@ -150,27 +180,16 @@ def embedding_caption(project: Projection, max_points: int) -> str:
 def _model(evidence: Evidence, name: str, element_id: str, max_points: int) -> dict[str, Any]:
     sets = (evidence.in_set, *evidence.out_sets)
     counted = histogram([judged.judgement.score for judged in sets], evidence.threshold)
-    project = Projection.fit(evidence.in_set.judgement.embedding)
     outs = ", ".join(out.name for out in evidence.out_sets) or "no out sets"
-    figures = {
-        "scores": histogram_figure(evidence, counted),
-        "embedding": embedding_scene(evidence, project, max_points),
-    }
+    figures = {"scores": histogram_figure(evidence, counted)}
     if evidence.out_sets:
         figures["roc"] = roc_figure(evidence)
+    if _has_risk(evidence):
+        figures["risk"] = risk_figure(evidence)
     return {
         "id": element_id,
         "name": name,
         "summary": _summary(evidence),
-        "decisions": [
-            {
-                "name": row.name,
-                "kind": row.kind,
-                "total": row.total,
-                "cells": list(zip(map(str, Decision), row.counts, strict=True)),
-            }
-            for row in decision_rows(evidence)
-        ],
         "accepted": acceptance_by_class(evidence),
         "promise": evidence.promise["range"],
         "roc": bool(evidence.out_sets),
@@ -179,21 +198,108 @@ def _model(evidence: Evidence, name: str, element_id: str, max_points: int) -> d
         "scores_caption": _scores_caption(counted),
         "roc_alt": f"ROC curves of {name} against {outs}; their areas are the AUROC in the table "
         "of results.",
-        "embedding_alt": f"3-D view of the embeddings of {evidence.in_set.name} and of {outs}.",
-        "embedding_caption": embedding_caption(project, max_points),
-        "surprises": (
-            ("Accepted, but from outside", accepted_outs(evidence), _none_accepted(evidence)),
-            (
-                "Rejected, but of a known class",
-                rejected_ins(evidence),
-                "No test image of a known class was rejected.",
-            ),
-        ),
+        "risk": "risk" in figures,
+        "settings": _settings(evidence),
         "figures": [
             (f"{element_id}-{key}-data", script_json(figure)) for key, figure in figures.items()
         ],
         "provenance": _provenance(evidence),
     }
+
+
+def _embedding(
+    evidence: Evidence, element_id: str, max_points: int, sheets: Sheets
+) -> dict[str, Any]:
+    project = Projection.fit(evidence.in_set.judgement.embedding)
+    outs = ", ".join(out.name for out in evidence.out_sets) or "no out sets"
+    figure = embedding_scene(evidence, project, max_points, sheets)
+    return {
+        "embedding": (f"{element_id}-embedding-data", script_json(figure)),
+        "embedding_alt": f"3-D view of the embeddings of {evidence.in_set.name} and of {outs}.",
+        "embedding_caption": embedding_caption(project, max_points),
+    }
+
+
+def _panel(
+    evidence: Evidence, element_id: str, folder: str, costs: Mapping[str, float]
+) -> dict[str, Any]:
+    told = panel(evidence, folder, costs)
+    slider, scripts = told["slider"], []
+    if slider:
+        scripts.append((f"{element_id}-panel-data", script_json(slider)))
+        if costs:
+            figure = cost_figure(slider["acceptance"], slider["cost"], slider["own"])
+            scripts.append((f"{element_id}-cost-data", script_json(figure)))
+    return {"panel": told, "panel_scripts": scripts}
+
+
+def _pictures(evidence: Evidence, *, whole: bool) -> dict[str, Any]:
+    """The pictures in groups; of a model far down the page fewer, so that the page stays small."""
+    shown = Shown() if whole else Shown(groups=2, pictures=4, paths=20)
+    return {
+        "surprises": (
+            (
+                "Accepted, but from outside",
+                accepted_outs(evidence, shown),
+                _none_accepted(evidence),
+            ),
+            (
+                "Rejected, but of a known class",
+                rejected_ins(evidence, shown),
+                "No test image of a known class was rejected.",
+            ),
+            (
+                "Accepted as another class than their own",
+                confused_ins(evidence, shown),
+                "No accepted test image got another class than its own.",
+            ),
+            (
+                "Most novel: rejected as novelty, the highest scores",
+                most_novel(evidence, shown),
+                "No out image was called a novelty.",
+            ),
+        ),
+        "fewer": "" if whole else f"From the model number {WHOLE + 1} on fewer pictures are shown.",
+    }
+
+
+def _drawn(evidence: Sequence[Evidence]) -> list[int]:
+    """For each model the first one with the same embedding, which is drawn once."""
+    first = []
+    for i, one in enumerate(evidence):
+        mine = one.in_set.judgement.embedding
+        same = (
+            j
+            for j in range(i)
+            if evidence[j].in_set.name == one.in_set.name
+            and [out.name for out in evidence[j].out_sets] == [out.name for out in one.out_sets]
+            and np.array_equal(evidence[j].in_set.judgement.embedding, mine)
+        )
+        first.append(next(same, i))
+    return first
+
+
+def _has_risk(evidence: Evidence) -> bool:
+    labelled = evidence.in_set.labels >= 0
+    return bool(labelled.any()) and not np.isnan(evidence.in_set.judgement.score[labelled]).any()
+
+
+def _settings(evidence: Evidence) -> list[tuple[str, str]]:
+    """The settings that a reader asks for first, in words."""
+    if not evidence.results:
+        return []
+    run, told = evidence.results[0].run, evidence.results[0].run.provenance
+    rows = [
+        ("Network", run.backbone),
+        ("Detector", run.detector),
+        ("Trained with", run.method + (f", {run.variant}" if run.variant else "")),
+        ("Outliers shown in training", ", ".join(run.seen_out) or "none from a folder"),
+        ("Images trained on", f"{run.train_images:,}, in {run.train_seconds:,.0f} s"),
+        ("Seed", str(run.seed)),
+        ("Version and commit", f"{told.get('version', '–')}, {told.get('commit') or 'no commit'}"),
+        ("Measured", str(told.get("date", "–"))),
+    ]
+    return [(name, value) for name, value in rows if value]
 
 
 def _tables(evidence: Sequence[Evidence], published: Sequence[Published]) -> list[dict[str, Any]]:

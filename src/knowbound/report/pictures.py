@@ -1,9 +1,9 @@
-"""The most surprising images of one model: what it accepted and should not have, and what it
-rejected."""
+"""The most surprising images of one model, in groups: what it accepted and should not have, what it
+rejected, what it took for another class, and what it found newest."""
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,33 +31,110 @@ class Picture:
     """Position in its set."""
 
 
-def accepted_outs(evidence: Evidence, at_most: int = 16) -> tuple[Picture, ...]:
-    """The out images said to be known, the lowest scores (the surest mistakes) first.
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Pictures of which the same is true and of which the same was said."""
+
+    title: str
+    total: int
+    pictures: tuple[Picture, ...]
+    """The most telling of them."""
+    paths: tuple[str, ...]
+    """Files of the group, the most telling first; none where the images came from no files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How much of the groups is shown."""
+
+    groups: int = 6
+    pictures: int = 8
+    paths: int = 200
+
+
+def accepted_outs(evidence: Evidence, shown: Shown = Shown()) -> tuple[Group, ...]:
+    """The out images said to be known, by set and by the class they passed for; the lowest scores
+    (the surest mistakes) first.
 
     Args:
         evidence: of one model.
-        at_most: how many.
+        shown: how much of them.
+
+    Returns:
+        The largest groups first.
     """
-    found = [
-        (float(out.judgement.score[i]), out, int(i))
+    found = {
+        (f"{out.name} taken for {name}", out): np.flatnonzero(
+            _known(out) & (out.judgement.nearest == c)
+        )
         for out in evidence.out_sets
-        for i in np.flatnonzero(_known(out))
-    ]
-    return _pictures(evidence, sorted(found, key=lambda item: item[0])[:at_most])
+        for c, name in enumerate(evidence.class_names)
+    }
+    return _groups(evidence, found, shown)
 
 
-def rejected_ins(evidence: Evidence, at_most: int = 16) -> tuple[Picture, ...]:
-    """The in-distribution test images said to be novelty or anomaly, the highest scores first.
+def rejected_ins(evidence: Evidence, shown: Shown = Shown()) -> tuple[Group, ...]:
+    """The in-distribution test images said to be novelty or anomaly, by class, the highest scores
+    first.
 
     Args:
         evidence: of one model.
-        at_most: how many.
+        shown: how much of them.
+
+    Returns:
+        The largest groups first.
     """
     inside = evidence.in_set
-    found = [
-        (float(inside.judgement.score[i]), inside, int(i)) for i in np.flatnonzero(~_known(inside))
-    ]
-    return _pictures(evidence, sorted(found, key=lambda item: -item[0])[:at_most])
+    found = {
+        (f"{class_name(evidence, c)} rejected", inside): np.flatnonzero(
+            ~_known(inside) & (inside.labels == c)
+        )
+        for c in range(-1, len(evidence.class_names))
+    }
+    return _groups(evidence, found, shown, highest=True)
+
+
+def confused_ins(evidence: Evidence, shown: Shown = Shown()) -> tuple[Group, ...]:
+    """The in-distribution test images that were accepted as another class than their own, by both
+    classes, the lowest scores first.
+
+    Args:
+        evidence: of one model.
+        shown: how much of them.
+
+    Returns:
+        The largest groups first.
+    """
+    inside, names = evidence.in_set, evidence.class_names
+    wrong = _known(inside) & (inside.labels >= 0) & (inside.labels != inside.judgement.nearest)
+    pairs = inside.labels * len(names) + inside.judgement.nearest
+    found = {
+        (f"{names[pair // len(names)]} taken for {names[pair % len(names)]}", inside): (
+            np.flatnonzero(wrong & (pairs == pair))
+        )
+        for pair in np.unique(pairs[wrong]).tolist()
+    }
+    return _groups(evidence, found, shown)
+
+
+def most_novel(evidence: Evidence, shown: Shown = Shown()) -> tuple[Group, ...]:
+    """The out images said to be novelty, by set and nearest class, the highest scores first.
+
+    Args:
+        evidence: of one model.
+        shown: how much of them.
+
+    Returns:
+        The largest groups first.
+    """
+    found = {
+        (f"{out.name} near {name}", out): np.flatnonzero(
+            (out.judgement.decision == 1) & (out.judgement.nearest == c)
+        )
+        for out in evidence.out_sets
+        for c, name in enumerate(evidence.class_names)
+    }
+    return _groups(evidence, found, shown, highest=True)
 
 
 def png_address(image: NDArray[np.uint8]) -> str:
@@ -83,20 +160,35 @@ def _known(judged: JudgedSet) -> NDArray[np.bool_]:
     return np.asarray(judged.decisions == str(Decision.KNOWN), dtype=np.bool_)
 
 
-def _pictures(
-    evidence: Evidence, found: Iterable[tuple[float, JudgedSet, int]]
-) -> tuple[Picture, ...]:
-    return tuple(
-        Picture(
-            source=png_address(judged.images[i]),
-            truth=f"{judged.name} ({judged.kind})"
-            if judged.kind
-            else class_name(evidence, int(judged.labels[i])),
-            nearest=class_name(evidence, int(judged.judgement.nearest[i])),
-            decision=str(judged.decisions[i]),
-            score=score,
-            path=judged.paths[i] if judged.paths else "",
-            index=i,
-        )
-        for score, judged, i in found
+def _groups(
+    evidence: Evidence,
+    found: Mapping[tuple[str, JudgedSet], NDArray[np.int64]],
+    shown: Shown,
+    *,
+    highest: bool = False,
+) -> tuple[Group, ...]:
+    groups = []
+    largest = sorted(found.items(), key=lambda item: -len(item[1]))[: shown.groups]
+    for (title, judged), members in largest:
+        if not len(members):
+            continue
+        scores = judged.judgement.score[members]
+        order = members[np.argsort(-scores if highest else scores, kind="stable")].tolist()
+        pictures = tuple(_picture(evidence, judged, i) for i in order[: shown.pictures])
+        paths = tuple(judged.paths[i] for i in order[: shown.paths]) if judged.paths else ()
+        groups.append(Group(title, len(members), pictures, paths))
+    return tuple(groups)
+
+
+def _picture(evidence: Evidence, judged: JudgedSet, i: int) -> Picture:
+    return Picture(
+        source=png_address(judged.images[i]),
+        truth=f"{judged.name} ({judged.kind})"
+        if judged.kind
+        else class_name(evidence, int(judged.labels[i])),
+        nearest=class_name(evidence, int(judged.judgement.nearest[i])),
+        decision=str(judged.decisions[i]),
+        score=float(judged.judgement.score[i]),
+        path=judged.paths[i] if judged.paths else "",
+        index=i,
     )

@@ -3,16 +3,23 @@ lines."""
 
 from collections.abc import Sequence
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knowbound.evidence import Evidence, JudgedSet
+from knowbound.metrics.risk_coverage import risk_coverage
 from knowbound.report.pictures import class_name
 from knowbound.report.projection import Array, Projection, sample
 from knowbound.report.scores import Histogram, roc_curve, thin
+from knowbound.report.thumbnails import Sheets
 
 Figure = dict[str, Any]
+Indices = NDArray[np.int64]
+Tiles = list[list[int]] | None
+"""Of each point its sheet and its place on it; None where there is no thumbnail."""
 
 # After Okabe and Ito, moved to a middle brightness so that each is legible on white and on black.
 IN_COLOUR = "#3987c9"
@@ -152,7 +159,103 @@ def roc_figure(evidence: Evidence, at_most: int = 400) -> Figure:
     }
 
 
-def embedding_scene(evidence: Evidence, project: Projection, max_points: int) -> Figure:
+def risk_figure(evidence: Evidence, at_most: int = 400) -> Figure:
+    """The share of accepted in-distribution images with the wrong class, against the share
+    accepted, and where the model stands.
+
+    Args:
+        evidence: of one model, with labelled in-distribution images whose scores are numbers.
+        at_most: corners of the curve.
+    """
+    inside = evidence.in_set
+    labelled = inside.labels >= 0
+    correct = (inside.judgement.nearest == inside.labels)[labelled]
+    curve = risk_coverage(inside.judgement.score[labelled], correct)
+    evenly = np.linspace(0, len(curve.risk) - 1, at_most).round().astype(np.int64)
+    x, y = curve.coverage[np.unique(evenly)], curve.risk[np.unique(evenly)]
+    known = (inside.judgement.decision == 0)[labelled]
+    traces: list[Figure] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "every threshold",
+            "x": _rounded(x),
+            "y": _rounded(y),
+            "line": {"width": 2, "color": IN_COLOUR},
+            "hovertemplate": "accepts %{x:.2%}, of these %{y:.2%} wrong<extra></extra>",
+        }
+    ]
+    if known.any():
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "the model",
+                "x": _rounded(np.array([known.mean()])),
+                "y": _rounded(np.array([1 - correct[known].mean()])),
+                "marker": {"size": 11, "color": INK, "symbol": "diamond"},
+                "hovertemplate": "the model accepts %{x:.2%}, of these %{y:.2%} "
+                "wrong<extra></extra>",
+            }
+        )
+    return {
+        "data": traces,
+        "layout": {
+            "xaxis": {
+                "range": [-0.01, 1.01],
+                "tickformat": ".0%",
+                "title": {"text": "share of known images accepted"},
+            },
+            "yaxis": {
+                "range": [0, max(0.01, 1.1 * float(np.max(y)))],
+                "tickformat": ".1%",
+                "title": {"text": "wrong class among them"},
+            },
+        },
+    }
+
+
+def cost_figure(acceptances: Sequence[float], costs: Sequence[float], own: int) -> Figure:
+    """The cost of 1,000 images at every acceptance, with the model's own marked.
+
+    Args:
+        acceptances: in rising order.
+        costs: of each, on average per image.
+        own: index of the model's.
+    """
+    x, y = _rounded(np.array(acceptances)), _rounded(1000 * np.array(costs))
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": "every acceptance",
+                "x": x,
+                "y": y,
+                "line": {"width": 2, "color": IN_COLOUR, "shape": "spline", "smoothing": 0},
+                "marker": {"size": 4},
+                "hovertemplate": "acceptance %{x:.2%}: %{y:.4~g}<extra></extra>",
+            },
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "the model",
+                "x": [x[own]],
+                "y": [y[own]],
+                "marker": {"size": 11, "color": INK, "symbol": "diamond"},
+                "hovertemplate": "the model, %{x:.2%}: %{y:.4~g}<extra></extra>",
+            },
+        ],
+        "layout": {
+            "xaxis": {"tickformat": ".0%", "title": {"text": "acceptance"}},
+            "yaxis": {"rangemode": "tozero", "title": {"text": "cost of 1,000 images"}},
+        },
+    }
+
+
+def embedding_scene(
+    evidence: Evidence, project: Projection, max_points: int, sheets: Sheets | None = None
+) -> Figure:
     """The embeddings in 3 coordinates: filled circles in-distribution, other symbols per out set,
     centres marked.
 
@@ -160,17 +263,19 @@ def embedding_scene(evidence: Evidence, project: Projection, max_points: int) ->
         evidence: of one model.
         project: from the embedding to 3 coordinates.
         max_points: of each set, drawn at random.
+        sheets: take the thumbnails of what is drawn; a point's ``customdata`` is the number of its
+            sheet and its place there.
     """
     rng = np.random.default_rng(0)
-    traces = _in_traces(
-        evidence, project, sample(len(evidence.in_set.judgement.score), max_points, rng)
-    )
+    chosen = sample(len(evidence.in_set.judgement.score), max_points, rng)
+    number = sheets.add(evidence.in_set, chosen) if sheets else None
+    traces = _in_traces(evidence, project, chosen, number)
     colours, symbols = cycle(OUT_COLOURS), cycle(OUT_SYMBOLS)
     for out, colour, symbol in zip(evidence.out_sets, colours, symbols, strict=False):
         chosen = sample(len(out.judgement.score), max_points, rng)
-        traces.append(
-            _points(evidence, out, project, chosen, f"{out.name} ({out.kind})", colour, symbol)
-        )
+        number = sheets.add(out, chosen) if sheets else None
+        name, tiles = f"{out.name} ({out.kind})", _tiles(number, np.arange(len(chosen)))
+        traces.append(_points(evidence, out, project, chosen, name, colour, symbol, tiles))
     if evidence.centres is not None and len(evidence.centres):
         traces.append(_centres(evidence, project))
     titles = (
@@ -199,8 +304,12 @@ def coordinates(points: Array) -> Figure:
     return {axis: _rounded(points[:, i]) for i, axis in enumerate("xyz")}
 
 
+def _tiles(number: int | None, places: Indices) -> Tiles:
+    return None if number is None else [[number, place] for place in places.tolist()]
+
+
 def _in_traces(
-    evidence: Evidence, project: Projection, chosen: np.ndarray[Any, np.dtype[np.int64]]
+    evidence: Evidence, project: Projection, chosen: Indices, number: int | None
 ) -> list[Figure]:
     inside = evidence.in_set
     labels = inside.labels[chosen]
@@ -210,7 +319,8 @@ def _in_traces(
             CLASS_COLOURS[label % len(CLASS_COLOURS)] if label >= 0 else IN_COLOUR
             for label in labels
         ]
-        return [_points(evidence, inside, project, chosen, name, colours, "circle")]
+        tiles = _tiles(number, np.arange(len(chosen)))
+        return [_points(evidence, inside, project, chosen, name, colours, "circle", tiles)]
     present = sorted(set(labels.tolist()))
     return [
         _points(
@@ -221,6 +331,7 @@ def _in_traces(
             f"in: {class_name(evidence, label)}",
             CLASS_COLOURS[label] if label >= 0 else IN_COLOUR,
             "circle",
+            _tiles(number, np.flatnonzero(labels == label)),
         )
         for label in present
     ]
@@ -230,10 +341,11 @@ def _points(
     evidence: Evidence,
     judged: JudgedSet,
     project: Projection,
-    chosen: np.ndarray[Any, np.dtype[np.int64]],
+    chosen: Indices,
     name: str,
     colour: str | Sequence[str],
     symbol: str,
+    tiles: Tiles,
 ) -> Figure:
     texts = [
         f"{judged.decisions[i]}, score {judged.judgement.score[i]:.4g}<br>"
@@ -243,6 +355,7 @@ def _points(
             else ""
         )
         + f"nearest {plain(class_name(evidence, int(judged.judgement.nearest[i])))}"
+        + (f"<br>{plain(_short(judged.paths[i]))}" if judged.paths else "")
         for i in chosen
     ]
     size = OUT_SYMBOLS.get(symbol, 3)
@@ -252,6 +365,7 @@ def _points(
         "name": plain(name),
         **coordinates(project(judged.judgement.embedding[chosen])),
         "text": texts,
+        **({} if tiles is None else {"customdata": tiles}),
         "meta": _set_name(judged),
         "hovertemplate": "<b>%{meta}</b><br>%{text}<extra></extra>",
         "marker": {
@@ -281,6 +395,11 @@ def _centres(evidence: Evidence, project: Projection) -> Figure:
         "textposition": "top center",
         "marker": {"size": 9, "symbol": "cross", "color": INK, "line": {"width": 0}},
     }
+
+
+def _short(path: str) -> str:
+    """The file and its folder."""
+    return "/".join(Path(path).parts[-2:])
 
 
 def _set_name(judged: JudgedSet) -> str:

@@ -136,5 +136,7 @@ def run_demo(
         "Known, novelty or anomaly: handwritten digits",
         evidence,
         intro=INTRO,
+        folders=[str(output / one.method.lower()) for one in evidence],
+        in_words=len(evidence) - 1,
     )
     return evidence

@@ -34,6 +34,7 @@ from knowbound.outputs import Field, Head
 from knowbound.own_output import check_overwrite
 from knowbound.provenance import provenance
 from knowbound.report import write_page
+from knowbound.report.what_if import check_costs
 from knowbound.result import Run
 from knowbound.training import describe_hardware
 
@@ -64,6 +65,8 @@ def evaluate(
     detectors: Sequence[str] = (),
     fit_on: Path | None = None,
     output: Path | None = None,
+    costs: Mapping[str, float] | None = None,
+    model: Path | None = None,
     overwrite: bool = False,
     memory_limit: int = 2 * 1024**3,
     progress: Callable[[int, int], None] | None = None,
@@ -80,6 +83,9 @@ def evaluate(
         fit_on: the folder of training images they are fitted on; the same images are held out as
             in ``fit``.
         output: folder for ``rows.jsonl`` (every metric in every convention) and ``report.html``.
+        costs: of mistakes, by what an image is and what is said of it, such as
+            ``{"novelty-as-known": 10}``; the report shows what each acceptance would cost.
+        model: the folder the boundary came from, for the commands in the report.
         overwrite: whether files there that this program did not make may be replaced.
         memory_limit: bytes of decoded images over which they are streamed.
         progress: called with (files done, files).
@@ -93,6 +99,7 @@ def evaluate(
         Path(fit_on) if fit_on else None,
         Path(output) if output else None,
     )
+    check_costs(costs or {})
     made = _detectors(boundary, detectors, fit_on)
     folders = [(name, Path(path), Kind.NOVELTY) for name, path in (novelty or {}).items()]
     folders += [(name, Path(path), Kind.ANOMALY) for name, path in (anomaly or {}).items()]
@@ -142,7 +149,14 @@ def evaluate(
         replace_file(output / ROWS, text.encode())
         notes = [str(problem) for problem in leaks]
         title = f"Evaluation on {known.name}"
-        write_page(output / REPORT, title, [evidence, *more], notes=notes)
+        write_page(
+            output / REPORT,
+            title,
+            [evidence, *more],
+            notes=notes,
+            costs=costs,
+            folders=[str(model) if model else "MODEL"],
+        )
     return Evaluation(evidence, tuple(more), tuple(problems))
 
 
