@@ -202,7 +202,8 @@ def _factor(inputs: Tensor, share: Tensor, penalty: Tensor, weight: Tensor) -> T
     curvature = inputs.T @ (inputs * (share * odds * (1 - odds))[:, None])
     curvature.diagonal().add_(penalty)
     curvature[-1, -1] += LEAST_CURVATURE
-    return torch.linalg.cholesky(curvature)
+    factor: Tensor = torch.linalg.cholesky(curvature)
+    return factor
 
 
 def _descend(
@@ -220,7 +221,7 @@ def _descend(
     )
 
     def weights() -> Tensor:
-        turned = torch.linalg.solve_triangular(factor.T, moved[:, None], upper=True)
+        turned: Tensor = torch.linalg.solve_triangular(factor.T, moved[:, None], upper=True)
         return start + turned[:, 0]
 
     def closure() -> Tensor:
