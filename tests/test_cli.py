@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it prints, what it writes, and its exit codes."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from PIL import Image
 from knowbound.boundary import Boundary
 from knowbound.cli import main
 from knowbound.detectors.choice import detectors_for
+from tests.product.test_onnx import WITHOUT_TORCH
 from tests.samples import blobs, write_folder
 
 FIT = ("--size", "16", "--steps", "30", "--precision", "float32", "--no-synthetic")
@@ -97,6 +99,30 @@ def test_evaluate_writes_rows_and_a_report(place: Path) -> None:
         f"knowbound adjust {place / 'model'} --acceptance 0.95 -o {place / 'model'}-0.95" in report
     )
     assert "novelty-as-known 10" in report
+
+
+def test_show_prints_the_card_without_torch_and_refuses_a_changed_model(
+    place: Path, tmp_path: Path
+) -> None:
+    def show(model: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", WITHOUT_TORCH, "show", str(model), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    shown = show(place / "model")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout == (place / "model" / "card.md").read_text()
+    assert "3 classes: place 0, place 1, place 2." in shown.stdout
+    assert "get their class, nothing rejected" in shown.stdout
+    facts = json.loads(show(place / "model", "--json").stdout)
+    assert facts == json.loads((place / "model" / "card.json").read_text())
+    shutil.copytree(place / "model", tmp_path / "changed")
+    (weights,) = (tmp_path / "changed").glob("*.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    refused = show(tmp_path / "changed")
+    assert refused.returncode == 2
+    assert "is damaged or of another model" in one_line(refused.stderr)
 
 
 def test_adjust_sets_another_acceptance_without_training(

@@ -18,6 +18,8 @@ FLOORS: tuple[set[str], ...] = (
     {
         *{"labels", "names", "errors", "files", "evidence", "judgement", "result"},
         "false_discovery",
+        "card",
+        "model_description",
         *{"provenance", "outputs", "_version", "file_set", "lock", "own_output"},
     },
     {"data", "backbones", "objectives", "detectors", "metrics"},

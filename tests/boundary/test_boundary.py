@@ -15,13 +15,13 @@ from torch import nn
 
 from knowbound.backbones import LeNet
 from knowbound.boundary.boundary import Boundary
-from knowbound.boundary.model_file import DESCRIPTION
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.detectors import MaxSoftmax, NearestCentre
 from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
 from knowbound.labels import Decision
+from knowbound.model_description import DESCRIPTION
 from tests.samples import blobs
 
 SHAPE = Preprocessing(16, 16, 1)
@@ -131,8 +131,13 @@ def test_a_saved_boundary_judges_the_same(detector: type[Detector], tmp_path: Pa
         0.9,
     )
     assert again.about == {"a": [1]}
-    description, weights = sorted((tmp_path / "model").iterdir(), key=lambda p: p.suffix)
-    assert (description.name, weights.suffix) == (DESCRIPTION, ".safetensors")
+    names = sorted(path.name for path in (tmp_path / "model").iterdir())
+    assert names[:3] == ["card.json", "card.md", "model-" + names[2][6:]]
+    assert names[2].endswith(".safetensors")
+    assert names[3:] == [DESCRIPTION]
+    for name in names[:2]:  # for readers: a model is read and checked without them
+        (tmp_path / "model" / name).unlink()
+    assert Boundary.load(tmp_path / "model").class_names == found.class_names
 
 
 def edit(folder: Path, **changes: object) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from knowbound.backbones import LeNet, WideResNet
 from knowbound.boundary import Boundary
+from knowbound.card import card_facts
 from knowbound.data.pictures.parts import Files
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors import DETECTORS, NearestCentre, Odin
@@ -19,7 +20,7 @@ from knowbound.errors import UserError
 from knowbound.judgement import Verdict
 from knowbound.product.any_model import load_model
 from knowbound.product.onnx_export import export
-from knowbound.product.onnx_model import ExportedModel
+from knowbound.product.onnx_model import ExportedModel, read_about
 from knowbound.product.serving.server import Settings
 from knowbound.workflows.predict import COLUMNS, NUMBERS, predict_parts
 from tests.product.serving.samples import running
@@ -76,6 +77,11 @@ def test_the_answers_are_those_of_the_boundary(exported: tuple[Boundary, Path]) 
     together = [[v.decision for v in one.predict(batch, fdr=0.3)] for one in (made, model)]
     assert together[0] == together[1]
     assert len(set(together[0])) > 1
+
+
+def test_its_card_is_that_of_the_boundary(exported: tuple[Boundary, Path]) -> None:
+    made, path = exported
+    assert card_facts(read_about(path)) == card_facts(made.describe())
 
 
 @pytest.mark.parametrize("detector", ["mahalanobis", "stage_mahalanobis", "centre_and_stages"])

@@ -18,6 +18,7 @@ from knowbound.boundary.domain import Domain
 from knowbound.boundary.likeness import Likeness
 from knowbound.boundary.model_file import read_model, write_model
 from knowbound.boundary.threshold import By, Threshold
+from knowbound.card import write_card
 from knowbound.data.outs.anomalies import anomaly_images
 from knowbound.data.pictures.given import Picture, image_of, is_one, one_or_several
 from knowbound.data.preprocessing import Preprocessing
@@ -438,8 +439,14 @@ class Boundary(nn.Module):
             "detector": _described(self.detector, self.detector.settings, DETECTORS),
             "domain": self.domain.name,
             "acceptance": self.acceptance,
-            "promise": self.threshold.describe() if len(self.threshold.held) else None,
+            "promise": self._promise() if len(self.threshold.held) else None,
             "about": self.about,
+        }
+
+    def _promise(self) -> dict[str, Any]:
+        return {
+            **self.threshold.describe(),
+            "sentence": self.threshold.sentence(self.class_names),
         }
 
     @classmethod
@@ -468,12 +475,15 @@ class Boundary(nn.Module):
         return boundary.eval()
 
     def save(self, folder: Path | str) -> None:
-        """Write the boundary to a folder: ``model.safetensors`` and ``model.json``.
+        """Write the boundary to a folder: ``model.safetensors`` and ``model.json``, and for readers
+        ``card.md`` and ``card.json``.
 
         Raises:
             UserError: it cannot be written, or holds a part that is not one of ours.
         """
-        write_model(Path(folder), self.describe(), self.state_dict())
+        description = self.describe()
+        write_model(Path(folder), description, self.state_dict())
+        write_card(Path(folder), description)
 
     @classmethod
     def load(cls, folder: Path | str) -> "Boundary":

@@ -9,7 +9,8 @@ import typer
 from knowbound._version import __version__
 from knowbound.cli.cache import cache
 from knowbound.cli.console import process
-from knowbound.cli.practice import adjust, demo, evaluate, export, fit, predict
+from knowbound.cli.finished import adjust, show
+from knowbound.cli.practice import demo, evaluate, export, fit, predict
 from knowbound.cli.reproduce import reproduce_app
 from knowbound.cli.serving import serve
 from knowbound.errors import TrainingStoppedError, UserError

@@ -58,12 +58,7 @@ class ExportedModel:
             UserError: onnxruntime is not installed, or the file is missing, was changed, or is of
                 another format.
         """
-        path = Path(path)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise UserError(sentence_for(error, path, "read")) from error
-        return cls.from_bytes(content, path)
+        return cls.from_bytes(_content(Path(path)), Path(path))
 
     @classmethod
     def from_bytes(cls, content: bytes, path: Path) -> "ExportedModel":
@@ -145,6 +140,26 @@ def _onnxruntime() -> Any:
             "'knowbound[onnx-runtime]'"
         ) from error
     return onnxruntime
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What the exported model in a file says of itself, after its checksum was compared;
+    onnxruntime is not needed.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        UserError: the file is missing, was changed, or is of another format.
+    """
+    return _metadata(path, _content(path))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(sentence_for(error, path, "read")) from error
 
 
 def _metadata(path: Path, content: bytes) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from knowbound.boundary import Boundary
 from knowbound.boundary.selective_risk import ErrorNotKept
@@ -254,13 +255,11 @@ def _run(
             note=note,
             on_step=on_step,
         )
-        _keep(frozen.boundary, plan, output if _is_main() else None)
-        accepted = frozen.boundary.threshold.acceptance_by_class(
-            frozen.scores,
-            frozen.nearest,
-            torch.from_numpy(known.labels[frozen.positions]),
-            groups[frozen.positions],
+        at = frozen.positions
+        accepted = _measured(
+            frozen.boundary, frozen.scores, frozen.nearest, known.labels[at], groups[at]
         )
+        _keep(frozen.boundary, plan, output if _is_main() else None)
         return Fitted(frozen.boundary, frozen.embedded, learned, held, accepted)
     try:
         built = build(
@@ -282,8 +281,15 @@ def _run(
             "another --max-error, or none"
         )
         raise UserError(f"{error}{way if output else ''}") from error
+    judged = built.boundary.judge(held)
+    accepted = _measured(
+        built.boundary,
+        torch.from_numpy(judged.score),
+        torch.from_numpy(judged.nearest),
+        held.labels,
+        groups[held_out],
+    )
     _keep(built.boundary, plan, output if built.trained.is_main_process else None)
-    accepted = _accepted(built.boundary, held, groups[held_out])
     return Fitted(built.boundary, built.trained, learned, held, accepted)
 
 
@@ -318,14 +324,34 @@ def _keep(boundary: Boundary, plan: Plan, output: Path | None) -> None:
             kept.unlink(missing_ok=True)
 
 
-def _accepted(boundary: Boundary, held: Source, groups: NDArray[np.int64]) -> ClassAcceptance:
-    judgement = boundary.judge(held)
-    return boundary.threshold.acceptance_by_class(
-        torch.from_numpy(judgement.score),
-        torch.from_numpy(judgement.nearest),
-        torch.from_numpy(held.labels),
-        groups,
+def _measured(
+    boundary: Boundary,
+    scores: Tensor,
+    nearest: Tensor,
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+) -> ClassAcceptance:
+    """How many of the images that the threshold was set on are accepted, by class; noted for the
+    card, with the share that gets its class."""
+    accepted = boundary.threshold.acceptance_by_class(
+        scores, nearest, torch.from_numpy(labels), groups
     )
+    known = boundary.threshold.accepts(scores, nearest).cpu().numpy()
+    right = nearest.cpu().numpy() == labels
+    by_class = zip(boundary.class_names, accepted.groups, accepted.share, strict=True)
+    boundary.about["measured"] = {
+        "images": len(labels),
+        "accuracy": float(right.mean()),
+        "accuracy_accepted": float(right[known].mean()) if known.any() else None,
+        "accepted": float(known.mean()),
+        "acceptance": boundary.acceptance,
+        "by_class": {
+            name: {"count": int(count), "accepted": float(share)}
+            for name, count, share in by_class
+            if count
+        },
+    }
+    return accepted
 
 
 def kept_state(output: Path) -> list[Path]:
