@@ -14,7 +14,9 @@ from torch import Tensor
 from knowbound.boundary.old_formats import from_version_1
 from knowbound.file_set import replace_files
 from knowbound.model_description import (
-    DESCRIPTION,
+    DESCRIPTION as DESCRIPTION,
+)
+from knowbound.model_description import (
     FORMAT,
     FORMAT_VERSION,
     WEIGHTS,

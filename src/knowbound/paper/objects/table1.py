@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from knowbound.backbones import VGG13, Backbone
 from knowbound.boundary.boundary import Boundary
+from knowbound.boundary.model_file import DESCRIPTION
 from knowbound.boundary.together import with_detectors
 from knowbound.ccag import CIFAR10 as CCAG_CIFAR10
 from knowbound.ccag import SVHN as CCAG_SVHN
@@ -31,7 +32,6 @@ from knowbound.experiment import Experiment, Outcome, run
 from knowbound.judging import judge_sets, seen_names
 from knowbound.labels import Kind
 from knowbound.metrics import measure
-from knowbound.model_description import DESCRIPTION
 from knowbound.objectives import (
     ConfidenceLoss,
     Contrastive,

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from knowbound.boundary.boundary import Boundary
+from knowbound.boundary.model_file import DESCRIPTION
 from knowbound.evidence import Evidence
 from knowbound.experiment import Experiment, run
 from knowbound.judging import judge_sets
-from knowbound.model_description import DESCRIPTION
 from knowbound.paper.cells import OnStep, cell_name, cell_of, cell_of_row
 from knowbound.paper.signs.class_splits import ClassSplit, class_split
 from knowbound.paper.signs.scale import CPU, Scale

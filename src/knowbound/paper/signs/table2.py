@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from knowbound.backbones import Backbone, WideResNet
+from knowbound.boundary.model_file import DESCRIPTION
 from knowbound.building import Chosen
 from knowbound.data.outs.composed import composed_images
 from knowbound.data.outs.noise import gaussian_noise
@@ -24,7 +25,6 @@ from knowbound.detectors import MaxSoftmax, NearestCentre
 from knowbound.experiment import Experiment, Outcome
 from knowbound.judging import judge_sets, seen_names
 from knowbound.labels import Kind
-from knowbound.model_description import DESCRIPTION
 from knowbound.objectives import Contrastive, CrossEntropy
 from knowbound.objectives.batches import RandomBatches
 from knowbound.paper.cells import OnStep, cell_name, cell_of, has_rows, run_missing, write_table
