@@ -7,7 +7,8 @@ import pytest
 
 from knowbound.errors import UserError
 from knowbound.paper.digits.table3 import figure1_evidence
-from knowbound.paper.objects.table1 import CPU, run_in_dist
+from knowbound.paper.objects.scale import CPU
+from knowbound.paper.objects.table1 import run_in_dist
 from knowbound.paper.signs.figure3 import figure3_evidence
 from tests.paper.objects.test_table1 import toy_pictures
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 import knowbound
 from knowbound.backbones import LeNet, WideResNet
+from knowbound.boundary.together import with_detectors
 from knowbound.data.group_hold_out import hold_out_groups
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors import DETECTORS, MaxSoftmax
@@ -235,12 +237,23 @@ def test_objectives_that_learn_logits_from_outliers(
         planned(folders[0], objective=objective)
 
 
+@pytest.fixture(scope="module")
+def trained() -> knowbound.Boundary:
+    with TemporaryDirectory() as folder:
+        write_folder(Path(folder), blobs(per_class=30))
+        return knowbound.fit(folder, objective="two_heads", detector="stage_mahalanobis", **QUICK)
+
+
 @pytest.mark.parametrize("name", DETECTORS)
 def test_every_detector_can_be_chosen_saved_and_loaded(
-    name: str, folders: tuple[Path, Path], tmp_path: Path
+    name: str, trained: knowbound.Boundary, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    boundary = knowbound.fit(folders[0], objective="two_heads", detector=name, **QUICK)
-    assert type(boundary.detector) is DETECTORS[name]
+    assert type(trained.detector) is DETECTORS["stage_mahalanobis"]
+    plan = planned(folders[0], objective="two_heads", detector=name, size=16)
+    detector = plan.parts.detector(trained.backbone).detector
+    assert type(detector) is DETECTORS[name]
+    held_out = blobs(per_class=20, seed=5)
+    (boundary,) = with_detectors(trained, [detector], plan.known.source, held_out)
     boundary.save(tmp_path / "model")
     images = blobs(per_class=5, classes=5).images(slice(None))
     expected, loaded = (

@@ -146,7 +146,8 @@ def table1(
         knowbound reproduce table1 --data data --scale paper --download
     """
     from knowbound.paper.objects.page import write_table1
-    from knowbound.paper.objects.table1 import choose_scale, reproduce
+    from knowbound.paper.objects.scale import choose_scale
+    from knowbound.paper.objects.table1 import reproduce
     from knowbound.paper.published import published
 
     with training_bar() as bar:

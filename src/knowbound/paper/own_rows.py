@@ -1,11 +1,13 @@
 """Rows of our own beside the paper's: synthetic outliers, and scores that read every block."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from knowbound.boundary.together import with_detectors
 from knowbound.building import Base
 from knowbound.detectors import CentreAndStages, StageMahalanobis
+from knowbound.detectors.detector import Detector
+from knowbound.evidence import Evidence
 from knowbound.experiment import Experiment, Outcome
 from knowbound.judging import judge_sets, seen_names
 from knowbound.result import Result
@@ -17,7 +19,7 @@ SYNTHETIC_IMAGES = 6_000
 """Of each kind, as ``fit`` makes them."""
 BASE_SHARE = 1 / 3
 """Of the steps, where the base is trained within the row's own budget: ``fit``'s proportion."""
-BLOCKS = {
+BLOCKS: Mapping[str, Callable[[], Detector]] = {
     "every block": StageMahalanobis,
     "centre and every block": CentreAndStages,
 }
@@ -61,8 +63,9 @@ def _divided(whole: Training) -> tuple[Training, Training]:
     return replace(whole, steps=steps), replace(whole, steps=whole.steps - steps)
 
 
-def rows_of_blocks(experiment: Experiment, outcome: Outcome) -> list[Result]:
-    """The rows of the same network scored by every block, alone and with the nearest centre.
+def judged_by_blocks(experiment: Experiment, outcome: Outcome) -> list[tuple[Evidence, Detector]]:
+    """The same network scored by every block, alone and with the nearest centre: what each score
+    says of the test images.
 
     Args:
         experiment: of a metric loss.
@@ -87,5 +90,16 @@ def rows_of_blocks(experiment: Experiment, outcome: Outcome) -> list[Result]:
         seen=seen_names(split.seen_out, split.unseen_out),
         conventions=experiment.conventions,
     )
-    rows: Sequence[Result] = [row for evidence in together for row in evidence.results]
-    return list(rows)
+    return list(zip(together, detectors, strict=True))
+
+
+def rows_of_blocks(experiment: Experiment, outcome: Outcome) -> list[Result]:
+    """The rows of ``judged_by_blocks``.
+
+    Args:
+        experiment: of a metric loss.
+        outcome: of its run.
+    """
+    return [
+        row for evidence, _ in judged_by_blocks(experiment, outcome) for row in evidence.results
+    ]

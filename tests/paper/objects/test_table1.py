@@ -21,8 +21,15 @@ from knowbound.errors import UserError
 from knowbound.judgement import DECISIONS
 from knowbound.metrics import auroc, measure
 from knowbound.objectives import EnergyMargin
-from knowbound.paper.objects import table1
+from knowbound.paper.objects.experiments import (
+    AUTHORS,
+    OURS,
+    energy_experiment,
+    odm_experiments,
+)
 from knowbound.paper.objects.page import unseen_mean, write_table1
+from knowbound.paper.objects.rows import CE_DETECTORS, Scores, as_stepped
+from knowbound.paper.objects.scale import Scale, choose_scale
 from knowbound.paper.objects.split import (
     IN_DISTS,
     SHAPE,
@@ -31,26 +38,23 @@ from knowbound.paper.objects.split import (
     table1_split,
     validation_split,
 )
-from knowbound.paper.objects.table1 import (
-    AUTHORS,
-    CE_DETECTORS,
-    OURS,
-    Scale,
-    Scores,
-    as_stepped,
-    run_in_dist,
-)
+from knowbound.paper.objects.table1 import run_in_dist
+from knowbound.paper.own_rows import SEEN_AND_SYNTHETIC, SYNTHETIC
 from knowbound.paper.published import published
 from knowbound.result import Result, append_rows, read_rows
 from knowbound.training.settings import Training
 from knowbound.tuning import tune_odin
 from tests.samples import blob_images
 
+ODMS = (AUTHORS, OURS, SYNTHETIC, SEEN_AND_SYNTHETIC)
 METHODS = {
     ("Max softmax", ""),
     *((name, "") for name in CE_DETECTORS.values()),
-    ("ODM", AUTHORS),
-    ("ODM", OURS),
+    *(
+        (f"ODM{words}", variant)
+        for variant in ODMS
+        for words in ("", ", every block", ", centre and every block")
+    ),
     ("Confidence loss", ""),
     ("Outlier exposure", ""),
     ("Energy fine-tuning", ""),
@@ -81,6 +85,7 @@ TOY = Scale(
     },
     images=dict.fromkeys(IN_DISTS, 16),
     authors_images=16,
+    synthetic=60,
 )
 
 
@@ -140,8 +145,7 @@ def test_every_method_is_measured_on_every_set_in_both_conventions(rows: list[Re
     )
     saw = {(row.run.method, row.run.variant) for row in rows if row.seen}
     assert saw == {
-        ("ODM", AUTHORS),
-        ("ODM", OURS),
+        *((m, v) for m, v in METHODS if m.startswith("ODM") and v != SYNTHETIC),
         ("Confidence loss", ""),
         ("Outlier exposure", ""),
         ("Energy fine-tuning", ""),
@@ -300,7 +304,7 @@ def test_odm_of_ours_sees_composed_images_and_the_authors_draw_a_quarter_of_pair
     pictures: Pictures,
 ) -> None:
     split = table1_split(pictures, "CIFAR-10")
-    authors, ours = table1.odm_experiments(split, TOY)
+    authors, ours, *_ = odm_experiments(split, TOY)
     assert [out.name for out in authors.split.seen_out] == ["SVHN"]
     assert [out.name for out in ours.split.seen_out] == ["SVHN", "Composed"]
     assert authors.objective.to_dict()["rule"] == {
@@ -321,7 +325,7 @@ def test_energy_margins_lie_outside_the_mean_energies_before_fine_tuning(
     split = table1_split(pictures, "SVHN")
     network = small(logits=3, variant="ccag")
     boundary = Boundary(network, MaxSoftmax(), SHAPE, split.train.class_names)
-    experiment = table1.energy_experiment(split, TOY, boundary)
+    experiment = energy_experiment(split, TOY, boundary)
     assert isinstance(experiment.objective, EnergyMargin)
     before = experiment.note["mean_energy_before"]
     with torch.no_grad():
@@ -419,22 +423,19 @@ def table(page: str) -> list[str]:
 
 
 def test_the_scales() -> None:
-    published_scale = table1.choose_scale("paper")
+    published_scale = choose_scale("paper")
     assert published_scale.ccag["CIFAR-10"].beta == 0.1
     for in_dist, images in (("SVHN", 73_257), ("CIFAR-10", 50_000)):  # 100 epochs, as CC-AG's
         epochs = published_scale.ce[in_dist].steps * published_scale.images[in_dist] / images
         assert epochs == pytest.approx(100, abs=0.01)
         assert published_scale.ccag[in_dist].steps == published_scale.ce[in_dist].steps
-    assert table1.choose_scale("paper").ce["SVHN"].rate_at(50_000) == pytest.approx(2e-5)
+    assert choose_scale("paper").ce["SVHN"].rate_at(50_000) == pytest.approx(2e-5)
     assert (
-        sum(
-            p.numel()
-            for p in table1.choose_scale("paper").backbone(10, variant="paper").parameters()
-        )
+        sum(p.numel() for p in choose_scale("paper").backbone(10, variant="paper").parameters())
         == 9_935_434
     )
     with pytest.raises(UserError, match="quick, cpu, paper"):
-        table1.choose_scale("huge")
+        choose_scale("huge")
 
 
 def images_of(source: Source) -> set[bytes]:
