@@ -52,6 +52,11 @@ class Service:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return 1024 * int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
 
+    def cpu(self) -> float:
+        """Seconds that its threads have computed."""
+        words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
     def open_files(self) -> int:
         """Sockets among them."""
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -132,6 +133,9 @@ class ExportedModel:
 
 
 def _onnxruntime() -> Any:
+    # The official builds from 1.29 on send events about every process and model to their maker,
+    # and write an identifier of the machine, unless this is set before the first import.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:
