@@ -1,8 +1,11 @@
 """What an evaluation found in words, counted a second time."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from knowbound.report import examples, summary
+from knowbound.labels import Kind
+from knowbound.report import confusion_lines, examples, summary, told_apart
 from tests.report.samples import evidence, two_outs
 
 
@@ -31,3 +34,35 @@ def test_ten_examples_take_turns_and_say_what_was_said() -> None:
     assert rows[0][0].startswith("known class")
     assert rows[1][0] == "novelty: others"
     assert rows[2] == ("anomaly: noise", str(one.out_sets[1].decisions[0]))
+
+
+def test_novelty_and_anomaly_told_apart_in_words_and_in_a_table() -> None:
+    novelty, anomaly = two_outs()
+    model = evidence(anomaly, novelty)
+    rows = [
+        replace(row, kind_auroc=auroc)
+        for row, auroc in zip(model.results, (0.979, None), strict=True)
+    ]
+    model = replace(model, results=tuple(rows))
+    right = {
+        judged.kind or "known": sum(said == (judged.kind or "known") for said in judged.decisions)
+        for judged in (model.in_set, novelty, anomaly)
+    }
+    words, pairs = told_apart(model)
+    assert words == (
+        f"The right word was said of {100 * right['known'] / 120:.1f}% of known pictures, "
+        f"{100 * right[Kind.NOVELTY] / 70:.1f}% of novelties and "
+        f"{100 * right[Kind.ANOMALY] / 90:.1f}% of anomalies."
+    )
+    assert "picture of others and one of noise, the second looked less" in pairs
+    assert "in 97.9% of all pairs" in pairs
+    heading, *lines = confusion_lines(model)
+    assert heading.split() == ["said", "known", "said", "novelty", "said", "anomaly"]
+    slow = [
+        [sum(said == word for said in judged.decisions) for word in ("known", "novelty", "anomaly")]
+        for judged in (model.in_set, novelty, anomaly)
+    ]
+    assert [[int(n) for n in line.split()[-3:]] for line in lines] == slow
+    assert [line.split()[0] for line in lines] == ["Known", "Novelties", "Anomalies"]
+    assert told_apart(evidence(novelty)) == ()
+    assert len(confusion_lines(evidence())) == 2

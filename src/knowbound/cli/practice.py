@@ -603,7 +603,7 @@ def evaluate(
             --cost known-as-novelty=1,novelty-as-known=10
     """
     from knowbound.boundary import Boundary
-    from knowbound.report import cost_sentence, summary
+    from knowbound.report import confusion_lines, cost_sentence, summary, told_apart
     from knowbound.workflows.evaluate import evaluate as evaluate_folders
 
     costs = _costs(cost)
@@ -622,8 +622,10 @@ def evaluate(
             progress=reading,
         )
     print_problems(evaluation.problems)
-    for sentence in summary(evaluation.evidence):
+    for sentence in (*summary(evaluation.evidence), *told_apart(evaluation.evidence)):
         console().print(sentence, markup=False)
+    for line in ("", *confusion_lines(evaluation.evidence), ""):
+        console().print(line, markup=False)
     if costs:
         console().print(cost_sentence(evaluation.evidence, costs), markup=False)
     everything = (evaluation.evidence, *evaluation.others)

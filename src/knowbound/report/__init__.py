@@ -2,11 +2,12 @@
 
 from knowbound.report.figure import embedding_figure, figure_page
 from knowbound.report.page import write_page
-from knowbound.report.summary import examples, summary
+from knowbound.report.summary import confusion_lines, examples, summary, told_apart
 from knowbound.report.table import markdown_table, terminal_table
 from knowbound.report.what_if import cost_sentence
 
 __all__ = [
+    "confusion_lines",
     "cost_sentence",
     "embedding_figure",
     "examples",
@@ -14,5 +15,6 @@ __all__ = [
     "markdown_table",
     "summary",
     "terminal_table",
+    "told_apart",
     "write_page",
 ]

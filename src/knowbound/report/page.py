@@ -22,7 +22,7 @@ from knowbound.report.plots import (
 )
 from knowbound.report.projection import Projection
 from knowbound.report.scores import Histogram, histogram
-from knowbound.report.summary import acceptance_by_class, summary
+from knowbound.report.summary import acceptance_by_class, summary, told_apart
 from knowbound.report.table import HEADINGS, caption, table_lines
 from knowbound.report.thumbnails import Sheets
 from knowbound.result import Published
@@ -79,7 +79,9 @@ def write_page(
     page = {
         "title": title,
         "intro": intro or _intro(evidence),
-        "words": summary(evidence[told]) if len(evidence) and len(evidence[told].in_set) else (),
+        "words": (*summary(evidence[told]), *told_apart(evidence[told]))
+        if len(evidence) and len(evidence[told].in_set)
+        else (),
         "words_of": told,
         "how_to_read": HOW_TO_READ,
         "notes": notes,

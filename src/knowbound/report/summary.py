@@ -4,9 +4,11 @@ import numpy as np
 
 from knowbound.evidence import Evidence, JudgedSet
 from knowbound.labels import Decision, Kind
-from knowbound.report.decisions import class_accuracy, counted
+from knowbound.report.decisions import class_accuracy, counted, decision_rows
+from knowbound.report.what_if import three_way
 
 RIGHT = {Kind.NOVELTY: "novelties", Kind.ANOMALY: "anomalies"}
+WHAT = ("known pictures", "novelties", "anomalies")
 LOW = 5
 """Classes with the lowest acceptance that are named."""
 
@@ -21,6 +23,50 @@ def summary(evidence: Evidence) -> tuple[str, ...]:
     if len(evidence.class_names) > 1 and (evidence.in_set.labels >= 0).any():
         sentences.append(_classes(evidence))
     return (*sentences, *map(_unknown, evidence.out_sets))
+
+
+def told_apart(evidence: Evidence) -> tuple[str, ...]:
+    """How well novelties and anomalies are told apart: how often the word is right for each kind,
+    and one sentence on each set of anomalies.
+
+    Args:
+        evidence: of one model; none where it was shown no anomalies or no novelties.
+    """
+    table = three_way(evidence, tuple(row.counts for row in decision_rows(evidence)))
+    if len(table) < 3:
+        return ()
+    shares = [row[i] / sum(row) for i, row in enumerate(table.values()) if sum(row)]
+    words = [f"{_percent(share)} of {name}" for share, name in zip(shares, WHAT, strict=False)]
+    novelties = [out.name for out in evidence.out_sets if out.kind is Kind.NOVELTY]
+    sentences = [f"The right word was said of {', '.join(words[:-1])} and {words[-1]}."]
+    for row in evidence.results:
+        if row.kind_auroc is not None and row.convention == evidence.results[0].convention:
+            sentences.append(
+                f"Of a picture of {' or '.join(novelties)} and one of {row.out_dist}, the second "
+                f"looked less like what was taught in {_percent(row.kind_auroc)} of all pairs "
+                "(AUROC, novelty against anomaly)."
+            )
+    return tuple(sentences)
+
+
+def confusion_lines(evidence: Evidence) -> tuple[str, ...]:
+    """The three-way confusion as lines of text.
+
+    Args:
+        evidence: of one model.
+
+    Returns:
+        A heading, then a line for the known images, the novelties and the anomalies, as far as
+        there are any.
+    """
+    table = three_way(evidence, tuple(row.counts for row in decision_rows(evidence)))
+    heading = f"{'':16}" + "".join(f"{f'said {said}':>14}" for said in map(str, Decision))
+    names = dict(zip(map(str, Decision), WHAT, strict=True))
+    lines = (
+        f"{names[truth].capitalize():16}" + "".join(f"{count:>14,}" for count in row)
+        for truth, row in table.items()
+    )
+    return (heading, *lines)
 
 
 def acceptance_by_class(evidence: Evidence) -> list[tuple[str, int, float]]:

@@ -172,7 +172,7 @@ def three_way(evidence: Evidence, counts: tuple[tuple[int, ...], ...]) -> dict[s
         kind = str(judged.kind or Decision.KNOWN)
         before = table.get(kind, [0, 0, 0])
         table[kind] = [a + b for a, b in zip(before, row, strict=True)]
-    return table
+    return {kind: table[kind] for kind in map(str, Decision) if kind in table}
 
 
 def _setting(evidence: Evidence, acceptance: float) -> Setting:
