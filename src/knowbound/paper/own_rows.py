@@ -15,6 +15,7 @@ from knowbound.training.settings import Training
 
 SYNTHETIC = "synthetic outliers"
 SEEN_AND_SYNTHETIC = "seen and synthetic outliers"
+OWN_VARIANTS = (SYNTHETIC, SEEN_AND_SYNTHETIC)
 SYNTHETIC_IMAGES = 6_000
 """Of each kind, as ``fit`` makes them."""
 BASE_SHARE = 1 / 3

@@ -7,6 +7,7 @@ from statistics import mean
 
 from knowbound.files import replace_file
 from knowbound.paper.objects.split import IN_DISTS
+from knowbound.paper.own_rows import OWN_VARIANTS
 from knowbound.paper.published import published
 from knowbound.result import Published, Result, read_rows
 
@@ -127,6 +128,8 @@ def _cells(rows: Sequence[Result]) -> str:
 
 
 def _counterpart(row: Result) -> Published | None:
+    if row.run.variant in OWN_VARIANTS:
+        return None
     wanted = (row.run.in_dist, PAPER_METHOD.get(row.run.method), _paper_out(row.out_dist))
     return next(
         (p for p in published("table1") if (p.in_dist, p.method, p.out_dist) == wanted), None
@@ -170,7 +173,8 @@ A cell shows **the paper's number / ours in the paper's convention (`ccag`) / ou
 rejected where 95% of the in images are accepted. Detection accuracy: 1 minus the detection error, in `ccag` the best over all
 thresholds, in `exact` that at 95%. The paper's column "ODIN" stands beside our max softmax and ODIN, its "CC-AG" beside our
 confidence loss and CC-AG: its first column looks like max softmax, its second like the confidence loss on real out images.
-"seen": other images of that set were shown in training. Methods without a number of the paper's are not in its table.
+"seen": other images of that set were shown in training. Synthetic outliers are made from the known images alone; "every block" scores
+the same network by the activations of every block: these rows are ours. Methods without a number of the paper's are not in its table.
 AUPR depends on the sizes of the sets, which are in the table.
 """
 OF_DISTANCES = """The rows of {rows} were measured before `ccag` took the squares of distances, as the released program does: their middle number is
