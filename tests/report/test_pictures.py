@@ -13,7 +13,7 @@ from knowbound.report.pictures import (
     accepted_outs,
     confused_ins,
     most_novel,
-    png_address,
+    picture_address,
     rejected_ins,
 )
 from tests.report.samples import evidence, judged, rejudged, two_outs
@@ -98,12 +98,23 @@ def test_none_when_nothing_surprises() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_png_holds_the_pixels(channels: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (channels, 9, 7), dtype=np.uint8)
-    head, data = png_address(image).split(",")
+    head, data = picture_address(image).split(",")
     assert head == "data:image/png;base64"
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
     assert np.array_equal(pixels, image[0] if channels == 1 else image.transpose(1, 2, 0))
 
 
 def test_large_images_become_thumbnails() -> None:
-    data = png_address(np.zeros((3, 300, 150), np.uint8)).split(",")[1]
+    data = picture_address(np.zeros((3, 300, 150), np.uint8)).split(",")[1]
     assert Image.open(io.BytesIO(base64.b64decode(data))).size == (32, 64)
+
+
+def test_a_photograph_is_kept_as_jpeg_and_looks_the_same() -> None:
+    rows, columns = np.mgrid[0:64, 0:64]
+    noise = np.random.default_rng(0).normal(0, 3, (3, 64, 64))
+    image = np.clip(2 * rows + columns + noise, 0, 255).astype(np.uint8)
+    head, data = picture_address(image).split(",")
+    assert head == "data:image/jpeg;base64"
+    assert len(data) < 5000
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))).transpose(2, 0, 1)
+    assert np.abs(pixels.astype(int) - image).mean() < 4

@@ -67,6 +67,8 @@ def test_the_cheapest_is_found_by_trying_all() -> None:
     said = cost_sentence(model, COSTS)
     assert f"{found.settings[best].acceptance:.2%}" in said
     assert f"{1000 * min(each):,.4g}" in said
+    never = cost_sentence(model, {"known-as-known": 1.0})
+    assert "acceptance, 50.00%, the lowest tried." in never
     assert cheapest(model, found, {}) == found.own
     assert "no other acceptance costs less" in cost_sentence(model, {})
 

@@ -38,7 +38,7 @@ HOW_TO_READ = (
 )
 
 
-WHOLE = 4
+WHOLE = 2
 """Models of which all groups of pictures are shown."""
 
 
@@ -237,7 +237,7 @@ def _panel(
 
 def _pictures(evidence: Evidence, *, whole: bool) -> dict[str, Any]:
     """The pictures in groups; of a model far down the page fewer, so that the page stays small."""
-    shown = Shown() if whole else Shown(groups=2, pictures=4, paths=20)
+    shown = Shown() if whole else Shown(groups=2, pictures=3, paths=20)
     return {
         "surprises": (
             (

@@ -5,6 +5,7 @@ import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from knowbound.evidence import Evidence, JudgedSet
 from knowbound.labels import Decision
 
 LONGEST_SIDE = 64
+SMALL = 2500
+"""Bytes of a PNG that is kept as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,9 @@ def most_novel(evidence: Evidence, shown: Shown = Shown()) -> tuple[Group, ...]:
     return _groups(evidence, found, shown, highest=True)
 
 
-def png_address(image: NDArray[np.uint8]) -> str:
-    """An image as a ``data:image/png`` address; larger images are reduced to a thumbnail.
+def picture_address(image: NDArray[np.uint8]) -> str:
+    """An image as a ``data:`` address, PNG where that is small and JPEG otherwise; larger images
+    are reduced to a thumbnail.
 
     Args:
         image: (C, H, W), C = 1 or 3.
@@ -146,9 +150,17 @@ def png_address(image: NDArray[np.uint8]) -> str:
     pixels = image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    exact = _encoded(picture, format="PNG", optimize=True)
+    if len(exact) <= SMALL:
+        return f"data:image/png;base64,{base64.b64encode(exact).decode('ascii')}"
+    close = _encoded(picture, format="JPEG", quality=85, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(close).decode('ascii')}"
+
+
+def _encoded(picture: Image.Image, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    picture.save(buffer, **options)
+    return buffer.getvalue()
 
 
 def class_name(evidence: Evidence, index: int) -> str:
@@ -182,7 +194,7 @@ def _groups(
 
 def _picture(evidence: Evidence, judged: JudgedSet, i: int) -> Picture:
     return Picture(
-        source=png_address(judged.images[i]),
+        source=picture_address(judged.images[i]),
         truth=f"{judged.name} ({judged.kind})"
         if judged.kind
         else class_name(evidence, int(judged.labels[i])),

@@ -151,9 +151,10 @@ def cost_sentence(evidence: Evidence, costs: Mapping[str, float]) -> str:
     if best is found.now:
         return f"{text}; no other acceptance costs less."
     least = 1000 * cost_of(evidence, best, costs)
+    ends = {found.settings[0]: ", the lowest tried", found.settings[-1]: ", the highest possible"}
     return (
         f"{text} (acceptance {found.now.acceptance:.2%}), and {least:,.4g} at the cheapest "
-        f"acceptance, {best.acceptance:.2%}. This was found on these pictures: measure it on others."
+        f"acceptance, {best.acceptance:.2%}{ends.get(best, '')}. This was found on these pictures: measure it on others."
     )
 
 

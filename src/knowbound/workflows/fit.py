@@ -280,7 +280,7 @@ def _run(
             f"; the training is kept: continue it with --resume --held-out {plan.held_out!r} and "
             "another --max-error, or none"
         )
-        raise UserError(f"{error}{way if output else ''}") from error
+        raise UserError(f"{error}{way if output and kept_state(output) else ''}") from error
     judged = built.boundary.judge(held)
     accepted = _measured(
         built.boundary,
