@@ -30,9 +30,9 @@ from knowbound.training.loop import Progress, describe_hardware
 from knowbound.training.pace import Precision, choose_precision
 
 OnStep = Callable[[Progress], None]
-ANOMALIES = 600
+ANOMALIES = 240
 """Synthetic ones that teach the domain score: an eighth each is one kind of noise, the others are
-pieces of photographs.  What fewer and more give is in docs/photographs.md."""
+pieces of photographs.  docs/photographs.md has what fewer and more give."""
 DOMAIN_IMAGES = 2000
 """At most so many of each set of seen-out images teach the domain score."""
 TOLD = 16

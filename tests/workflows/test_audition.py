@@ -26,6 +26,7 @@ from knowbound.workflows import audition, plan
 from knowbound.workflows.audition import Audition, Stage, Trial, choose, set_stage
 from knowbound.workflows.fit import run_plan
 from knowbound.workflows.plan import Plan, Settings, plan_fit
+from knowbound.workflows.recipes import FROZEN as FROZEN_RECIPES
 
 COLOURS = ("red", "green", "blue", "gold")
 
@@ -284,3 +285,8 @@ def test_what_a_frozen_network_cannot_have_is_refused(
     with pytest.raises(UserError) as error:
         planned(photographs, **FROZEN, **asked)
     assert words in str(error.value)
+
+
+def test_few_large_pictures_are_given_at_the_size_the_network_was_trained_on() -> None:
+    recipe = FROZEN_RECIPES["efficientnet-lite0"]
+    assert [recipe.side_for(*it) for it in ((224, 2000), (223, 9), (4000, 2001))] == [224, 160, 160]

@@ -232,7 +232,8 @@ def plan_fit(
     audition = _hold(reader, settings, objective, size, channels, on_step)
     recipe = recipe_for(audition.chosen)
     if isinstance(recipe, FrozenRecipe):
-        return _frozen_plan(reader, settings, recipe, channels, audition)
+        side = settings.size or recipe.side_for(min(size), len(listing.files))
+        return _frozen_plan(reader, settings, recipe, side, channels, audition)
     return _trained_plan(reader, settings, recipe, channels, audition, objective)
 
 
@@ -263,8 +264,9 @@ def _hold(
         return Audition(usual, reason)
     recipe, other = FROZEN[PHOTOGRAPHS], recipe_for(usual)
     assert isinstance(other, Recipe)
-    small_shape = _unsettled(settings, other, channels)
-    large_shape = _unsettled(settings, recipe, channels)
+    side = settings.size or recipe.side_for(min(size), len(reader.listing.files))
+    small_shape = _unsettled(settings, other, settings.size or other.side, channels)
+    large_shape = _unsettled(settings, recipe, side, channels)
     listing = sample_listing(reader.listing, TRAINED[large])
     small = reader.read_some(small_shape, listing)
     shown = reader.read_some(large_shape, sample_listing(listing, JUDGED))
@@ -279,11 +281,9 @@ def _hold(
     fields: tuple[Field, ...] = ("stages", "features")
     trials = [try_frozen(stage, frozen, make_detector(recipe.detector, fields), on_step)]
     if trials[0].mark < ENOUGH:
-        side = small_shape.height
         objective = with_batches(objective, other.batches, other.same_share)
-        training = replace(
-            _training(settings, other, side), steps=_all_steps(settings, other, side)
-        )
+        training = _training(settings, other, small_shape.height)
+        training = replace(training, steps=round((1 + BASE_SHARE) * training.steps))
         base = Base(objective.without_outs(), training)
         heads: tuple[Field, ...] = ("stages", "features", *base.objective.heads)
         detector = make_detector(usual_detector(base.objective), heads)
@@ -331,8 +331,9 @@ def _frozen_fits(settings: Settings) -> bool:
     return all(value is None for value in asked) and not small and settings.detector is None
 
 
-def _unsettled(settings: Settings, recipe: Recipe | FrozenRecipe, channels: int) -> Preprocessing:
-    side = settings.size or recipe.side
+def _unsettled(
+    settings: Settings, recipe: Recipe | FrozenRecipe, side: int, channels: int
+) -> Preprocessing:
     fit = settings.fit or recipe.fit
     return Preprocessing(side, side, channels, settings.range, settings.background, fit)
 
@@ -351,11 +352,6 @@ def _training(settings: Settings, recipe: Recipe, side: int) -> Training:
     )
 
 
-def _all_steps(settings: Settings, recipe: Recipe, side: int) -> int:
-    """Of the base and the main training."""
-    return round((1 + BASE_SHARE) * _training(settings, recipe, side).steps)
-
-
 def _frozen_network(
     recipe: FrozenRecipe, channels: int, preprocessing: Preprocessing, settings: Settings
 ) -> FrozenNetwork:
@@ -365,7 +361,12 @@ def _frozen_network(
 
 
 def _frozen_plan(
-    reader: Reader, settings: Settings, recipe: FrozenRecipe, channels: int, audition: Audition
+    reader: Reader,
+    settings: Settings,
+    recipe: FrozenRecipe,
+    side: int,
+    channels: int,
+    audition: Audition,
 ) -> Plan:
     """The plan of a boundary on a frozen network.
 
@@ -379,7 +380,7 @@ def _frozen_plan(
             f"the detector {settings.detector} moves every image by a gradient, which features kept "
             f"on disk do not have; take --detector {recipe.detector}, or another network"
         )
-    unsettled = _unsettled(settings, recipe, channels)
+    unsettled = _unsettled(settings, recipe, side, channels)
     frozen = _frozen_network(recipe, channels, unsettled, settings)
     reads = reader.read(unsettled)
     groups = _grouped(reads, settings)
@@ -444,7 +445,7 @@ def _trained_plan(
     outputs: tuple[Field, ...] = ("stages", "features", *objective.heads)
     detector = settings.detector or usual_detector(objective)
     backbone = audition.chosen
-    reads = reader.read(_unsettled(settings, recipe, channels))
+    reads = reader.read(_unsettled(settings, recipe, settings.size or recipe.side, channels))
     inside, preprocessing = reads.known, reads.preprocessing
     if not isinstance(settings.objective, Objective):
         objective = with_batches(objective, recipe.batches, recipe.same_share)

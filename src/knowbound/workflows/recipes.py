@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from knowbound.backbones import Backbone, EfficientNetLite, LeNet, WideResNet, efficientnet_lite
-from knowbound.backbones.efficientnet_lite import Variant
+from knowbound.backbones.efficientnet_lite import PUBLISHED, Variant
 from knowbound.data.augmentation import Augmentation
 from knowbound.data.preprocessing import Fit, Preprocessing
 from knowbound.errors import UserError
@@ -39,16 +39,27 @@ class Recipe:
 class FrozenRecipe:
     """A network whose weights are published and stay as they are.
 
-    name: as ``fit --backbone`` takes it; side: in pixels, of the square images it takes where nothing is asked for; make: from the
-    channels of an image, 1 or 3, to the network; detector: on its features; fit: how a picture
-    becomes square.
+    name: as ``fit --backbone`` takes it; side: in pixels, of the square images it takes where
+    nothing is asked for; full_side: of those it was trained on; make: from the channels of an
+    image, 1 or 3, to the network; detector: on its features; fit: how a picture becomes square.
     """
 
     name: str
     side: int
+    full_side: int
     make: Callable[[int], Backbone]
     detector: str = "relative_centre"
     fit: Fit = "crop"
+
+    def side_for(self, shorter: int, pictures: int) -> int:
+        """The side for a folder: the full one where the pictures have as much to show and are few.
+
+        Args:
+            shorter: median of the pictures' shorter sides, in pixels.
+            pictures: how many there are.
+        """
+        full = shorter >= self.full_side and pictures <= FEW_PICTURES
+        return self.full_side if full else self.side
 
 
 def recipe_for(name: str) -> Recipe | FrozenRecipe:
@@ -127,7 +138,12 @@ VARIANTS: dict[str, Variant] = {
     "efficientnet-lite1": "lite1",
     "efficientnet-lite2": "lite2",
 }
-FROZEN = {name: FrozenRecipe(name, 160, _lite(variant)) for name, variant in VARIANTS.items()}
+FEW_PICTURES = 2000
+"""Up to which a frozen network may take three times as long for each."""
+FROZEN = {
+    name: FrozenRecipe(name, 160, PUBLISHED[variant].side, _lite(variant))
+    for name, variant in VARIANTS.items()
+}
 """By the names that ``fit --backbone`` takes.  What the size is worth is in docs/photographs.md."""
 
 
