@@ -22,11 +22,12 @@ from knowbound.frozen import FrozenNetwork, FrozenParts
 from knowbound.metrics import auroc
 from knowbound.objectives import Contrastive
 from knowbound.training import Training
-from knowbound.workflows import audition, plan
+from knowbound.workflows import audition, network_choice, plan
 from knowbound.workflows.audition import Audition, Stage, Trial, choose, set_stage
 from knowbound.workflows.fit import run_plan
-from knowbound.workflows.plan import Plan, Settings, plan_fit
+from knowbound.workflows.plan import Plan, plan_fit
 from knowbound.workflows.recipes import FROZEN as FROZEN_RECIPES
+from knowbound.workflows.settings import Settings
 
 COLOURS = ("red", "green", "blue", "gold")
 
@@ -184,6 +185,11 @@ def test_the_best_expected_mark_is_chosen() -> None:
     chosen, reason = choose([frozen])
     assert chosen == "photographs"
     assert "85.0%" in reason
+    assert [trial("a", 0.98, novelty).is_enough for novelty in (0.97, 0.95, None)] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_what_was_tried_is_told() -> None:
@@ -206,7 +212,7 @@ def no_trial(*args: Any, **settings: Any) -> Trial:
 def test_nothing_is_tried_where_nothing_can_come_of_it(
     tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "try_frozen", no_trial)
+    monkeypatch.setattr(network_choice, "try_frozen", no_trial)
     grey = tmp_path / "grey"
     for path in photographs.glob("*/*.png"):
         (grey / path.parent.name).mkdir(parents=True, exist_ok=True)
@@ -215,7 +221,7 @@ def test_nothing_is_tried_where_nothing_can_come_of_it(
     assert (held.chosen, held.lines) == ("lenet", ())
     for asked in ({"steps": 5}, {"objective": "ce"}, {"size": 32}, {"audition": 0.0}):
         assert planned(photographs, **asked).audition == Audition("wrn-16-2", "")
-    monkeypatch.setattr(plan, "has_weights", lambda name: False)
+    monkeypatch.setattr(network_choice, "has_weights", lambda name: False)
     (line,) = planned(photographs).audition.lines
     assert "100 x 80 pixels" in line
     assert "pip install 'knowbound[photographs]'" in line
@@ -224,16 +230,23 @@ def test_nothing_is_tried_where_nothing_can_come_of_it(
 
 
 def test_auto_takes_what_does_better(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "try_frozen", lambda *rest: trial("efficientnet-lite0", 0.9, 0.9))
-    monkeypatch.setattr(plan, "try_trained", lambda *rest: trial("wrn-16-2", 0.5, 0.5, 0.1))
-    monkeypatch.setattr(plan, "_frozen_network", lambda *rest: lenet(Path("unused")))
+    monkeypatch.setattr(
+        network_choice, "try_frozen", lambda *rest: trial("efficientnet-lite0", 0.9, 0.9)
+    )
+    monkeypatch.setattr(
+        network_choice, "try_trained", lambda *rest: trial("wrn-16-2", 0.5, 0.5, 0.1)
+    )
+    for place in (network_choice, plan):
+        monkeypatch.setattr(place, "frozen_network", lambda *rest: lenet(Path("unused")))
     taken = planned(photographs)
     assert isinstance(taken.parts, FrozenParts)
     assert taken.parts.preprocessing == Preprocessing(160, 160, 3, fit="crop")
     assert any(
         line.startswith("Audition on 6 held-out pictures and 8 of") for line in taken.summary
     )
-    monkeypatch.setattr(plan, "try_trained", lambda *rest: trial("wrn-16-2", 1.0, 0.9, 0.1))
+    monkeypatch.setattr(
+        network_choice, "try_trained", lambda *rest: trial("wrn-16-2", 1.0, 0.9, 0.1)
+    )
     assert planned(photographs).parts.preprocessing == Preprocessing(32, 32, 3)
 
 

@@ -27,7 +27,8 @@ from knowbound.objectives import (
 )
 from knowbound.training.loop import Progress
 from knowbound.workflows.fit import kept_state, run_plan
-from knowbound.workflows.plan import Folders, Plan, Settings, plan_fit
+from knowbound.workflows.plan import Folders, Plan, plan_fit
+from knowbound.workflows.settings import Settings
 from tests.samples import blobs, write_folder
 
 QUICK: dict[str, Any] = {"steps": 12, "size": 16, "precision": "float32", "synthetic": False}

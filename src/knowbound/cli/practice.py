@@ -238,7 +238,8 @@ def fit(
         torchrun --nproc-per-node 2 -m knowbound fit signs/ -o model
     """
     from knowbound.workflows.fit import run_plan
-    from knowbound.workflows.plan import Settings, plan_fit
+    from knowbound.workflows.plan import plan_fit
+    from knowbound.workflows.settings import Settings
 
     if not _to_be_trained(output, resume=resume, overwrite=overwrite):
         console().print(f"{output} is finished already; nothing to resume.")

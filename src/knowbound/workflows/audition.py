@@ -89,6 +89,11 @@ class Trial:
             return self.accuracy
         return (self.accuracy + self.novelty_auroc) / 2
 
+    @property
+    def is_enough(self) -> bool:
+        """Whether nothing else need be tried: both rates were measured and are high."""
+        return self.novelty_auroc is not None and self.mark >= ENOUGH
+
     def __str__(self) -> str:
         """The numbers in percent."""
         novelty = "" if self.novelty_auroc is None else f", novelty AUROC {self.novelty_auroc:.1%}"
@@ -205,11 +210,12 @@ def set_stage(small: FolderRead, large: FolderRead, group_by: str, seed: int) ->
     """
     rng = np.random.default_rng([seed, 7])
     place = {path: index for index, path in enumerate(small.paths)}
-    if small.source.class_names != large.source.class_names or set(large.paths) - set(place):
+    classes = len(large.source.class_names)
+    same = small.source.class_names == large.source.class_names
+    if classes < 2 or not same or set(large.paths) - set(place):
         return None
     shared = np.array([place[path] for path in large.paths], dtype=np.int64)
     groups = group_images(small.source, list(small.paths), group_by).ids
-    classes = len(large.source.class_names)
     left = rng.permutation(classes)[: int(LEFT_OUT * classes)]
     known = np.setdiff1d(np.arange(classes), left)
     labels = large.source.labels
@@ -409,6 +415,25 @@ def _remember(place: Path, trial: Trial) -> None:
         replace_file(place, json.dumps(asdict(trial)).encode())
     except (OSError, UserError):
         return  # it is measured again another time
+
+
+def judged(stage: Stage, trials: Sequence[Trial]) -> Audition:
+    """What came of an audition.
+
+    Args:
+        stage: its images.
+        trials: of the frozen network first, and of one that was trained, if it was.
+    """
+    chosen, reason = choose(trials)
+    names = stage.large.source.class_names
+    return Audition(
+        chosen,
+        reason,
+        tuple(trials),
+        tuple(name for label, name in enumerate(names) if label not in stage.known),
+        int((stage.judged & stage.is_known).sum()),
+        int((~stage.is_known).sum()),
+    )
 
 
 def choose(trials: Sequence[Trial]) -> tuple[str, str]:

@@ -27,7 +27,8 @@ from knowbound.objectives import Objective
 from knowbound.training import Trained
 from knowbound.training.loop import Progress
 from knowbound.training.pace import Precision
-from knowbound.workflows.plan import Folders, Plan, Settings, plan_fit
+from knowbound.workflows.plan import Folders, Plan, plan_fit
+from knowbound.workflows.settings import Settings
 
 CHECKPOINT = "checkpoint.safetensors"
 NAMED = 8
