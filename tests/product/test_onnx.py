@@ -1,6 +1,10 @@
 """A model as one file: the same answers without torch, and a refusal of anything that was changed."""
 
+import http.client
+import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +28,7 @@ from knowbound.product.onnx_export import export
 from knowbound.product.onnx_model import ExportedModel, read_about
 from knowbound.product.serving.server import Settings
 from knowbound.workflows.predict import COLUMNS, NUMBERS, predict_parts
-from tests.product.serving.samples import running
+from tests.product.serving.samples import png, running
 from tests.samples import blobs, write_folder
 
 WITHOUT_TORCH = """
@@ -149,6 +153,29 @@ def test_a_service_gives_the_rows_of_predict(
             for ours, theirs in zip(said["verdicts"], rows, strict=True):
                 assert tuple(ours) == COLUMNS
                 same(ours, theirs)
+
+
+def test_serve_needs_no_torch_and_ends_well(exported: tuple[Boundary, Path]) -> None:
+    words = ["serve", f"signs={exported[1]}", "--port", "0"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", WITHOUT_TORCH, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    said = process.stderr.readline()
+    found = re.fullmatch(r"signs: http://127\.0\.0\.1:(\d+) \(Ctrl-C ends it\)\n", said)
+    assert found, said + process.stderr.read()
+    connection = http.client.HTTPConnection("127.0.0.1", int(found.group(1)), timeout=20)
+    connection.request("POST", "/v1/predict", png(blobs(1).pixels[0]))
+    answer = json.loads(connection.getresponse().read())
+    assert answer["verdicts"][0]["nearest_class"] == "place 0"
+    connection.close()
+    process.send_signal(signal.SIGTERM)
+    lines, rest = process.communicate(timeout=20)
+    assert (process.returncode, rest) == (0, "")
+    assert [json.loads(line)["status"] for line in lines.splitlines()] == [200]
 
 
 def test_what_cannot_be_served_is_a_sentence(

@@ -71,7 +71,9 @@ class ExportedModel:
         onnxruntime = _onnxruntime()
         about = _metadata(path, content)
         try:
-            session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(
+                content, _calm(onnxruntime), providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime raises classes of its own
             raise UserError(f"{path} cannot be used: {str(error).splitlines()[0]}") from error
         return cls(session, about)
@@ -164,6 +166,14 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UserError(sentence_for(error, path, "read")) from error
+
+
+def _calm(onnxruntime: Any) -> Any:
+    """Options under which threads that wait do not spin: they would take the cores from whoever
+    decodes pictures beside them."""
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def _metadata(path: Path, content: bytes) -> dict[str, Any]:

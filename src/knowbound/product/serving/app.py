@@ -167,7 +167,7 @@ async def _rows(
             name=request.query_params.get("name", ""),
             most=service.limits.pictures,
         )
-    except Refusal:
+    except BaseException:
         service.bodies.give(len(body))
         raise
     return await service.answer(served, uploads, held=len(body))
