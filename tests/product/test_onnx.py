@@ -204,7 +204,9 @@ def test_what_cannot_be_served_is_a_sentence(
     assert "model.json" in refused(tmp_path / "model", port=0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert f"127.0.0.1:{port} cannot be listened on" in refused(tmp_path / "model", port=port)
+        assert f"127.0.0.1:{port} cannot be listened on (address already in use);" in refused(
+            tmp_path / "model", port=port
+        )
 
 
 def test_training_without_torch_says_what_to_install(tmp_path: Path) -> None:

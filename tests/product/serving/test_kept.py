@@ -72,14 +72,16 @@ def test_a_place_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_or_a_slow_one_refuses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(path: Path, content: bytes) -> None:
-        raise UserError(os.strerror(errno.ENOSPC))
+        raise UserError(f"{path}: {os.strerror(errno.ENOSPC)}")
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "replace_file", full)
-        assert keep(tmp_path, (shade(150), Decision.NOVELTY)) == {"failed": 1}
+        given = [(shade(value), Decision.NOVELTY) for value in range(9)]
+        assert keep(tmp_path, *given) == {"failed": 9}
+    assert [one.getMessage().count("No space left") for one in caplog.records] == [1]
     free = threading.Event()
     with monkeypatch.context() as patch:
         patch.setattr(module, "replace_file", lambda path, content: free.wait(10))

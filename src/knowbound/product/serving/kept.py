@@ -84,7 +84,7 @@ class Kept:
                 outcome = self._keep(picture)
             except Exception as error:  # one picture that fails must not end the keeping of others
                 outcome = "failed"
-                self._warn(str(error), f"a rejected picture was not kept: {error}")
+                self._warn("failed", f"a rejected picture was not kept: {error}")
             self._on_kept(outcome)
 
     def _keep(self, picture: _Picture) -> str:
@@ -101,10 +101,10 @@ class Kept:
         self.count, self.bytes = self.count + 1, self.bytes + size
         return "kept"
 
-    def _warn(self, about: str, sentence: str) -> None:
-        """Log a sentence the first time."""
-        if about not in self._said and len(self._said) < WAITING:
-            self._said.add(about)
+    def _warn(self, outcome: str, sentence: str) -> None:
+        """Log a sentence the first time that pictures end so; the metrics count all."""
+        if outcome not in self._said:
+            self._said.add(outcome)
             logger.warning("%s", sentence)
 
 

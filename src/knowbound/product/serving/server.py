@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from knowbound.errors import UserError
-from knowbound.files import sentence_for
 from knowbound.product.any_model import Model, load_model
 from knowbound.product.serving.access import Access, error_body
 from knowbound.product.serving.app import make_app
@@ -166,10 +165,11 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         found = socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
-        reason = error if isinstance(error, OSError) else OSError(str(error))
+        said = (error.strerror if isinstance(error, OSError) else "") or str(error)
+        reason = said.partition(" (while")[0].lower()  # Python adds the address again
         raise UserError(
-            sentence_for(reason, f"the address {host}:{port}", "listened on").partition(";")[0]
-            + "; give another --port or --host"
+            f"the address {host}:{port} cannot be listened on ({reason}); give another --port or "
+            "--host"
         ) from error
     with found:
         yield found
