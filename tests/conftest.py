@@ -7,4 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
+from knowbound.memory import keep_freed_memory
+
 torch.set_num_threads(1)
+keep_freed_memory()

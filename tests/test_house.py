@@ -20,7 +20,7 @@ FLOORS: tuple[set[str], ...] = (
         "false_discovery",
         "card",
         "model_description",
-        *{"provenance", "outputs", "_version", "file_set", "lock", "own_output"},
+        *{"provenance", "outputs", "_version", "file_set", "lock", "memory", "own_output"},
     },
     {"data", "backbones", "objectives", "detectors", "metrics"},
     {"training", "ccag", "boundary", "report"},

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from knowbound.backbones import Backbone
 from knowbound.boundary import Boundary
+from knowbound.boundary.boundary import Judging
 from knowbound.boundary.threshold import By
 from knowbound.data.outs.changed_copies import Invariances, measure_invariances
 from knowbound.data.outs.synthetic import SyntheticOutliers, synthetic_outliers
@@ -80,7 +81,7 @@ class Parts:
     backbone: from the heads' sizes, as keyword arguments, to a network with fresh weights;
     detector: from the trained network to a fresh detector, with what to note of its choice; base:
     what is trained first, if anything; acceptance, by, confidence, max_error: the promise, as in
-    ``Boundary.calibrate``.
+    ``Boundary.calibrate``; judging: number format, as in ``Boundary``.
     """
 
     backbone: Callable[..., Backbone]
@@ -93,6 +94,7 @@ class Parts:
     by: By = "all"
     confidence: float | None = None
     max_error: float | None = None
+    judging: Judging = "float32"
     trainer: Trainer = train
     base: Base | None = None
 
@@ -210,6 +212,7 @@ def build(
         parts.preprocessing,
         learned.class_names,
         acceptance=parts.acceptance,
+        judging=parts.judging,
         about=about,
     )
     near = [*synthetic.sources, *_declared(seen_out, Kind.NOVELTY)]

@@ -15,6 +15,7 @@ from torch import nn
 
 from knowbound.backbones import LeNet
 from knowbound.boundary.boundary import Boundary
+from knowbound.boundary.together import with_detectors
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.detectors import MaxSoftmax, NearestCentre
@@ -22,6 +23,7 @@ from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
 from knowbound.labels import Decision
 from knowbound.model_description import DESCRIPTION
+from knowbound.product.onnx_export import export
 from tests.samples import blobs
 
 SHAPE = Preprocessing(16, 16, 1)
@@ -294,3 +296,29 @@ def test_a_largest_error_is_promised_and_saved(tmp_path: Path) -> None:
     description, tensors = made.describe(), made.state_dict()
     del tensors["threshold.error"]  # as in a model that was saved before there was such a promise
     assert Boundary.from_description(description, tensors).threshold.max_error is None
+
+
+def test_a_boundary_is_fitted_calibrated_and_kept_in_its_number_format(tmp_path: Path) -> None:
+    plain, learned = boundary(), blobs()
+    held, queries = blobs(seed=1), blobs(seed=2, classes=5)
+    made = Boundary(plain.backbone, NearestCentre(), SHAPE, plain.class_names, judging="bf16")
+    made.learn(learned).calibrate(held)
+    judged = made.judge(queries)
+    rounded = torch.from_numpy(judged.embedding).bfloat16().float()
+    assert (rounded.numpy() == judged.embedding).all()  # as numbers of bf16 are
+    assert (plain.judge(queries).embedding != judged.embedding).mean() > 0.9
+    learned_vectors = torch.from_numpy(made.judge(learned).embedding)
+    means = [learned_vectors[learned.labels == c].mean(dim=0) for c in range(3)]
+    torch.testing.assert_close(made.detector.get_buffer("centres"), torch.stack(means))
+    (threshold,) = made.threshold.thresholds.tolist()
+    assert threshold == sorted(made.judge(held).score)[math.ceil(121 * 0.95) - 1]
+    made.save(tmp_path / "model")
+    loaded = Boundary.load(tmp_path / "model")
+    assert loaded.judging == "bf16"
+    np.testing.assert_array_equal(loaded.judge(queries).score, judged.score)
+    (other,) = with_detectors(made, [NearestCentre()], learned, held)
+    assert other.judge(queries).score == pytest.approx(judged.score, rel=1e-5)
+    with pytest.raises(UserError, match="'int4' was asked for"):
+        Boundary(plain.backbone, NearestCentre(), SHAPE, plain.class_names, judging="int4")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="judges in bf16 and an exported one in float32"):
+        export(made, tmp_path / "m.onnx")

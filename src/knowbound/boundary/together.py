@@ -43,7 +43,7 @@ def with_detectors(
     stages = "stages" in fields_of(detectors)
     parts: list[list[Tensor]] = [[] for _ in detectors]
     for images in boundary.batches(learned):
-        outputs = boundary.backbone(images, stages=stages).float()
+        outputs = boundary.outputs(images, stages=stages)
         for mine, detector in zip(parts, detectors, strict=True):
             mine.append(detector.read(outputs))
     boundaries = []
@@ -55,6 +55,7 @@ def with_detectors(
             boundary.preprocessing,
             boundary.class_names,
             acceptance=boundary.acceptance,
+            judging=boundary.judging,
             about=boundary.about,
         ).to(vectors.device)
         other.domain = boundary.domain

@@ -15,6 +15,7 @@ from knowbound.cli.reproduce import reproduce_app
 from knowbound.cli.serving import serve
 from knowbound.errors import TrainingStoppedError, UserError
 from knowbound.files import sentence_for
+from knowbound.memory import keep_freed_memory
 
 app = typer.Typer(
     name="knowbound",
@@ -41,6 +42,7 @@ def main() -> None:
     and exit code 2, never a traceback."""
     # spinning threads take the cores from whoever shares the machine, and wait for ever for it
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    keep_freed_memory()
     try:
         app()
     except (UserError, TrainingStoppedError) as error:

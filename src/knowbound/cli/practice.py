@@ -208,8 +208,15 @@ def fit(
     ] = None,
     precision: Annotated[
         Literal["auto", "float32", "bf16"],
-        typer.Option(help="Of the arithmetic; auto: whichever the machine is fast with."),
+        typer.Option(help="Of the training; auto: whichever the machine is fast with."),
     ] = "auto",
+    judging: Annotated[
+        Literal["float32", "bf16"],
+        typer.Option(
+            help="Number format the model judges in, kept with it; bf16: twice as fast on "
+            "processors that multiply it."
+        ),
+    ] = "float32",
     detector: Annotated[
         str | None,
         typer.Option(
@@ -263,6 +270,7 @@ def fit(
             group_by=group_by,
             held_out=held_out,
             precision=precision,
+            judging=judging,
             compile=compile,
             seed=seed,
             range=_range(value_range),

@@ -54,7 +54,7 @@ def export(
         overwrite: whether a file that this program did not make may be replaced.
 
     Raises:
-        UserError: a detector that needs gradients, the packages are missing, the path cannot be
+        UserError: a detector that needs gradients, another number format, the packages are missing, the path cannot be
             written, or the exported model says something else of an image.
     """
     boundary.check_calibrated()
@@ -64,6 +64,11 @@ def export(
         raise UserError(
             f"{type(boundary.detector).__name__} moves images by a gradient of the network, which "
             "an exported model cannot compute; fit with another --detector"
+        )
+    if boundary.judging != "float32":
+        raise UserError(
+            f"the model judges in {boundary.judging} and an exported one in float32, with other "
+            "scores; fit with --judging float32"
         )
     check_overwrite(path, overwrite)
     tried = _tried(boundary, images)

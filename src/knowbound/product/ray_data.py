@@ -10,6 +10,7 @@ from typing import Any
 
 from knowbound.data.pictures.parts import Part
 from knowbound.errors import UserError
+from knowbound.memory import keep_freed_memory
 from knowbound.product.any_model import load_model
 from knowbound.workflows.kept_parts import KeptParts, write_part
 
@@ -80,6 +81,7 @@ class _Worker:
     """Judges parts in a process of Ray."""
 
     def __init__(self, model: str, place: str) -> None:
+        keep_freed_memory()
         os.chdir(place)  # relative paths of pictures, and the rows that name them, stay as given
         self.judge = load_model(Path(model))
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from knowbound.boundary import Boundary
+from knowbound.boundary.boundary import Judging
 from knowbound.boundary.selective_risk import ErrorNotKept
 from knowbound.boundary.threshold import ClassAcceptance, least_groups
 from knowbound.building import build
@@ -116,6 +117,7 @@ def fit(
     group_by: str = "auto",
     held_out: float | None = None,
     precision: Precision = "auto",
+    judging: Judging = "float32",
     compile: bool | None = None,
     seed: int = 0,
     audition: float = 0.2,
@@ -151,7 +153,8 @@ def fit(
         group_by: which images belong together beside copies: ``auto``, ``none``, ``folder``,
             ``name``, or a regular expression on the file's name.
         held_out: share of the images kept from training to set the threshold.
-        precision: ``float32``, ``bf16``, or ``auto`` by the machine.
+        precision: of the training: ``float32``, ``bf16``, or ``auto`` by the machine.
+        judging: ``float32``, or ``bf16``, as in ``Boundary``.
         compile: whether to train with torch.compile.
         seed: of everything random.
         audition: share of the usual training's steps that ``auto`` may spend on trying networks.
@@ -180,6 +183,7 @@ def fit(
         group_by=group_by,
         held_out=held_out,
         precision=precision,
+        judging=judging,
         compile=compile,
         seed=seed,
         audition=audition,

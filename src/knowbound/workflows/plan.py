@@ -246,6 +246,7 @@ def _trained_plan(
         by="class" if settings.per_class else "all",
         confidence=settings.confidence,
         max_error=settings.max_error,
+        judging=settings.judging,
         base=_base(objective, training) if made else None,
     )
     weights = refuse_large_network(parts, len(inside.source.class_names), reader.memory)

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from knowbound.boundary.boundary import Judging
 from knowbound.data.pictures.picture_files import MAX_PIXELS
 from knowbound.data.preprocessing import Background, Fit, Preprocessing, Range
 from knowbound.errors import UserError
@@ -40,6 +41,7 @@ class Settings:
         group_by: which images belong together beside copies, as in ``group_images``.
         held_out: share of the images kept from training to set the threshold.
         precision: as in ``Training``.
+        judging: number format of a trained network's judgements, as in ``Boundary``.
         compile: as in ``Training``.
         seed: of everything random.
         range: as in ``Preprocessing``.
@@ -68,6 +70,7 @@ class Settings:
     group_by: str = "auto"
     held_out: float | None = None
     precision: Precision = "auto"
+    judging: Judging = "float32"
     compile: bool | None = None
     seed: int = 0
     range: Range = "full"
@@ -149,6 +152,7 @@ def refuse_training(settings: Settings, name: str) -> None:
         "a number of steps": settings.steps,
         "a learning rate": settings.learning_rate,
         "a length of the embedding": settings.dim,
+        "another number format of judging": None if settings.judging == "float32" else "bf16",
     }
     for what, value in asked.items():
         if value is not None:
