@@ -5,11 +5,16 @@ python -m benchmarks.bench_scoring [--quick]
 """
 
 import tempfile
+import time
 from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
@@ -17,6 +22,7 @@ from benchmarks.timing import heading, line, medians, quick, seconds
 from knowbound.backbones import WideResNet
 from knowbound.boundary import Boundary
 from knowbound.boundary.batches import CPU_BATCH
+from knowbound.boundary.boundary import Judging
 from knowbound.boundary.together import judge_together, with_detectors
 from knowbound.data.pictures.parts import Files
 from knowbound.data.pictures.picture_files import read_files
@@ -24,7 +30,10 @@ from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source, to_unit_interval
 from knowbound.detectors import NearestCentre
 from knowbound.detectors.choice import detectors_for, make_detector
+from knowbound.memory import keep_freed_memory
 from knowbound.outputs import Field
+from knowbound.product.any_model import load_model
+from knowbound.product.onnx_export import export
 from knowbound.workflows.predict import predict_part
 
 CLASSES = 10
@@ -96,6 +105,73 @@ def folder_speed(boundary: Boundary, count: int, side: int) -> None:
         line(f"{what} in turn / prediction, {files}", both / whole, "", seconds(both, whole))
 
 
+def number_formats(
+    network: WideResNet, learned: Source, held: Source, queries: Source, repeats: int
+) -> None:
+    """Judging in float32 with memory given back and kept, in bf16, and through onnxruntime."""
+    made: dict[Judging, Boundary] = {}
+    for name in get_args(Judging):
+        one = Boundary(
+            network, NearestCentre(), Preprocessing(32, 32, 3), learned.class_names, judging=name
+        )
+        made[name] = one.learn(learned).calibrate(held)
+    pixels = queries.images(slice(None))
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for name, one in made.items():
+            one.save(place / name)
+        export(made["float32"], place / "float32.onnx")
+        models = [place / "float32", place / "float32", place / "bf16", place / "float32.onnx"]
+        usual, *others = processes(models, pixels, repeats, keeps=(False, True, True, True))
+    for words, other in zip(
+        ("float32, freed memory kept", "bf16", "onnxruntime"), others, strict=True
+    ):
+        line(
+            f"judging in float32 as torch allocates / {words}, nearest centre",
+            usual / other,
+            "at least 2" if words == "bf16" else "",
+            seconds(usual, other),
+        )
+
+
+def processes(
+    models: list[Path], pixels: NDArray[np.uint8], repeats: int, keeps: tuple[bool, ...]
+) -> list[float]:
+    """The least seconds of judging in a process for each model, the processes taking turns; a
+    process keeps freed memory or gives it back."""
+    running = []
+    context = get_context("spawn")
+    for model, kept in zip(models, keeps, strict=True):
+        ours, theirs = context.Pipe()
+        worker = context.Process(target=judge_when_asked, args=(model, kept, theirs), daemon=True)
+        worker.start()
+        ours.send(pixels)
+        ours.recv()
+        running.append((worker, ours))
+    times: list[list[float]] = [[] for _ in running]
+    for _ in range(repeats):
+        for (_, ours), taken in zip(running, times, strict=True):
+            ours.send(True)
+            taken.append(ours.recv())
+    for worker, ours in running:
+        ours.send(False)
+        worker.join()
+    return [min(taken) for taken in times]
+
+
+def judge_when_asked(model: Path, kept: bool, pipe: Connection) -> None:
+    """Judge the images that come first whenever something true comes, and send the seconds."""
+    if kept:
+        keep_freed_memory()
+    judge, pixels = load_model(model), pipe.recv()
+    judge.judge(pixels)
+    pipe.send(0.0)
+    while pipe.recv():
+        began = time.perf_counter()
+        judge.judge(pixels)
+        pipe.send(time.perf_counter() - began)
+
+
 def main(quickly: bool = False) -> None:
     """Print the table."""
     heading()
@@ -118,6 +194,7 @@ def main(quickly: bool = False) -> None:
         "at least 0.97",
         seconds(bare, ours),
     )
+    number_formats(network, learned, held, queries, repeats)
     names = detectors_for(OUTPUTS)
     boundaries = dict(
         zip(
