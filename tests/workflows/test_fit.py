@@ -14,6 +14,7 @@ from PIL import Image
 import knowbound
 from knowbound.backbones import LeNet, WideResNet
 from knowbound.boundary.together import with_detectors
+from knowbound.building import Parts
 from knowbound.data.group_hold_out import hold_out_groups
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors import DETECTORS, MaxSoftmax
@@ -72,6 +73,10 @@ def test_choices_follow_the_images(folders: tuple[Path, Path], tmp_path: Path) -
         Preprocessing(28, 28, 1),
     )
     assert isinstance(grey.backbone(embedding=5), LeNet)
+    parts = planned(known, synthetic=False, judging="bf16").parts
+    assert isinstance(parts, Parts)
+    assert isinstance(grey, Parts)
+    assert (grey.judging, parts.judging) == ("float32", "bf16")
     Image.new("RGB", (20, 20), "red").save(known / "place 0" / "red.png")
     colour = planned(known, [outs]).parts
     assert (colour.backbone_name, colour.objective.called(outs=True), colour.preprocessing) == (
