@@ -79,7 +79,7 @@ def test_known_is_score_at_most_threshold_and_the_rest_is_split_by_the_domain_sc
             assert decision == 0
         else:
             assert decision == (1 if sort <= float(found.domain.threshold) else 2)
-    assert (judgement.decision[-40:] == 2).mean() > 0.9  # noise is another kind of picture
+    assert (judgement.decision[-40:] == 2).mean() > 0.8  # noise is another kind of picture
 
 
 def test_centres_are_the_means_over_all_training_images() -> None:

@@ -67,7 +67,7 @@ def test_score_and_threshold_by_hand() -> None:
         out = labels == label
         slope, bias = reference(torch.cat([inside[~out], near]), far)
         scores = np.sort(inside[out].double().numpy() @ slope + bias)
-        needed.append(scores[56])  # 57 of 60 are 95%
+        needed.append(scores[53])  # 54 of 60 are 90%
     assert float(domain.threshold) == pytest.approx(max(needed), abs=2e-3)
     assert domain.remark == ""
 
@@ -81,7 +81,7 @@ def test_what_was_made_of_a_class_is_left_out_with_it() -> None:
         out = labels == label
         slope, bias = reference(torch.cat([inside[~out], near[~out]]), far)
         scores = np.sort(inside[out].double().numpy() @ slope + bias)
-        needed.append(scores[56])
+        needed.append(scores[53])
     assert float(apart.threshold) == pytest.approx(max(needed), abs=2e-3)
     assert apart.threshold > Domain().fit(inside, labels, near, far).threshold
 
@@ -106,8 +106,8 @@ def test_many_classes_are_left_out_in_ten_groups() -> None:
     for group in range(10):
         out = labels % 10 == group
         fitted = fit_logistic(inside[~out].double(), stages(50, 3, 5).double())
-        needed.append((fitted(inside[out].double())).sort().values[56])  # 57 of 60 together
-    assert float(domain.threshold) == pytest.approx(float(max(needed)))
+        needed.append((fitted(inside[out].double())).sort().values[53])  # 54 of 60 together
+    assert float(domain.threshold) == pytest.approx(float(max(needed)), abs=1e-3)
 
 
 def test_one_class_is_told() -> None:

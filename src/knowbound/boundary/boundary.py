@@ -33,8 +33,8 @@ from knowbound.outputs import Outputs
 
 DOMAINS: dict[str, type[Domain] | type[Likeness]] = {kind.name: kind for kind in (Domain, Likeness)}
 """By the names that a saved model may hold; format 1 has the image statistics."""
-SYNTHETIC_ANOMALIES = 4000
-"""Of which 2,500 are pieces of photographs and 1,500 are noise."""
+SYNTHETIC_ANOMALIES = 6000
+"""Of which 4,500 are pieces of photographs and 1,500 are noise."""
 DOMAIN_IMAGES = 4000
 """At most so many of each set of seen-out images teach the domain score."""
 Arrays = NDArray[Any]

@@ -220,7 +220,7 @@ def fit(
     detector: Annotated[
         str | None,
         typer.Option(
-            help="How images are scored.", show_default="nearest_centre; max_softmax under ce"
+            help="How images are scored.", show_default="centre_and_stages; max_softmax under ce"
         ),
     ] = None,
     compile: Compile = None,

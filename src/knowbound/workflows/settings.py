@@ -181,7 +181,7 @@ def usual_detector(objective: Objective) -> str:
     Args:
         objective: that it is trained with.
     """
-    return "max_softmax" if objective.heads[0] == "logits" else "nearest_centre"
+    return "max_softmax" if objective.heads[0] == "logits" else "centre_and_stages"
 
 
 def unsettled(
