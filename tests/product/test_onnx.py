@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from knowbound.backbones import LeNet, WideResNet
 from knowbound.boundary import Boundary
@@ -24,7 +25,7 @@ from knowbound.detectors import DETECTORS, NearestCentre, Odin
 from knowbound.errors import UserError
 from knowbound.judgement import Verdict
 from knowbound.product.any_model import load_model
-from knowbound.product.onnx_export import export
+from knowbound.product.onnx_export import Int8Cost, export, export_int8
 from knowbound.product.onnx_model import ExportedModel, read_about
 from knowbound.product.serving.server import Settings
 from knowbound.workflows.predict import COLUMNS, NUMBERS, predict_parts
@@ -255,3 +256,40 @@ def test_what_is_no_model_is_refused(content: bytes | None, tmp_path: Path) -> N
         (tmp_path / "m.onnx").write_bytes(content)
     with pytest.raises(UserError):
         ExportedModel.load(tmp_path / "m.onnx")
+
+
+def test_weights_of_one_byte_and_what_they_cost(
+    exported: tuple[Boundary, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, path = exported
+    small, tried = tmp_path / "small.onnx", blobs(20, seed=3)
+    images, labels = tried.images(slice(None)), tried.labels.copy()
+    labels[:5] = -1
+    cost = export_int8(made, small, images, labels)
+    rounded = Boundary.from_description(made.describe(), made.state_dict())
+    with torch.no_grad():  # the slow way: every channel of every layer by itself
+        for layer in rounded.backbone.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear) and layer.weight.numel() >= 256:
+                for channel in layer.weight:
+                    step = channel.abs().max() / 127
+                    channel.copy_((channel / step).round() * step)
+    ours, theirs = rounded.judge(images), ExportedModel.load(small).judge(images)
+    np.testing.assert_allclose(theirs.score, ours.score, rtol=1e-4)
+    before = made.judge(images)
+    assert (np.abs(theirs.score / before.score - 1) > 1e-4).mean() > 0.5
+    answers = [np.where(one.decision == 0, one.nearest, -one.decision) for one in (before, theirs)]
+    assert cost == Int8Cost(
+        images=60,
+        same=float((answers[0] == answers[1]).mean()),
+        accepted=float((before.decision == 0).mean()),
+        accepted_int8=float((theirs.decision == 0).mean()),
+        right=float((answers[0] == labels)[5:].mean()),
+        right_int8=float((answers[1] == labels)[5:].mean()),
+    )
+    assert read_about(small)["int8"]["same"] == cost.same
+    weights = 4 * sum(p.numel() for p in made.backbone.parameters())
+    assert path.stat().st_size - small.stat().st_size > 0.7 * weights
+    monkeypatch.setattr("knowbound.product.onnx_export.MOST_CHANGED", -0.01)
+    with pytest.raises(UserError, match="so it was not written; export without --int8"):
+        export_int8(made, tmp_path / "none.onnx", images)
+    assert not (tmp_path / "none.onnx").exists()

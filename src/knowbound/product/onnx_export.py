@@ -3,6 +3,8 @@
 import json
 import logging
 import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from knowbound.errors import UserError
 from knowbound.files import replace_file
 from knowbound.judgement import Judgement
 from knowbound.own_output import check_overwrite
+from knowbound.product.int8_weights import round_weights
 from knowbound.product.onnx_model import (
     FORMAT,
     FORMAT_VERSION,
@@ -29,6 +32,8 @@ from knowbound.product.onnx_model import (
 
 TOLERANCE = 1e-4
 """Relative difference of scores that is let pass."""
+MOST_CHANGED = 0.05
+"""Share of pictures that a model with weights of int8 may answer otherwise."""
 TRIED = 256
 """Images that both are asked about where none are given."""
 OPSET = 20
@@ -57,6 +62,104 @@ def export(
         UserError: a detector that needs gradients, another number format, the packages are missing, the path cannot be
             written, or the exported model says something else of an image.
     """
+    _check(boundary, path, overwrite)
+    tried = _tried(boundary, images)
+
+    def make() -> bytes:
+        content = _sealed(boundary, _graph(boundary), {})
+        _compare(boundary, ExportedModel.from_bytes(content, path), tried)
+        return content
+
+    replace_file(path, _made(boundary, make))
+    return len(tried)
+
+
+@dataclass(frozen=True)
+class Int8Cost:
+    """What weights of one byte cost, measured on pictures.
+
+    Args:
+        images: how many.
+        same: of these the share with the same answer: decision, and class where known.
+        accepted: share accepted by the boundary.
+        accepted_int8: by the exported model.
+        right: share accepted as their own class by the boundary; None where no class is known.
+        right_int8: by the exported model.
+    """
+
+    images: int
+    same: float
+    accepted: float
+    accepted_int8: float
+    right: float | None = None
+    right_int8: float | None = None
+
+
+def export_int8(
+    boundary: Boundary,
+    path: Path,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Int8Cost:
+    """Write a boundary as an ONNX file whose network has weights of one byte, and measure the cost.
+
+    Thresholds and detector are those of the boundary.  The cost is kept in the metadata, too.
+
+    Args:
+        boundary: a calibrated one, on the CPU.
+        path: of the file, ending in ``.onnx``.
+        images: (N, C, H, W) to measure it on, pictures of the kind that will be judged.
+        labels: (N,) their classes 0..C-1, below 0 where there is none; None: none is known.
+        overwrite: whether a file that this program did not make may be replaced.
+
+    Returns:
+        The cost.
+
+    Raises:
+        UserError: as ``export``, or over ``MOST_CHANGED`` of the images are answered otherwise.
+    """
+    _check(boundary, path, overwrite)
+    if not len(images):
+        raise UserError("the cost of int8 is measured on pictures; give some with --check")
+    ours = boundary.judge(images)
+    cost: list[Int8Cost] = []
+
+    def make() -> bytes:
+        graph = _graph(boundary, int8=True)
+        plain = type(graph)()
+        plain.CopyFrom(graph)
+        trial = ExportedModel.from_bytes(_sealed(boundary, plain, {}), path)
+        cost.append(_cost(ours, trial.judge(images), labels))
+        return _sealed(boundary, graph, {"int8": asdict(cost[0])})
+
+    content = _made(boundary, make)
+    if cost[0].same < 1 - MOST_CHANGED:
+        raise UserError(
+            f"with weights of int8 the model answers otherwise on {1 - cost[0].same:.1%} of "
+            f"{len(images):,} pictures, over {MOST_CHANGED:.0%}, so it was not written; export "
+            "without --int8"
+        )
+    replace_file(path, content)
+    return cost[0]
+
+
+def _cost(
+    ours: Judgement[Any], theirs: Judgement[Any], labels: NDArray[np.int64] | None
+) -> Int8Cost:
+    answers = [np.where(one.decision == 0, one.nearest, -one.decision) for one in (ours, theirs)]
+    accepted = [float(np.mean(one >= 0)) for one in answers]
+    same = float(np.mean(answers[0] == answers[1]))
+    if labels is None or not (labels >= 0).any():
+        return Int8Cost(len(answers[0]), same, *accepted)
+    known = labels >= 0
+    right = [float(np.mean(one[known] == labels[known])) for one in answers]
+    return Int8Cost(len(answers[0]), same, *accepted, *right)
+
+
+def _check(boundary: Boundary, path: Path, overwrite: bool) -> None:
+    """Raises UserError where the boundary cannot be exported there."""
     boundary.check_calibrated()
     if path.suffix != ".onnx":
         raise UserError(f"{path} ends in {path.suffix or 'nothing'!r}; expected .onnx")
@@ -71,10 +174,12 @@ def export(
             "scores; fit with --judging float32"
         )
     check_overwrite(path, overwrite)
-    tried = _tried(boundary, images)
+
+
+def _made(boundary: Boundary, make: Callable[[], bytes]) -> bytes:
+    """The content of the file, or a sentence why there is none."""
     try:
-        content = _sealed(boundary, _graph(boundary))
-        _compare(boundary, ExportedModel.from_bytes(content, path), tried)
+        return make()
     except UserError:
         raise
     except Exception as error:  # torch and onnxruntime raise classes of their own
@@ -83,8 +188,6 @@ def export(
             f"exported ({str(error).splitlines()[0]}); fit with another --detector, such as "
             "nearest_centre"
         ) from error
-    replace_file(path, content)
-    return len(tried)
 
 
 class _Judging(nn.Module):
@@ -99,7 +202,7 @@ class _Judging(nn.Module):
         return tuple(self.boundary(images.float() * (1 / 255)))
 
 
-def _graph(boundary: Boundary) -> Any:
+def _graph(boundary: Boundary, *, int8: bool = False) -> Any:
     try:
         import onnx
         import onnxscript
@@ -141,11 +244,13 @@ def _graph(boundary: Boundary) -> Any:
     if program is None:
         raise UserError("torch gave no graph of this network; take another --backbone")
     model = program.model_proto
+    if int8:
+        round_weights(model, onnx)
     onnx.checker.check_model(model)
     return model
 
 
-def _sealed(boundary: Boundary, model: Any) -> bytes:
+def _sealed(boundary: Boundary, model: Any, more: dict[str, Any]) -> bytes:
     about = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -155,6 +260,7 @@ def _sealed(boundary: Boundary, model: Any) -> bytes:
         ).tolist(),
         "domain_threshold": boundary.domain_threshold,
         **boundary.describe(),
+        **more,
     }
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, json.dumps(about)
