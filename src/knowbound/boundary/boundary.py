@@ -59,7 +59,7 @@ class Boundary(nn.Module):
         preprocessing: how a picture becomes an image of the network's shape.
         class_names: of the classes 0..C-1.
         acceptance: share of new in-distribution images to accept, between 0 and 1.
-        judging: number format of the network's arithmetic: bf16 is about twice as fast where the
+        judging: number format of the network's arithmetic: bf16 is nearly twice as fast where the
             processor multiplies it, and slower than float32 elsewhere.  The detector and the
             thresholds are fitted in it, it is kept with the model, and every machine judges in it.
         about: what it was trained on and how, as JSON values.

@@ -213,7 +213,7 @@ def fit(
     judging: Annotated[
         Literal["float32", "bf16"],
         typer.Option(
-            help="Number format the model judges in, kept with it; bf16: twice as fast on "
+            help="Number format the model judges in, kept with it; bf16: nearly twice as fast on "
             "processors that multiply it."
         ),
     ] = "float32",
