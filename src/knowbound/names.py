@@ -73,6 +73,7 @@ DetectorName = Literal[
     "relative_centre",
     "relative_mahalanobis",
     "stage_mahalanobis",
+    "two_heads",
     "vim",
 ]
 DETECTORS: dict[DetectorName, str] = {
@@ -90,5 +91,6 @@ DETECTORS: dict[DetectorName, str] = {
     "relative_centre": "distance to the nearest class centre, less that to all centres",
     "relative_mahalanobis": "Mahalanobis distance to the nearest class, less that to all images",
     "stage_mahalanobis": "Mahalanobis distance of the activations of all blocks",
+    "two_heads": "class from the logits, score as centre_and_stages",
     "vim": "energy, and what the principal space of the features leaves over (ViM)",
 }

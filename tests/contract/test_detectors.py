@@ -48,7 +48,13 @@ class World:
 NARROW = ("openmax",)
 """Fitted to a handful of distances, a Weibull distribution is narrow, and new images of a class lie
 outside it: the scores are finite, no more.  So are those of the authors' program."""
-WITHIN = ("centre_and_stages", "mahalanobis", "relative_mahalanobis", "stage_mahalanobis")
+WITHIN = (
+    "centre_and_stages",
+    "mahalanobis",
+    "relative_mahalanobis",
+    "stage_mahalanobis",
+    "two_heads",
+)
 """They measure in units of how images of one class differ, and refuse images that do not."""
 THREE = World(12 * torch.eye(3))
 

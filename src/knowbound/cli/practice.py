@@ -220,7 +220,8 @@ def fit(
     detector: Annotated[
         str | None,
         typer.Option(
-            help="How images are scored.", show_default="centre_and_stages; max_softmax under ce"
+            help="How images are scored.",
+            show_default="centre_and_stages; two_heads and max_softmax for class heads",
         ),
     ] = None,
     compile: Compile = None,

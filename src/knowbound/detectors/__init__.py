@@ -20,6 +20,7 @@ from knowbound.detectors.one_vs_set import OneVsSet as OneVsSet
 from knowbound.detectors.openmax import OpenMax as OpenMax
 from knowbound.detectors.relative_centre import RelativeCentre as RelativeCentre
 from knowbound.detectors.stage_mahalanobis import StageMahalanobis as StageMahalanobis
+from knowbound.detectors.two_heads import TwoHeads as TwoHeads
 from knowbound.detectors.vim import Vim as Vim
 
 DETECTORS: dict[str, Any] = {
@@ -37,5 +38,6 @@ DETECTORS: dict[str, Any] = {
     "relative_centre": RelativeCentre,
     "relative_mahalanobis": RelativeMahalanobis,
     "stage_mahalanobis": StageMahalanobis,
+    "two_heads": TwoHeads,
     "vim": Vim,
 }

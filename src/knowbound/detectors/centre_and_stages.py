@@ -49,12 +49,12 @@ class CentreAndStages(Detector):
             ValueError: vectors that are not what ``read`` last gave, or a class without an image.
             UserError: one of the two distances is the same for all images.
         """
-        if len(self.widths) != 2 or sum(self.widths) != vectors.shape[1]:
+        if len(self.widths) != len(self.reads) or sum(self.widths) != vectors.shape[1]:
             raise ValueError(
                 f"vectors of {vectors.shape[1]} columns came; expected what read() gives, which "
                 f"last had {self.widths} columns of {' and '.join(self.reads)}"
             )
-        stages, embedding = vectors.split(self.widths, dim=1)
+        stages, embedding = vectors.split(self.widths, dim=1)[:2]
         self.centre.fit(embedding, labels)
         self.stages.fit(stages, labels)
         distances = self._distances(vectors)
@@ -111,5 +111,5 @@ class CentreAndStages(Detector):
         return torch.stack([self.centre.score(embedding).double(), self.stages.score(stages)], 1)
 
     def _split(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        width = self.stages.means.shape[1]
-        return vectors[:, :width], vectors[:, width:]
+        first, second = self.stages.means.shape[1], self.centre.centres.shape[1]
+        return vectors[:, :first], vectors[:, first : first + second]

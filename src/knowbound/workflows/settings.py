@@ -176,12 +176,14 @@ def choose_objective(settings: Settings, outliers: bool) -> Objective:
 
 
 def usual_detector(objective: Objective) -> str:
-    """The detector of a network where none is named: by the head its objective reads first.
+    """The detector of a network where none is named: by the heads its objective reads.
 
     Args:
         objective: that it is trained with.
     """
-    return "max_softmax" if objective.heads[0] == "logits" else "centre_and_stages"
+    if objective.heads[0] == "logits":
+        return "max_softmax"
+    return "two_heads" if "logits" in objective.heads else "centre_and_stages"
 
 
 def unsettled(
