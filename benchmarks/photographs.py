@@ -11,6 +11,7 @@ are given to ``knowbound fit``.
 
 import argparse
 import os
+import resource
 import shlex
 import shutil
 import subprocess
@@ -47,10 +48,10 @@ def draw(classes: Path, folder: Path, seed: int, learned: int) -> None:
             shutil.copy(files[index], place)
 
 
-def fit(folder: Path, model: Path, cache: Path, options: list[str]) -> tuple[float, str]:
-    """Seconds of the command, and what it printed."""
+def fit(folder: Path, model: Path, cache: Path, options: list[str]) -> tuple[list[float], str]:
+    """Seconds of the command and of all its processors together, and what it printed."""
     command = [sys.executable, "-m", "knowbound", "fit", str(folder / "train"), "-o", str(model)]
-    start = time.perf_counter()
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [*command, "--overwrite", *options],
         env={**os.environ, "KNOWBOUND_CACHE": str(cache)},
@@ -58,7 +59,9 @@ def fit(folder: Path, model: Path, cache: Path, options: list[str]) -> tuple[flo
         text=True,
         check=True,
     )
-    return time.perf_counter() - start, done.stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return [time.perf_counter() - start, used], done.stdout
 
 
 def judge(
@@ -84,8 +87,8 @@ def main() -> None:
     sets = {name: Path(folder) for name, _, folder in named}
     columns = ["accuracy", "accepted", "novelty AUROC", "FPR95", "called novelty"]
     columns += [f"{name} {what}" for name in sets for what in ("AUROC", "called anomaly")]
-    print("| draw | " + " | ".join([*columns, "seconds", "again"]) + " |")
-    print("|---" * (len(columns) + 3) + "|", flush=True)
+    print("| draw | " + " | ".join([*columns, "seconds", "processor", "again", "processor"]) + " |")
+    print("|---" * (len(columns) + 5) + "|", flush=True)
     rows = []
     for seed in range(asked.draws):
         with tempfile.TemporaryDirectory() as temporary:
@@ -95,7 +98,7 @@ def main() -> None:
                 folder, folder / "model", folder / "cache", shlex.split(asked.options)
             )
             again, _ = fit(folder, folder / "model", folder / "cache", shlex.split(asked.options))
-            rows.append([*measure(folder, sets), first, again])
+            rows.append([*measure(folder, sets), *first, *again])
         print(said, file=sys.stderr, flush=True)
         print(line(str(seed), rows[-1]), flush=True)
     print(line("mean", np.mean(rows, axis=0).tolist()))

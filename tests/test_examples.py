@@ -51,3 +51,18 @@ def test_traffic_sign_folders_keep_frames_apart(tmp_path: Path) -> None:
     }
     assert written == {name: folder for name, folder in files.items() if folder}
     assert (tmp_path / "walk" / "signs" / inside / f"{inside}-1_0.png").exists()
+
+
+def test_photograph_folders_keep_new_classes_and_test_pictures_apart(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "clothing.zip", "w") as archive:
+        for name in ("hat", "dress"):
+            for index in range(42):
+                archive.writestr(f"{name}/{index:02}.jpg", b"")
+    example = runpy.run_path(str(EXAMPLES / "photograph_folders.py"))
+    counts = example["main"](tmp_path / "clothing.zip", tmp_path / "walk")
+    assert counts == {"new": 42, "train": 40, "test": 2}
+    assert sorted(path.name for path in (tmp_path / "walk/test/hat").iterdir()) == [
+        "40.jpg",
+        "41.jpg",
+    ]
+    assert not (tmp_path / "walk/train/dress").exists()

@@ -44,6 +44,7 @@ def card_facts(description: Mapping[str, Any]) -> dict[str, Any]:
         "network": (description.get("backbone") or {}).get("name"),
         "detector": (description.get("detector") or {}).get("name"),
         "objective": about.get("objective"),
+        "audition": settings.get("audition"),
         "learned_from": {
             "images": settings.get("images"),
             "belonging_together": settings.get("groups"),
@@ -123,6 +124,8 @@ def _learned(facts: Mapping[str, Any]) -> list[str]:
     how = [f"the {what} {name}" for what, name in parts if name]
     if how:
         lines.append(f"- With {', '.join(how)}.")
+    if facts["audition"]:
+        lines.append(f"- Tried on these pictures. {facts['audition']['reason']}")
     when = [
         f"{name} {trained[key]}"
         for name, key in (("on", "date"), ("by knowbound", "version"), ("commit", "commit"))

@@ -273,10 +273,11 @@ def test_a_frozen_fit_is_saved_loads_again_and_takes_nothing_the_second_time(
     assert loaded.preprocessing.fit == "crop"
 
 
-def test_few_pictures_are_left_out_in_turn_and_told_so(photographs: Path) -> None:
+def test_few_pictures_are_left_out_in_turn_and_told_so(photographs: Path, tmp_path: Path) -> None:
     plan = planned(photographs, **FROZEN)
     assert plan.held_out == 0
-    fitted = run_plan(plan)
+    fitted = run_plan(plan, output=tmp_path / "model")
+    assert Boundary.load(tmp_path / "model").about["measured"]["images"] == 32
     assert (len(fitted.train), len(fitted.held_out)) == (32, 0)
     assert fitted.boundary.threshold.describe()["images"] == 32
     assert any(line.startswith("Few pictures: the threshold comes from") for line in fitted.summary)

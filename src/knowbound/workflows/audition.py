@@ -445,12 +445,12 @@ def choose(trials: Sequence[Trial]) -> tuple[str, str]:
     frozen, *trained = trials
     if not trained:
         return frozen.backbone, (
-            f"Chosen: {frozen.backbone}; with {frozen.mark:.1%} on average little is left to win "
+            f"Network: {frozen.backbone}; with {frozen.mark:.1%} on average little is left to win "
             "by a training, so none was tried."
         )
     other = trained[0]
     name = frozen.backbone if frozen.mark >= other.expected else other.backbone
     return name, (
-        f"Chosen: {name}; {frozen.backbone} has {frozen.mark:.1%} on average, {other.backbone} "
+        f"Network: {name}; {frozen.backbone} has {frozen.mark:.1%} on average, {other.backbone} "
         f"{other.mark:.1%} and about {other.expected:.1%} expected of its whole training."
     )

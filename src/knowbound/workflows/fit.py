@@ -73,7 +73,7 @@ class Fitted:
         )
         return (
             f"Nothing was trained. Features computed of {made.computed:,} pictures, anomalies made "
-            f"for the purpose among them, in {made.seconds:.0f} s; the others were kept from before.",
+            f"for the purpose among them, in {made.seconds:.0f} s; the others were kept.",
             *made.remarks,
             *few,
         )

@@ -82,7 +82,7 @@ def choose_network(
     )
     if stage is None:
         chosen = PHOTOGRAPHS if large else usual
-        return Audition(chosen, f"Chosen: {chosen}; {TOO_FEW}.")
+        return Audition(chosen, f"Network: {chosen}; {TOO_FEW}.")
     frozen = frozen_network(recipe, channels, side, settings)
     detector = make_detector(recipe.detector, ("stages", "features"))
     trials = [try_frozen(stage, frozen, detector, on_step)]
