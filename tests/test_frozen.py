@@ -22,6 +22,7 @@ from knowbound.frozen import (
     build_frozen,
     left_out,
     made_keys,
+    parts_of,
 )
 from knowbound.labels import Kind
 from knowbound.outputs import Outputs
@@ -126,17 +127,30 @@ def test_the_boundary_says_of_pictures_what_it_was_calibrated_with(tmp_path: Pat
     assert boundary.about["settings"]["frozen"].startswith("lenet-16-float32-")
 
 
+def test_parts_keep_groups_whole_and_classes_even() -> None:
+    labels, groups = np.repeat([0, 1], [60, 40]), np.arange(100)
+    parts = parts_of(labels, groups)
+    assert set(parts) == set(range(25))
+    for label, (low, high) in ((0, (2, 3)), (1, (1, 2))):
+        counts = np.bincount(parts[labels == label], minlength=25)
+        assert (counts.min(), counts.max()) == (low, high)
+    pairs = parts_of(labels, groups // 2)
+    assert (pairs[::2] == pairs[1::2]).all()
+    assert len(set(parts_of(labels[:7], groups[:7]))) == 7
+
+
 def one_by_one(vectors: Tensor, labels: Tensor, groups: np.ndarray) -> Tensor:
-    """Distances to the nearest mean of the other groups' images."""
-    scores = []
+    """Distances to the nearest mean of the images of other parts."""
+    scores, parts = [], parts_of(labels.numpy(), groups)
     for index, vector in enumerate(vectors):
-        rest = torch.from_numpy(groups != groups[index])
+        rest = torch.from_numpy(parts != parts[index])
+        assert not rest[torch.from_numpy(groups == groups[index])].any()
         means = [vectors[rest & (labels == label)].mean(dim=0) for label in range(3)]
         scores.append(min((vector - mean).norm() for mean in means))
     return torch.stack(scores)
 
 
-def test_each_group_is_left_out_of_what_judges_it(tmp_path: Path) -> None:
+def test_each_part_is_left_out_of_what_judges_it(tmp_path: Path) -> None:
     groups = np.arange(90) // 2
     made = built(tmp_path, np.empty(0, dtype=np.int64), groups)
     vectors = made.embedded.outputs.get("features")

@@ -35,6 +35,8 @@ ANOMALIES = 240
 pieces of photographs.  docs/photographs.md has what fewer and more give."""
 DOMAIN_IMAGES = 2000
 """At most so many of each set of seen-out images teach the domain score."""
+PARTS = 25
+"""In which the images are left out at most, where none are held out."""
 TOLD = 16
 """Synthetic images that are made to know whether those of a cache are the same: some of each kind."""
 STAGE = "features"
@@ -203,7 +205,7 @@ def build_frozen(
         parts: what it is built from.
         known: N in-distribution images, labels 0..C-1.
         pictures: a key of 32 bytes for each.
-        held_out: positions of those to set the threshold from.  None of them: each group is left
+        held_out: positions of those to set the threshold from.  None of them: every part is left
             out of a detector of its own, and the one that is kept learns from all images.
         seen_out: declared novelties and anomalies, which teach the domain score.
         groups: (N,) which images belong together.
@@ -279,8 +281,8 @@ def build_frozen(
 def left_out(
     detector: Detector, outputs: Outputs, labels: Tensor, groups: NDArray[np.int64]
 ) -> tuple[Tensor, Tensor]:
-    """What detectors of the same kind say of images that they did not learn from: each group is
-    left out in turn.
+    """What detectors of the same kind say of images that they did not learn from: a part of the
+    groups is left out in turn, in at most ``PARTS`` parts with about as much of each class.
 
     Args:
         detector: learned or not; it stays as it is.
@@ -298,8 +300,9 @@ def left_out(
     scores = vectors.new_zeros(len(vectors), dtype=torch.float64)
     nearest = torch.zeros_like(labels)
     classes = len(labels.unique())
-    for group in np.unique(groups):
-        out = torch.from_numpy(groups == group)
+    parts = torch.from_numpy(parts_of(labels.numpy(), groups))
+    for part in parts.unique():
+        out = parts == part
         if len(labels[~out].unique()) < classes:
             raise UserError(
                 "a class has pictures of one group alone, so none can be left out to set the "
@@ -325,6 +328,23 @@ def made_keys(source: Source) -> list[bytes]:
         hashlib.sha256(told + f"{index} of {len(source)}".encode()).digest()
         for index in range(len(source))
     ]
+
+
+def parts_of(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which images are left out together: whole groups, about as many of each class in each part.
+
+    Args:
+        labels: (N,) in 0..C-1.
+        groups: (N,) which images belong together.
+
+    Returns:
+        (N,) numbers of parts, 0..P-1 with P at most ``PARTS``.
+    """
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    order = np.argsort(labels[first], kind="stable")
+    part = np.empty(len(first), dtype=np.int64)
+    part[order] = np.arange(len(first)) % PARTS
+    return part[inverse]
 
 
 def _seen(frozen: FrozenNetwork, seen_out: Sequence[OutSet], kind: Kind) -> list[Embedded]:

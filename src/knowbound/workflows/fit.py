@@ -65,8 +65,8 @@ class Fitted:
             return (f"Trained in {made.seconds:.0f} s ({made.pace}).",)
         few = (
             (
-                "Few pictures: the threshold comes from leaving each out in turn, so the promise is "
-                "a guide, and its range is wide; 20 pictures of each class or more narrow it.",
+                "Few pictures: the threshold comes from leaving them out in turn, so that all are "
+                "learned from; the promise is a guide then (--held-out 0.1 makes it exact, and wide).",
             )
             if not len(self.held_out)
             else ()

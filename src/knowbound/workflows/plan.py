@@ -46,9 +46,9 @@ COPIES = 4
 MEMORY_SHARE = 0.8
 SYNTHETIC_IMAGES = 6000
 """Of each kind."""
-FEW = 0.2
-"""A share that would have to be held out, from which on each picture is left out in turn instead,
-as nothing is trained."""
+FEW = 60
+"""Images, or groups of them, that a threshold is held out from at least; of fewer pictures all are
+left out in turn instead, where nothing is trained."""
 Folders = str | Path | Sequence[str | Path]
 
 
@@ -189,7 +189,7 @@ def _frozen_plan(
     refuse_unprovable_error(settings, groups.count)
     share = settings.held_out or _share(settings, groups.count)
     firm = settings.confidence is not None or settings.max_error is not None
-    few = settings.held_out is None and share > FEW and not firm
+    few = settings.held_out is None and share * groups.count < FEW and not firm
     parts = FrozenParts(
         frozen=frozen,
         detector=detector,
@@ -205,7 +205,7 @@ def _frozen_plan(
         f"the network {recipe.name}, frozen"
         + (", which the outliers of unknown kind change nothing of" if reads.outliers else ""),
         f"the detector {settings.detector or recipe.detector}",
-        "the threshold from leaving each picture out in turn, as they are few"
+        "the threshold from leaving pictures out in turn, as they are few"
         if few
         else _held_words(share, groups, reads.known),
     )
