@@ -139,7 +139,7 @@ def _stages(
 def _draw_paper(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.xavier_uniform_(module.weight)
-        nn.init.constant_(module.bias, 0.1)  # type: ignore[arg-type]  # every convolution here has a bias
+        nn.init.constant_(_bias(module), 0.1)
     elif isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.1)
         nn.init.normal_(module.bias, std=0.1)
@@ -148,7 +148,12 @@ def _draw_paper(module: nn.Module) -> None:
 def _draw_ccag(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.normal_(module.weight, std=math.sqrt(2 / (9 * module.out_channels)))
-        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(_bias(module))
     elif isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.01)
         nn.init.zeros_(module.bias)
+
+
+def _bias(module: nn.Conv2d) -> Tensor:
+    assert module.bias is not None  # every convolution here has one
+    return module.bias

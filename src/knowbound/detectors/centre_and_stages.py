@@ -27,7 +27,7 @@ class CentreAndStages(Detector):
     of the embedding matters, as for the nearest centre; that of the stages does not.
     """
 
-    reads = ("stages", "embedding")
+    reads: tuple[Field, ...] = ("stages", "embedding")
     mean: Tensor
     deviation: Tensor
     floor: Tensor

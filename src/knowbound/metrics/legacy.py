@@ -12,7 +12,6 @@ baseline column.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -142,10 +141,9 @@ def below(scores: Floats, steps: Floats, side: Side) -> NDArray[np.int64]:
     Returns:
         (S,) int64.
     """
-    search: Callable[[Floats, Floats, str], NDArray[np.int64]] = np.searchsorted  # type: ignore[assignment]
     if len(scores) >= len(steps):
-        return search(scores, steps, side)
-    first = search(
+        return np.searchsorted(scores, steps, side)
+    first = np.searchsorted(
         steps, scores, "right" if side == "left" else "left"
     )  # the first step that counts each score
     return np.cumsum(np.bincount(first, minlength=len(steps) + 1)[:-1])

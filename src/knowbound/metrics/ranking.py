@@ -348,7 +348,8 @@ def _magnitude(bits: NDArray[Any]) -> Any:
 def _twin(key: np.floating[Any]) -> np.floating[Any]:
     """The key of the same score with the other label."""
     bits = _bits(np.array([key]))
-    return (bits ^ bits.dtype.type(1)).view(key.dtype)[0]  # type: ignore[no-any-return]
+    twin: np.floating[Any] = (bits ^ bits.dtype.type(1)).view(key.dtype)[0]
+    return twin
 
 
 def inner(first: Floats, second: Floats) -> float:
