@@ -18,9 +18,8 @@ FLOORS: tuple[set[str], ...] = (
     {
         *{"labels", "names", "errors", "files", "evidence", "judgement", "result"},
         "false_discovery",
-        "card",
-        "model_description",
-        *{"provenance", "outputs", "_version", "file_set", "lock", "memory", "own_output"},
+        "model_folder",
+        *{"provenance", "outputs", "_version", "memory"},
     },
     {"data", "backbones", "objectives", "detectors", "metrics"},
     {"training", "ccag", "boundary", "report"},

@@ -22,7 +22,7 @@ from knowbound.detectors import MaxSoftmax, NearestCentre
 from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
 from knowbound.labels import Decision
-from knowbound.model_description import DESCRIPTION
+from knowbound.model_folder.description import DESCRIPTION
 from knowbound.product.onnx_export import export
 from tests.samples import blobs
 

@@ -10,7 +10,7 @@ import torch
 
 from knowbound.boundary.model_file import read_model, write_model
 from knowbound.errors import UserError
-from knowbound.model_description import DESCRIPTION, weights_of
+from knowbound.model_folder.description import DESCRIPTION, weights_of
 
 ABOUT = {"knowbound": "1.2", "class_names": ["ä", "b"], "numbers": [0.1, None, 2]}
 TENSORS = {

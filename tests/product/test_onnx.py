@@ -18,12 +18,12 @@ from torch import nn
 
 from knowbound.backbones import LeNet, WideResNet
 from knowbound.boundary import Boundary
-from knowbound.card import card_facts
 from knowbound.data.pictures.parts import Files
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors import DETECTORS, NearestCentre, Odin
 from knowbound.errors import UserError
 from knowbound.judgement import Verdict
+from knowbound.model_folder.card import card_facts
 from knowbound.product.any_model import load_model
 from knowbound.product.onnx_export import Int8Cost, export, export_int8
 from knowbound.product.onnx_model import ExportedModel, read_about

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from knowbound.errors import UserError
+from knowbound.files.own_output import is_output
 from knowbound.labels import Kind
-from knowbound.own_output import is_output
 from knowbound.report import embedding_figure, figure_page
 from knowbound.report.figure import NOISE, NOVELTY, OUT_COLOURS, THREE_CLASSES, embedding_grid
 from knowbound.report.projection import softmax

@@ -18,7 +18,6 @@ from knowbound.boundary.domain import Domain
 from knowbound.boundary.likeness import Likeness
 from knowbound.boundary.model_file import read_model, write_model
 from knowbound.boundary.threshold import By, Threshold
-from knowbound.card import write_card
 from knowbound.data.outs.anomalies import anomaly_images
 from knowbound.data.pictures.given import Picture, image_of, is_one, one_or_several
 from knowbound.data.preprocessing import Preprocessing
@@ -29,6 +28,7 @@ from knowbound.detectors.learning import check_scores
 from knowbound.errors import UserError
 from knowbound.false_discovery import check_fdr, verdicts_at_fdr
 from knowbound.judgement import Judgement, Verdict, verdicts
+from knowbound.model_folder.card import write_card
 from knowbound.outputs import Outputs
 
 DOMAINS: dict[str, type[Domain] | type[Likeness]] = {kind.name: kind for kind in (Domain, Likeness)}

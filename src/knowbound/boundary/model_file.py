@@ -12,11 +12,11 @@ from typing import Any
 from torch import Tensor
 
 from knowbound.boundary.old_formats import from_version_1
-from knowbound.file_set import replace_files
-from knowbound.model_description import (
+from knowbound.files.file_set import replace_files
+from knowbound.model_folder.description import (
     DESCRIPTION as DESCRIPTION,
 )
-from knowbound.model_description import (
+from knowbound.model_folder.description import (
     FORMAT,
     FORMAT_VERSION,
     WEIGHTS,

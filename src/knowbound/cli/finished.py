@@ -29,7 +29,7 @@ def show(
     """
     import json
 
-    from knowbound.card import card_facts, card_text
+    from knowbound.model_folder.card import card_facts, card_text
 
     facts = card_facts(_description(model))
     text = json.dumps(facts, indent=2, ensure_ascii=False) if as_json else card_text(facts).rstrip()
@@ -41,7 +41,7 @@ def _description(model: Path) -> dict[str, Any]:
         from knowbound.product.onnx_model import read_about
 
         return read_about(model)
-    from knowbound.model_description import read_verified
+    from knowbound.model_folder.description import read_verified
 
     return read_verified(model)[0]
 
@@ -76,7 +76,7 @@ def adjust(
         knowbound adjust model --acceptance 0.98 -o careful
     """
     from knowbound.boundary import Boundary
-    from knowbound.lock import locked
+    from knowbound.files.lock import locked
 
     if (output / "model.json").exists() and not overwrite:
         raise UserError(

@@ -17,8 +17,8 @@ from knowbound.boundary import Boundary
 from knowbound.data.outs.anomalies import anomaly_images
 from knowbound.errors import UserError
 from knowbound.files import replace_file
+from knowbound.files.own_output import check_overwrite
 from knowbound.judgement import Judgement
-from knowbound.own_output import check_overwrite
 from knowbound.product.int8_weights import round_weights
 from knowbound.product.onnx_model import (
     FORMAT,

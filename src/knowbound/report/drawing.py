@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from knowbound.errors import UserError
 from knowbound.files import replace_file
-from knowbound.own_output import GENERATOR
+from knowbound.files.own_output import GENERATOR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

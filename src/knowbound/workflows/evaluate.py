@@ -27,11 +27,11 @@ from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
 from knowbound.evidence import Evidence
 from knowbound.files import check_writable, replace_file
+from knowbound.files.own_output import check_overwrite
 from knowbound.judging import judge_sets, seen_names, single_threshold
 from knowbound.labels import Kind
 from knowbound.metrics import CONVENTIONS
 from knowbound.outputs import Field, Head
-from knowbound.own_output import check_overwrite
 from knowbound.provenance import provenance
 from knowbound.report import write_page
 from knowbound.report.what_if import check_costs

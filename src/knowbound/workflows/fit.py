@@ -21,9 +21,9 @@ from knowbound.data.source import Source
 from knowbound.data.split import OutSet
 from knowbound.errors import UserError
 from knowbound.files import check_writable
+from knowbound.files.lock import locked
 from knowbound.frozen import Embedded, FrozenParts, build_frozen
 from knowbound.labels import Kind
-from knowbound.lock import locked
 from knowbound.objectives import Objective
 from knowbound.training import Trained
 from knowbound.training.loop import Progress

@@ -18,8 +18,8 @@ from knowbound._version import __version__
 from knowbound.data.pictures.parts import Part
 from knowbound.errors import UserError
 from knowbound.files import replace_file, sentence_for
-from knowbound.lock import locked
-from knowbound.own_output import check_overwrite
+from knowbound.files.lock import locked
+from knowbound.files.own_output import check_overwrite
 from knowbound.workflows.predict import COLUMNS, Counted, Judge, decide_together, predict_part
 from knowbound.workflows.tables import check_ending, join_tables, read_table, write_table
 

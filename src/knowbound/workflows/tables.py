@@ -15,7 +15,7 @@ from typing import IO, Any, Protocol
 from knowbound.data.parquet import join_parquet, parquet_table, read_rows
 from knowbound.errors import UserError
 from knowbound.files import cannot_write
-from knowbound.own_output import check_overwrite
+from knowbound.files.own_output import check_overwrite
 from knowbound.workflows.predict import COLUMNS, NUMBERS, Prediction
 
 

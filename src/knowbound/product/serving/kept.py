@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from knowbound.data.pictures.identification import UnreadableImageError, identify
 from knowbound.files import check_writable, replace_file
+from knowbound.files.lock import locked
 from knowbound.labels import Decision
-from knowbound.lock import locked
 
 WAITING = 64
 """Pictures that wait for the disk; more are not kept."""

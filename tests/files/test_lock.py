@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from knowbound import lock
 from knowbound.errors import UserError
-from knowbound.lock import LOCK, locked
+from knowbound.files import lock
+from knowbound.files.lock import LOCK, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from knowbound.lock import locked
+from knowbound.files.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -110,7 +110,7 @@ def test_many_that_want_it_have_it_one_after_the_other(tmp_path: Path) -> None:
     script = """
 import sys, time
 from pathlib import Path
-from knowbound.lock import locked
+from knowbound.files.lock import locked
 from knowbound.errors import UserError
 folder = Path(sys.argv[1])
 done = 0

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from knowbound.errors import UserError
-from knowbound.files import cannot_write
+from knowbound.files.replacing import cannot_write
 
-LOCK = ".knowbound.lock"
+LOCK = ".knowbound.files.lock"
 FAR = 1 << 30
 """The byte that Windows locks: beyond the text, so that others can read who holds the lock."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)

@@ -9,7 +9,7 @@ from typing import Any
 
 from knowbound._version import __version__
 from knowbound.errors import UserError
-from knowbound.file_set import read_files
+from knowbound.files.file_set import read_files
 
 FORMAT = "knowbound-model"
 FORMAT_VERSION = 2

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from knowbound.errors import UserError
-from knowbound.own_output import check_overwrite, is_output
+from knowbound.files.own_output import check_overwrite, is_output
 
 OURS = {
     "a.csv": b"path,verdict,class,nearest_class,score,threshold,error,remark\na.png,known,a\n",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from knowbound.files import replace_file
+from knowbound.files.replacing import replace_file
 
 HASH_DIGITS = 16
 """Of a part's stored name: enough that no two contents share one by chance."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from knowbound.card import CARD, CITATION, FACTS, card_facts, card_text, write_card
+from knowbound.model_folder.card import CARD, CITATION, FACTS, card_facts, card_text, write_card
 
 DESCRIPTION: dict[str, Any] = {
     "knowbound": "0.1.0",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from knowbound.errors import UserError
-from knowbound.files import cannot_write
+from knowbound.files.replacing import cannot_write
 
 EDGE = 65_536
 """Bytes at the beginning and the end of a file in which its mark is looked for."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from knowbound.file_set import hashed_name, read_files, replace_files
+from knowbound.files.file_set import hashed_name, read_files, replace_files
 
 
 def describe(stored: Mapping[str, str]) -> bytes:

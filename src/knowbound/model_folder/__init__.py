@@ -1,0 +1,1 @@
+"""What a model's folder says of itself, read without torch."""
