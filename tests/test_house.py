@@ -19,7 +19,7 @@ FLOORS: tuple[set[str], ...] = (
         *{"labels", "names", "errors", "files", "evidence", "judgement", "result"},
         "false_discovery",
         "model_folder",
-        *{"provenance", "outputs", "_version", "memory"},
+        *{"provenance", "outputs", "_version", "memory", "values"},
     },
     {"data", "backbones", "objectives", "detectors", "metrics"},
     {"training", "ccag", "boundary", "report"},

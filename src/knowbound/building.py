@@ -28,6 +28,7 @@ from knowbound.objectives.objective import Objective
 from knowbound.provenance import commit, provenance
 from knowbound.training import Trained, Training, train
 from knowbound.training.loop import Progress
+from knowbound.values import Array, JsonMapping, JsonObject
 
 OnStep = Callable[[Progress], None]
 
@@ -45,7 +46,7 @@ class Trainer(Protocol):
         *,
         checkpoint: Path | None = None,
         resume: bool = False,
-        identity: dict[str, Any] | None = None,
+        identity: JsonObject | None = None,
         on_step: OnStep | None = None,
     ) -> Trained:
         """Train, and say what the training was."""
@@ -71,7 +72,7 @@ class Chosen:
 
     detector: Detector
     tuning: Any = None
-    note: Mapping[str, Any] = field(default_factory=dict)
+    note: JsonMapping = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +124,8 @@ def build(
     *,
     held_groups: NDArray[np.int64] | None = None,
     data_sha256: Mapping[str, str],
-    identity: Mapping[str, Any] | None = None,
-    note: Mapping[str, Any] | None = None,
+    identity: JsonMapping | None = None,
+    note: JsonMapping | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
     on_step: OnStep | None = None,
@@ -235,9 +236,9 @@ def train_base(
     path: Path | None = None,
     *,
     resume: bool = True,
-    identity: Mapping[str, Any] | None = None,
+    identity: JsonMapping | None = None,
     on_step: OnStep | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Train a network on the known images alone, in place, or load it where it was kept.
 
     Args:
@@ -284,13 +285,13 @@ def train_base(
     return {name: value for name, value in kept.items() if name != "identity"}
 
 
-def _load(path: Path, backbone: Backbone, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+def _load(path: Path, backbone: Backbone, settings: JsonMapping) -> JsonObject | None:
     from safetensors import safe_open
 
     if not path.exists():
         return None
     with safe_open(path, framework="pt") as file:
-        note: dict[str, Any] = json.loads(file.metadata()["note"])
+        note: JsonObject = json.loads(file.metadata()["note"])
         if {name: note.get(name) for name in settings} != json.loads(json.dumps(settings)):
             return None  # of other settings
         names = list(file.keys())
@@ -298,7 +299,7 @@ def _load(path: Path, backbone: Backbone, settings: Mapping[str, Any]) -> dict[s
     return note
 
 
-def _keep(path: Path, backbone: Backbone, note: Mapping[str, Any]) -> None:
+def _keep(path: Path, backbone: Backbone, note: JsonMapping) -> None:
     from safetensors.torch import save
 
     tensors = {name: value.contiguous() for name, value in backbone.state_dict().items()}
@@ -318,7 +319,7 @@ def _invariances(
     )
     plain.learn(learned, domain=False).calibrate(held_out)
 
-    def judge(images: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    def judge(images: Array) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         judgement = plain.judge(images)
         return judgement.decision == 0, judgement.nearest
 
@@ -332,7 +333,7 @@ def _synthetic(parts: Parts, invariances: Invariances, learned: Source) -> Synth
     return synthetic_outliers(learned, invariances, count, rng)
 
 
-def _about(synthetic: SyntheticOutliers, invariances: Invariances | None) -> dict[str, Any]:
+def _about(synthetic: SyntheticOutliers, invariances: Invariances | None) -> JsonObject:
     measured = invariances.to_dict() if invariances else {}
     return {
         "images": synthetic.to_dict(),

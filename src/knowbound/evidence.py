@@ -1,8 +1,6 @@
 """What one trained model said of every set of images: all that a report needs, as plain arrays."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +9,7 @@ from knowbound.judgement import DECISIONS, Judgement
 from knowbound.labels import Kind
 from knowbound.outputs import Field
 from knowbound.result import Result
+from knowbound.values import Array, JsonMapping
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +23,7 @@ class JudgedSet:
     """(N, C, H, W), C = 1 or 3."""
     labels: NDArray[np.int64]
     """(N,) the true class, -1 for out images."""
-    judgement: Judgement[NDArray[Any]]
+    judgement: Judgement[Array]
     """What the model said of every image."""
     paths: tuple[str, ...] = ()
     """Where each image came from; empty if it came from no file."""
@@ -55,7 +54,7 @@ class Evidence:
     """(C, D) class centres, or None for a detector that has none."""
     in_set: JudgedSet
     out_sets: tuple[JudgedSet, ...]
-    promise: Mapping[str, Any]
+    promise: JsonMapping
     """The range in which the acceptance of new known images lies, and from what it was set."""
     shows: Field
     """What the embedding of the judgements is: of a network without a metric head its logits."""

@@ -1,6 +1,6 @@
 """One cell of a table: build a boundary, judge the split's test images, measure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from knowbound.judging import judge_sets, seen_names
 from knowbound.objectives.objective import Objective
 from knowbound.result import Run
 from knowbound.training import Trained, Training, train
+from knowbound.values import JsonMapping
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ class Experiment:
     variant: str = ""
     acceptance: float = 0.95
     conventions: tuple[str, ...] = ("exact", "seed")
-    note: Mapping[str, Any] = field(default_factory=dict)
+    note: JsonMapping = field(default_factory=dict)
     trainer: Trainer = train
     tune: Callable[[Backbone, Split], Chosen] | None = None
     base: Base | None = None

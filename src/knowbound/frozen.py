@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from knowbound.outputs import Outputs
 from knowbound.provenance import commit, provenance
 from knowbound.training.loop import Progress, describe_hardware
 from knowbound.training.pace import Precision, choose_precision
+from knowbound.values import Array, JsonMapping
 
 OnStep = Callable[[Progress], None]
 ANOMALIES = 240
@@ -137,7 +137,7 @@ class FrozenNetwork:
         outputs = Outputs(stages=rows[:, :width], features=rows[:, width:])
         return Embedded(outputs, kept.computed, time.monotonic() - start, kept.remarks)
 
-    def _rows(self, images: NDArray[Any]) -> NDArray[np.float32]:
+    def _rows(self, images: Array) -> NDArray[np.float32]:
         given = self._outputs(torch.from_numpy(to_unit_interval(images)))
         return torch.cat([given.get("stages"), given.get("features")], dim=1).cpu().numpy()
 
@@ -196,7 +196,7 @@ def build_frozen(
     *,
     groups: NDArray[np.int64],
     data_sha256: Mapping[str, str],
-    note: Mapping[str, Any] | None = None,
+    note: JsonMapping | None = None,
     on_step: OnStep | None = None,
 ) -> BuiltFrozen:
     """Embed, fit the detector and set its threshold.

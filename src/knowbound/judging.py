@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from knowbound.labels import Kind
 from knowbound.metrics import auroc, measure
 from knowbound.outputs import Field
 from knowbound.result import METRICS, Numbers, Result, Run
+from knowbound.values import Array
 
 Paths = Mapping[str, tuple[str, ...]]
 """For each set's name the files its images came from."""
@@ -190,7 +190,7 @@ def _kind_auroc(out: JudgedSet, out_sets: Sequence[JudgedSet]) -> float | None:
     return float(auroc(np.concatenate(novelties), out.judgement.domain_score))
 
 
-def _centres(boundary: Boundary, shows: Field) -> NDArray[Any] | None:
+def _centres(boundary: Boundary, shows: Field) -> Array | None:
     """The class centres, where they lie in the space that is shown."""
     centres = boundary.detector.centres_in(shows)
     return None if centres is None else centres.cpu().numpy()

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from knowbound._version import __version__
+from knowbound.values import JsonMapping, JsonObject
 
 
-def provenance(
-    settings: Mapping[str, Any], data_sha256: Mapping[str, str], hardware: str
-) -> dict[str, Any]:
+def provenance(settings: JsonMapping, data_sha256: Mapping[str, str], hardware: str) -> JsonObject:
     """Version, commit, settings, data hashes, hardware, torch and the date (UTC), as JSON values.
 
     Args:

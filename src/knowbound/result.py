@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+
+from knowbound.values import JsonMapping
 
 METRICS = ("fpr95", "detection_error", "auroc", "aupr_in", "aupr_out")
 """The five numbers of a row, in the order of the columns."""
@@ -29,7 +30,7 @@ class Run:
     train_seconds: float
     train_images: int
     """Images that went through the backbone in training (steps times batch size)."""
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: JsonMapping = field(default_factory=dict)
     """``version``, ``commit``, ``settings``, ``data_sha256``, ``hardware``, ``torch``, ``date``."""
 
 

@@ -1,13 +1,13 @@
 """A network: images -> ``Outputs``.  The base of every network here, and a coat for one of yours."""
 
 from abc import abstractmethod
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from knowbound.outputs import Field, Head, Outputs
+from knowbound.values import JsonObject
 
 
 class Backbone(nn.Module):
@@ -17,7 +17,7 @@ class Backbone(nn.Module):
     ``add_heads`` last, so that fresh weights are drawn in this order.
     """
 
-    settings: dict[str, Any]
+    settings: JsonObject
     """The constructor's arguments as JSON values: enough to build the network again."""
     heads: nn.ModuleDict
     unit_length: bool = False

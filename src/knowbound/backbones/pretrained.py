@@ -1,6 +1,6 @@
 """Any vision network of ``transformers``, by its name on the hub or from a folder."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from knowbound.backbones.backbone import Backbone, pool
 from knowbound.errors import UserError
+from knowbound.values import JsonMapping
 
 Pooling = Literal["pooler", "first"]
 """The features: what the network's own pooling gives, or its first token after the last block."""
@@ -57,7 +58,7 @@ class Pretrained(Backbone):
         embedding: int | None = None,
         logits: int | None = None,
         *,
-        config: Mapping[str, Any],
+        config: JsonMapping,
         side: int,
         mean: Sequence[float],
         std: Sequence[float],
@@ -188,7 +189,7 @@ def _transformers() -> Any:
     return transformers
 
 
-def _built(config: Mapping[str, Any]) -> nn.Module:
+def _built(config: JsonMapping) -> nn.Module:
     """The network of a configuration, with fresh weights.
 
     Raises:

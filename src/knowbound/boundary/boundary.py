@@ -30,6 +30,7 @@ from knowbound.false_discovery import check_fdr, verdicts_at_fdr
 from knowbound.judgement import Judgement, Verdict, verdicts
 from knowbound.model_folder.card import write_card
 from knowbound.outputs import Outputs
+from knowbound.values import Array, JsonMapping, JsonObject
 
 DOMAINS: dict[str, type[Domain] | type[Likeness]] = {kind.name: kind for kind in (Domain, Likeness)}
 """By the names that a saved model may hold; format 1 has the image statistics."""
@@ -37,7 +38,7 @@ SYNTHETIC_ANOMALIES = 6000
 """Of which 4,500 are pieces of photographs and 1,500 are noise."""
 DOMAIN_IMAGES = 4000
 """At most so many of each set of seen-out images teach the domain score."""
-Arrays = NDArray[Any]
+Arrays = Array
 Judging = Literal["float32", "bf16"]
 """Number formats that a boundary judges in."""
 
@@ -77,7 +78,7 @@ class Boundary(nn.Module):
         *,
         acceptance: float = 0.95,
         judging: Judging = "float32",
-        about: Mapping[str, Any] | None = None,
+        about: JsonMapping | None = None,
     ) -> None:
         super().__init__()
         if judging not in get_args(Judging):
@@ -98,7 +99,7 @@ class Boundary(nn.Module):
         self.class_names = tuple(class_names)
         self.acceptance = acceptance
         self.judging: Judging = judging
-        self.about: dict[str, Any] = dict(about or {})
+        self.about: JsonObject = dict(about or {})
         self.threshold = Threshold(len(self.class_names))
         for name in ("learned_pictures", "shown_pictures"):
             self.register_buffer(name, torch.empty(0, dtype=torch.int64))
@@ -437,7 +438,7 @@ class Boundary(nn.Module):
         self.eval()
         return image_batches(self.backbone, source)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JsonObject:
         """All but the weights, as JSON values.
 
         Raises:
@@ -457,7 +458,7 @@ class Boundary(nn.Module):
             "about": self.about,
         }
 
-    def _promise(self) -> dict[str, Any]:
+    def _promise(self) -> JsonObject:
         return {
             **self.threshold.describe(),
             "sentence": self.threshold.sentence(self.class_names),
@@ -465,7 +466,7 @@ class Boundary(nn.Module):
 
     @classmethod
     def from_description(
-        cls, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
+        cls, description: JsonMapping, tensors: Mapping[str, Tensor]
     ) -> "Boundary":
         """The boundary that ``describe`` described, on the CPU, in evaluation mode.
 
@@ -550,9 +551,7 @@ def _own(backbone: Backbone) -> nn.Module:
     return backbone.network if isinstance(backbone, OwnNetwork) else backbone
 
 
-def _described(
-    part: nn.Module, settings: Mapping[str, Any], table: Mapping[str, Any]
-) -> dict[str, Any]:
+def _described(part: nn.Module, settings: JsonMapping, table: JsonMapping) -> JsonObject:
     for name, kind in table.items():
         if type(part) is kind:
             return {"name": name, "settings": dict(settings)}
@@ -562,7 +561,7 @@ def _described(
     )
 
 
-def _part(found: Mapping[str, Any], table: Mapping[str, Any], kind: str) -> Any:
+def _part(found: JsonMapping, table: JsonMapping, kind: str) -> Any:
     if found["name"] not in table:
         raise ValueError(
             f"the {kind} {found['name']!r} is unknown; this version has {sorted(table)}"

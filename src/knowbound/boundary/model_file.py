@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -23,11 +22,10 @@ from knowbound.model_folder.description import (
     checksum_of,
     read_verified,
 )
+from knowbound.values import JsonMapping, JsonObject
 
 
-def write_model(
-    folder: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> None:
+def write_model(folder: Path, description: JsonMapping, tensors: Mapping[str, Tensor]) -> None:
     """Put a model into a folder in one step: ``model.json``, and the weights under a name that
     carries their hash.  A reader sees the old model or the new one, never a mix.
 
@@ -58,7 +56,7 @@ def write_model(
     replace_files(folder, DESCRIPTION, {WEIGHTS: weights}, describe)
 
 
-def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_model(folder: Path) -> tuple[JsonObject, dict[str, Tensor]]:
     """The description and the tensors of a model, after their checksums were compared.
 
     A model of an older format is given as this version would have written it.

@@ -1,16 +1,15 @@
 """Models written by earlier versions, as this version would have written them."""
 
-from typing import Any
-
 from torch import Tensor, arange, ones, zeros
 
 from knowbound.boundary.threshold import Threshold
+from knowbound.values import JsonObject
 
 LOGIT_OBJECTIVES = ("ce", "confidence", "oe")
 """Objectives whose single output was the logits of the classes, in format 1."""
 
 
-def _threshold(threshold: Tensor, description: dict[str, Any]) -> dict[str, Tensor]:
+def _threshold(threshold: Tensor, description: JsonObject) -> dict[str, Tensor]:
     """The state of a ``Threshold`` whose only held-out score is the threshold itself."""
     acceptance = float(description["acceptance"])
     fitted = Threshold(len(description["class_names"]))
@@ -27,8 +26,8 @@ def _renamed(name: str, head: str) -> str:
 
 
 def from_version_1(
-    description: dict[str, Any], tensors: dict[str, Tensor]
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    description: JsonObject, tensors: dict[str, Tensor]
+) -> tuple[JsonObject, dict[str, Tensor]]:
     """A model of format 1 in the words of format 2.
 
     Its network had one output, called after the objective here.  It kept a threshold and no

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from knowbound.boundary.selective_risk import least_accepted, threshold_for_error
 from knowbound.errors import UserError
+from knowbound.values import Array, JsonObject
 
 By = Literal["all", "class"]
 Floats = NDArray[np.float64]
@@ -244,7 +245,7 @@ class Threshold(nn.Module):
         return bool(len(self.error)) and bool(self.error[5])
 
     def _keep(self, parts: "Sequence[_Calibrated]", device: torch.device) -> None:
-        columns: dict[str, Any] = {
+        columns: JsonObject = {
             "thresholds": [part.threshold for part in parts],
             "levels": [part.level for part in parts],
             "positions": [part.position for part in parts],
@@ -363,7 +364,7 @@ class Threshold(nn.Module):
             return float(self.acceptance)
         return float(self.positions[0, 0] / (self.groups[0] + 1))
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JsonObject:
         """What was promised and from what, as JSON values for a model's card."""
         low, high = self.range()
         return {
@@ -380,7 +381,7 @@ class Threshold(nn.Module):
             "error": self._describe_error(),
         }
 
-    def _describe_error(self) -> dict[str, Any] | None:
+    def _describe_error(self) -> JsonObject | None:
         if not len(self.error):
             return None
         max_error, confidence, bound, accepted, wrong, _ = self.error.tolist()
@@ -596,7 +597,7 @@ def _at_most(accepted: Floats, count: Indices, acceptance: float) -> Floats:
     return np.where(rejected >= 1, chance, 1.0)
 
 
-def _array(values: Tensor | NDArray[Any], kind: Any) -> NDArray[Any]:
+def _array(values: Tensor | Array, kind: Any) -> Array:
     given = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     return given.astype(kind, copy=False)
 

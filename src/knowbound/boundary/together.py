@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from knowbound.boundary.threshold import Threshold
 from knowbound.data.source import Source
 from knowbound.detectors.detector import Detector, fields_of
 from knowbound.judgement import Judgement
+from knowbound.values import Array
 
 
 @torch.no_grad()
@@ -83,7 +83,7 @@ def _promising(
 
 
 @torch.no_grad()
-def judge_together(boundaries: Sequence[Boundary], source: Source) -> list[Judgement[NDArray[Any]]]:
+def judge_together(boundaries: Sequence[Boundary], source: Source) -> list[Judgement[Array]]:
     """What each boundary says of every image of a source; the images go through the shared network
     once.
 

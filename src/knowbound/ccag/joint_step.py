@@ -1,7 +1,6 @@
 """The three networks, and one step that trains each of them on the same batch."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +9,7 @@ from torch.optim import Adam, Optimizer
 from knowbound.ccag.discriminator import Discriminator
 from knowbound.ccag.generator import Generator, without_trace
 from knowbound.ccag.losses import classifier_loss, discriminator_loss, generator_loss
+from knowbound.values import JsonObject
 
 GAN_BETAS = (0.5, 0.999)
 """Adam's betas for generator and discriminator (DCGAN's); the classifier has Adam's own."""
@@ -43,7 +43,7 @@ class Networks(nn.Module):
             learning_rate: of all three.
             fused: whether to take torch's fused kernel.
         """
-        groups: list[dict[str, Any]] = [
+        groups: list[JsonObject] = [
             {"params": list(self.classifier.parameters())},
             {"params": list(self.generator.parameters()), "betas": GAN_BETAS},
             {"params": list(self.discriminator.parameters()), "betas": GAN_BETAS},

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from knowbound.objectives.objective import Objective
 from knowbound.training import Trained, Training
 from knowbound.training.loop import Progress
 from knowbound.training.pace import Pace
+from knowbound.values import JsonObject
 
 
 class Logits(nn.Module):
@@ -60,7 +60,7 @@ class CcagTrainer:
         *,
         checkpoint: Path | None = None,
         resume: bool = False,
-        identity: dict[str, Any] | None = None,
+        identity: JsonObject | None = None,
         on_step: Callable[[Progress], None] | None = None,
     ) -> Trained:
         """Train the backbone in place; no out-of-distribution image but the generator's is seen."""

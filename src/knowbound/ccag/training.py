@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from knowbound.errors import TrainingStoppedError, UserError
 from knowbound.objectives.batches import RandomBatches
 from knowbound.training.checkpoint import read_checkpoint, save_checkpoint
 from knowbound.training.loop import check_classes, describe_hardware
+from knowbound.values import JsonObject
 
 DROPOUT, NOISE, SHEET, WEIGHTS = 1, 2, 3, 4
 """Streams of random numbers under one seed."""
@@ -71,7 +71,7 @@ def train_ccag(
     *,
     checkpoint: Path | None = None,
     resume: bool = False,
-    identity: dict[str, Any] | None = None,
+    identity: JsonObject | None = None,
     on_step: Callable[[CcagProgress], None] | None = None,
 ) -> CcagTrained:
     """Train the classifier in place, on the device and in the precision it is in, with a generator

@@ -1,12 +1,13 @@
 """The commands on a finished model: what it is, and another acceptance."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from knowbound.cli.console import console
 from knowbound.errors import UserError
+from knowbound.values import JsonObject
 
 
 def show(
@@ -36,7 +37,7 @@ def show(
     console().print(text, markup=False)
 
 
-def _description(model: Path) -> dict[str, Any]:
+def _description(model: Path) -> JsonObject:
     if model.suffix == ".onnx":
         from knowbound.product.onnx_model import read_about
 

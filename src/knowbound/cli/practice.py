@@ -4,7 +4,7 @@ what it returned."""
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ from knowbound.cli.console import (
 from knowbound.cli.progress import reading_bar, training_bar
 from knowbound.errors import UserError
 from knowbound.names import OBJECTIVES, BackboneName, ObjectiveName
+from knowbound.values import JsonObject
 
 if TYPE_CHECKING:
     from knowbound.data.preprocessing import Range
@@ -462,7 +463,7 @@ def _predict_parts(
     output: Path,
     address: str | None,
     fdr: float | None,
-    options: dict[str, Any],
+    options: JsonObject,
 ) -> None:
     """The table of ``predict``, part by part."""
     from knowbound.product.any_model import load_model

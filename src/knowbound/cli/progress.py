@@ -5,9 +5,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from knowbound.cli.console import console
+from knowbound.values import JsonObject
 
 if TYPE_CHECKING:
     from knowbound.training.loop import Progress
@@ -69,7 +70,7 @@ def training_bar() -> Iterator[Callable[[str, "Progress"], None]]:
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=console(err=True)) as bar:
-        tasks: dict[str, Any] = {}
+        tasks: JsonObject = {}
 
         def show(name: str, step: "Progress") -> None:
             if name not in tasks:

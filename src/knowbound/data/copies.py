@@ -12,13 +12,13 @@ equal.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from knowbound.data.source import Source
+from knowbound.values import Array
 
 SIDE = 16
 """Of a thumbnail, in pixels.  At 8 pixels 27 pairs of 60,000 MNIST digits lie within 0.05, at 16
@@ -119,7 +119,7 @@ def _distances(
     return distances
 
 
-def _thumbnails(images: NDArray[Any]) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+def _thumbnails(images: Array) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     """(B, C, H, W) -> thumbnails of length 1 (B, V) and contrasts (B,) in grey levels."""
     scale = 1.0 if images.dtype == np.uint8 else 255.0
     rows, columns = (_averages(length) for length in images.shape[2:])

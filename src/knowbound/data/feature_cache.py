@@ -31,6 +31,7 @@ from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.sets.download import user_cache
 from knowbound.data.source import LazyPixels, Source
 from knowbound.errors import UserError
+from knowbound.values import Array
 
 Rows = NDArray[np.float32]
 Compute = Callable[[NDArray[np.int64]], Rows]
@@ -81,7 +82,7 @@ class Features(LazyPixels):
     computed: how many rows were not in the cache before.
     """
 
-    files: Sequence[NDArray[Any]]
+    files: Sequence[Array]
     file_of: NDArray[np.int64]
     record_of: NDArray[np.int64]
     width: int
@@ -250,7 +251,7 @@ class _Found:
     """Where the rows of the wanted pictures are."""
 
     def __init__(self, folder: Path, wanted: set[bytes]) -> None:
-        self.files: list[NDArray[Any]] = []
+        self.files: list[Array] = []
         self.places: dict[bytes, tuple[int, int]] = {}
         self.width: int | None = None
         self.used: set[Path] = set()
@@ -268,7 +269,7 @@ class _Found:
                 "again"
             )
 
-    def _add(self, path: Path, records: NDArray[Any], wanted: set[bytes]) -> set[bytes]:
+    def _add(self, path: Path, records: Array, wanted: set[bytes]) -> set[bytes]:
         """Note the wanted rows of a file; the keys of those that are damaged."""
         before, damaged = len(self.places), set()
         for index, picture in enumerate(records["picture"]):
@@ -337,7 +338,7 @@ class _Writer:
         for index, picture in enumerate(pictures, start=first):
             self.found.places[picture] = (len(self.found.files), index)
 
-    def _append(self, records: NDArray[Any]) -> int:
+    def _append(self, records: Array) -> int:
         """Keep the records; the position of the first."""
         if self.end is None or self.end.kind != records.dtype or self.end.full():
             self.close()

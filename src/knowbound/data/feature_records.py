@@ -12,10 +12,10 @@ import zlib
 from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from knowbound.values import Array, DType
 
 KEY = 32
 """Bytes of a picture's key, a SHA-256."""
@@ -24,7 +24,7 @@ FILE_LIMIT = 64 << 20
 MAGIC, HEADER = b"knowbound features 1", 64
 
 
-def to_records(pictures: Sequence[bytes], rows: NDArray[Any]) -> NDArray[Any]:
+def to_records(pictures: Sequence[bytes], rows: Array) -> Array:
     """Rows (B, F) as records, in float16, or in float32 where float16 cannot hold one of them."""
     rows = np.asarray(rows, dtype=np.float32)
     fits = bool(np.all(np.abs(rows) <= np.finfo(np.float16).max))
@@ -36,33 +36,33 @@ def to_records(pictures: Sequence[bytes], rows: NDArray[Any]) -> NDArray[Any]:
     return records
 
 
-def _kind(numbers: str, width: int) -> np.dtype[Any]:
+def _kind(numbers: str, width: int) -> DType:
     little = np.dtype(numbers).newbyteorder("<")
     return np.dtype([("picture", np.uint8, (KEY,)), ("checksum", "<u4"), ("row", little, (width,))])
 
 
-def checksum(picture: bytes, row: NDArray[Any]) -> int:
+def checksum(picture: bytes, row: Array) -> int:
     """CRC-32 of a key and its row."""
     return zlib.crc32(row.tobytes(), zlib.crc32(picture))
 
 
-def _header(kind: np.dtype[Any]) -> bytes:
+def _header(kind: DType) -> bytes:
     row = kind["row"]
     text = MAGIC + f" {row.base.newbyteorder('=').name} {row.shape[0]}\n".encode()
     return text.ljust(HEADER, b"\0")
 
 
-def _whole(size: int, kind: np.dtype[Any]) -> int:
+def _whole(size: int, kind: DType) -> int:
     """Whole records in a file of ``size`` bytes."""
     return max(0, size - HEADER) // kind.itemsize
 
 
-def width_of(records: NDArray[Any]) -> int:
+def width_of(records: Array) -> int:
     """F."""
     return int(records.dtype["row"].shape[0])
 
 
-def open_records(path: Path) -> NDArray[Any] | None:
+def open_records(path: Path) -> Array | None:
     """The whole records of a file; None for one that is gone or has no header of this version."""
     try:
         with FileIO(path) as file:
@@ -77,10 +77,10 @@ def open_records(path: Path) -> NDArray[Any] | None:
         return None
 
 
-def _mapped(file: FileIO, kind: np.dtype[Any], count: int) -> NDArray[Any]:
+def _mapped(file: FileIO, kind: DType, count: int) -> Array:
     if count == 0:
         return np.empty(0, dtype=kind)
-    mapped: NDArray[Any] = np.memmap(
+    mapped: Array = np.memmap(
         file,
         dtype=kind,
         mode="r",
@@ -109,7 +109,7 @@ def _locked(file: FileIO) -> bool:
 class FileEnd:
     """The end of a file that no other process appends to."""
 
-    def __init__(self, folder: Path, kind: np.dtype[Any]) -> None:
+    def __init__(self, folder: Path, kind: DType) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.kind = kind
         self.path, self.file = _unfinished(folder, kind) or _begun(folder, kind)
@@ -117,7 +117,7 @@ class FileEnd:
         self.file.seek(HEADER + self.count * kind.itemsize)
         self.file.truncate()  # what a killed process had begun
 
-    def append(self, records: NDArray[Any]) -> None:
+    def append(self, records: Array) -> None:
         """Write the records: after this they outlive the process."""
         rest = memoryview(records.tobytes())
         while rest:
@@ -128,13 +128,13 @@ class FileEnd:
         """Whether another file should be begun."""
         return self.count * self.kind.itemsize >= FILE_LIMIT
 
-    def close(self) -> NDArray[Any]:
+    def close(self) -> Array:
         """All records of the file, also of one that another process has just removed."""
         with self.file as file:
             return _mapped(file, self.kind, self.count)
 
 
-def _unfinished(folder: Path, kind: np.dtype[Any]) -> tuple[Path, FileIO] | None:
+def _unfinished(folder: Path, kind: DType) -> tuple[Path, FileIO] | None:
     """A file of such records that can take more and that no process appends to."""
     for path in sorted(folder.glob("*.rows")):
         records = open_records(path)
@@ -146,7 +146,7 @@ def _unfinished(folder: Path, kind: np.dtype[Any]) -> tuple[Path, FileIO] | None
     return None
 
 
-def _begun(folder: Path, kind: np.dtype[Any]) -> tuple[Path, FileIO]:
+def _begun(folder: Path, kind: DType) -> tuple[Path, FileIO]:
     """A new file, with its header."""
     path = folder / f"{uuid.uuid4().hex}.rows"
     file = FileIO(path, "x+b")
@@ -158,10 +158,10 @@ def _begun(folder: Path, kind: np.dtype[Any]) -> tuple[Path, FileIO]:
 class MemoryEnd:
     """Records that cannot be written; in memory, with what a ``FileEnd`` has."""
 
-    def __init__(self, kind: np.dtype[Any]) -> None:
+    def __init__(self, kind: DType) -> None:
         self.kind, self.parts, self.count = kind, [np.empty(0, dtype=kind)], 0
 
-    def append(self, records: NDArray[Any]) -> None:
+    def append(self, records: Array) -> None:
         """Keep the records while the process lives."""
         self.parts.append(records)
         self.count += len(records)
@@ -170,6 +170,6 @@ class MemoryEnd:
         """Never."""
         return False
 
-    def close(self) -> NDArray[Any]:
+    def close(self) -> Array:
         """All records."""
         return np.concatenate(self.parts)

@@ -8,6 +8,7 @@ from typing import Any
 from knowbound.data.pictures.names import printable
 from knowbound.errors import UserError
 from knowbound.files import sentence_for
+from knowbound.values import JsonMapping, JsonObject
 
 USUAL = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "bytes", "content")
 """Names of a column of pictures, the likeliest first."""
@@ -75,7 +76,7 @@ def read_pictures(path: Path, column: str, groups: Sequence[int]) -> Iterator[by
 @contextmanager
 def parquet_table(
     path: Path, columns: Mapping[str, type]
-) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+) -> Iterator[Callable[[JsonMapping], None]]:
     """A function that writes rows, by the names of their columns.
 
     Args:
@@ -88,14 +89,14 @@ def parquet_table(
     pa = _pyarrow(path, "write .csv")
     kinds = {float: pa.float64(), str: pa.string()}
     schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
-    waiting: list[dict[str, Any]] = []
+    waiting: list[JsonObject] = []
     with pa.parquet.ParquetWriter(str(path), schema) as writer:
 
         def flush() -> None:
             writer.write_table(pa.Table.from_pylist(waiting, schema=schema))
             waiting.clear()
 
-        def write(row: Mapping[str, Any]) -> None:
+        def write(row: JsonMapping) -> None:
             waiting.append({name: _utf8(value) for name, value in row.items()})
             if len(waiting) >= WRITTEN:
                 flush()
@@ -121,7 +122,7 @@ def join_parquet(parts: Sequence[Path], path: Path) -> None:
                     writer.write_table(file.read_row_group(group))
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+def read_rows(path: Path) -> Iterator[JsonObject]:
     """The rows of a table, in order, by the names of their columns."""
     with _pyarrow(path).parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(WRITTEN):

@@ -1,9 +1,8 @@
 """How any picture becomes an image the model takes.  Explicit, and saved with the model."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +10,12 @@ from PIL import Image, ImageOps
 
 from knowbound.data.source import Source
 from knowbound.errors import UserError
+from knowbound.values import Array, JsonMapping, JsonObject
 
 Range = Literal["full", "auto"] | tuple[float, float]
 Background = Literal["white", "black", "auto"]
 Fit = Literal["stretch", "crop", "pad"]
-Picture = Image.Image | NDArray[Any]
+Picture = Image.Image | Array
 """A decoded picture, or its values (H, W) or (H, W, B) where Pillow has no mode for them."""
 
 # Pillow's bilinear is antialiased: no aliasing when shrinking
@@ -160,7 +160,7 @@ class Preprocessing:
             out[index] = self(to_picture(source.images(slice(index, index + 1))[0]))
         return Source(source.name, out, source.labels, source.class_names)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """The settings as JSON values."""
         return {
             "height": self.height,
@@ -173,7 +173,7 @@ class Preprocessing:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
+    def from_dict(cls, values: JsonMapping) -> "Preprocessing":
         """The settings read back; those an older version did not write are as they were then.
 
         Raises:
@@ -194,7 +194,7 @@ class Preprocessing:
         )
 
 
-def to_picture(image: NDArray[Any]) -> Image.Image:
+def to_picture(image: Array) -> Image.Image:
     """An array as a grey or RGB picture.
 
     Args:
@@ -207,7 +207,7 @@ def to_picture(image: NDArray[Any]) -> Image.Image:
     )
 
 
-def wide_values(picture: Picture) -> NDArray[Any] | None:
+def wide_values(picture: Picture) -> Array | None:
     """The values of a picture of more than 8 bits, alpha left out.
 
     Args:
@@ -269,7 +269,7 @@ def _in_mode(
     return picture if picture.mode == mode else picture.convert(mode)
 
 
-def _eight_bit_picture(values: NDArray[Any], value_range: Range) -> Image.Image:
+def _eight_bit_picture(values: Array, value_range: Range) -> Image.Image:
     """Values (H, W) or (H, W, B) as a grey or RGB picture, with alpha where B is 2 or 4."""
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
@@ -282,7 +282,7 @@ def _eight_bit_picture(values: NDArray[Any], value_range: Range) -> Image.Image:
     return Image.fromarray(np.concatenate([shown, alpha], axis=2))
 
 
-def _to_eight_bits(values: NDArray[Any], value_range: Range) -> NDArray[np.uint8]:
+def _to_eight_bits(values: Array, value_range: Range) -> NDArray[np.uint8]:
     """Values scaled from the range to 0..255, cut at its ends; what is no number becomes 0."""
     if values.dtype == np.uint8:
         return values
@@ -296,7 +296,7 @@ def _to_eight_bits(values: NDArray[Any], value_range: Range) -> NDArray[np.uint8
     return np.rint(scaled).astype(np.uint8)
 
 
-def _check_sixteen_bits(values: NDArray[Any]) -> None:
+def _check_sixteen_bits(values: Array) -> None:
     """Integers are taken as the 16 bits they nearly always are; beyond, the picture would
     saturate."""
     if values.dtype.kind == "f":

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knowbound.labels import OUT
+from knowbound.values import Array
 
 
 class Pixels(Protocol):
@@ -97,7 +98,7 @@ class Source:
         _, channels, height, width = self.pixels.shape
         return channels, height, width
 
-    def images(self, indices: NDArray[np.int64] | slice) -> NDArray[Any]:
+    def images(self, indices: NDArray[np.int64] | slice) -> Array:
         """The images at some positions.
 
         Args:
@@ -195,7 +196,7 @@ def _subset(pixels: Pixels, indices: NDArray[np.int64]) -> Pixels:
 def to_unit_interval(pixels: NDArray[np.uint8]) -> NDArray[np.float32]: ...
 @overload
 def to_unit_interval(pixels: NDArray[np.float32]) -> NDArray[np.float32]: ...
-def to_unit_interval(pixels: NDArray[Any]) -> NDArray[np.float32]:
+def to_unit_interval(pixels: Array) -> NDArray[np.float32]:
     """Images as fractions: uint8 divided by 255, float32 as it is.
 
     Args:

@@ -1,8 +1,6 @@
 """Fitted on in-distribution embeddings; give a score and a class.  ``DETECTORS`` names those a
 saved model may hold."""
 
-from typing import Any
-
 from knowbound.detectors.centre_and_stages import CentreAndStages as CentreAndStages
 from knowbound.detectors.detector import Detector as Detector
 from knowbound.detectors.energy import Energy as Energy
@@ -22,8 +20,9 @@ from knowbound.detectors.relative_centre import RelativeCentre as RelativeCentre
 from knowbound.detectors.stage_mahalanobis import StageMahalanobis as StageMahalanobis
 from knowbound.detectors.two_heads import TwoHeads as TwoHeads
 from knowbound.detectors.vim import Vim as Vim
+from knowbound.values import JsonObject
 
-DETECTORS: dict[str, Any] = {
+DETECTORS: JsonObject = {
     "centre_and_stages": CentreAndStages,
     "energy": Energy,
     "extreme_value_signature": ExtremeValueSignature,

@@ -2,13 +2,14 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from knowbound.detectors.learning import check_learned, check_training, count_classes
 from knowbound.outputs import Field, Outputs
+from knowbound.values import JsonObject
 
 Network = Callable[[Tensor], Outputs]
 """A network in evaluation mode, as ``prepare`` sees it."""
@@ -34,12 +35,12 @@ class Detector(nn.Module):
     """Training images that it needs of every class."""
     scale_free: ClassVar[bool] = False
     """Whether the order of its scores is the same whatever unit each single feature has."""
-    settings: dict[str, Any]
+    settings: JsonObject
     """The constructor's arguments as JSON values."""
     widths: tuple[int, ...] = ()
     """How many columns each output had that ``read`` last put side by side."""
 
-    def __init__(self, settings: dict[str, Any] | None = None, reads: Field | None = None) -> None:
+    def __init__(self, settings: JsonObject | None = None, reads: Field | None = None) -> None:
         """Note the settings, and the output to read where there is a choice.
 
         Raises:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from knowbound.errors import UserError
 from knowbound.files.replacing import cannot_write
+from knowbound.values import JsonObject
 
 LOCK = ".knowbound.files.lock"
 FAR = 1 << 30
@@ -107,13 +107,13 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _record() -> dict[str, Any]:
+def _record() -> JsonObject:
     """Who holds the lock: process, computer and since when."""
     since = datetime.now().astimezone().isoformat(timespec="seconds")
     return {"process": os.getpid(), "computer": socket.gethostname(), "since": since}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> JsonObject:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -130,7 +130,7 @@ def _holder(path: Path) -> str:
     return f" (process {found.get('process')} on {found.get('computer')}, since {since})"
 
 
-def _lives(found: dict[str, Any]) -> bool:
+def _lives(found: JsonObject) -> bool:
     """Whether a record is of a process that still runs, or may run on another computer."""
     if not found:
         return False

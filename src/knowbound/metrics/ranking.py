@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from knowbound.values import Array, DType
+
 Floats = NDArray[np.float64]
 
 BLOCK = 1 << 16  # images looked at together: as many as stay in the processor's cache
@@ -239,7 +241,7 @@ def rank(in_scores: ArrayLike, out_scores: ArrayLike) -> Ranking:
     )
 
 
-def _rank_levels(inside: NDArray[Any], outside: NDArray[Any]) -> Ranking:
+def _rank_levels(inside: Array, outside: Array) -> Ranking:
     """For scores so far apart that scaling rounds the small ones: the same of their places among
     the distinct scores."""
     levels, places = np.unique(
@@ -249,7 +251,7 @@ def _rank_levels(inside: NDArray[Any], outside: NDArray[Any]) -> Ranking:
     return Ranking(found.keys, found.n_in, found.n_out, found.scale, levels)
 
 
-def _as_scores(name: str, values: ArrayLike) -> NDArray[Any]:
+def _as_scores(name: str, values: ArrayLike) -> Array:
     scores = np.asarray(values)
     if scores.ndim != 1 or not scores.size:
         raise ValueError(
@@ -260,7 +262,7 @@ def _as_scores(name: str, values: ArrayLike) -> NDArray[Any]:
     return scores
 
 
-def _largest(name: str, scores: NDArray[Any]) -> float:
+def _largest(name: str, scores: Array) -> float:
     """The largest finite magnitude; 0 where there is none."""
     low, high = float(scores.min()), float(scores.max())
     if math.isnan(low) or math.isnan(high):
@@ -275,9 +277,9 @@ def _largest(name: str, scores: NDArray[Any]) -> float:
 
 
 def _keys(
-    inside: NDArray[Any],
-    outside: NDArray[Any],
-    dtype: np.dtype[Any],
+    inside: Array,
+    outside: Array,
+    dtype: DType,
     scale: float,
     *,
     infinite: bool,
@@ -302,7 +304,7 @@ def _keys(
 
 
 def _add_label(
-    scores: NDArray[Any], keys: NDArray[np.floating[Any]], label: int, scale: float, largest: float
+    scores: Array, keys: NDArray[np.floating[Any]], label: int, scale: float, largest: float
 ) -> bool:
     """Move the bits of the scaled scores up and put the label below; False where they do not
     fit."""
@@ -336,11 +338,11 @@ def _stretch(keys: NDArray[np.floating[Any]], start: int, out_below: int) -> Dis
     return Grouped(np.concatenate([[start], last + (start + 1.0)]) - out, out)
 
 
-def _bits(keys: NDArray[np.floating[Any]]) -> NDArray[Any]:
+def _bits(keys: NDArray[np.floating[Any]]) -> Array:
     return keys.view(np.uint32 if keys.itemsize == 4 else np.uint64)
 
 
-def _magnitude(bits: NDArray[Any]) -> Any:
+def _magnitude(bits: Array) -> Any:
     """The mask of all bits but the sign."""
     return bits.dtype.type(2 ** (8 * bits.itemsize - 1) - 1)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from knowbound.files import replace_file
+from knowbound.values import JsonMapping, JsonObject
 
 CARD, FACTS = "card.md", "card.json"
 SHOWN = 30
@@ -27,13 +28,13 @@ LIMITS = (
 )
 
 
-def card_facts(description: Mapping[str, Any]) -> dict[str, Any]:
+def card_facts(description: JsonMapping) -> JsonObject:
     """The card as JSON values.
 
     Args:
         description: of the model, as ``Boundary.describe`` gives it; what it lacks is None.
     """
-    about: Mapping[str, Any] = description.get("about") or {}
+    about: JsonMapping = description.get("about") or {}
     settings = about.get("settings") or {}
     return {
         "format": "knowbound-card",
@@ -63,7 +64,7 @@ def card_facts(description: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def card_text(facts: Mapping[str, Any]) -> str:
+def card_text(facts: JsonMapping) -> str:
     """The card in Markdown.
 
     Args:
@@ -85,7 +86,7 @@ def card_text(facts: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_card(folder: Path, description: Mapping[str, Any]) -> None:
+def write_card(folder: Path, description: JsonMapping) -> None:
     """Put ``card.md`` and ``card.json`` into a model's folder.
 
     They are for readers: a model is read and checked without them.
@@ -103,7 +104,7 @@ def write_card(folder: Path, description: Mapping[str, Any]) -> None:
     replace_file(folder / CARD, card_text(facts).encode())
 
 
-def _learned(facts: Mapping[str, Any]) -> list[str]:
+def _learned(facts: JsonMapping) -> list[str]:
     learned, takes, trained = facts["learned_from"], facts["takes"] or {}, facts["trained"]
     lines = []
     if learned["images"]:
@@ -141,7 +142,7 @@ def _numbers(images: Any) -> list[int]:
     return [value for value in values if isinstance(value, int)]
 
 
-def _measured(measured: Mapping[str, Any] | None) -> list[str]:
+def _measured(measured: JsonMapping | None) -> list[str]:
     if not measured:
         return ["Nothing was noted."]
     lines = [
@@ -162,7 +163,7 @@ def _measured(measured: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def _promise(promise: Mapping[str, Any] | None) -> str:
+def _promise(promise: JsonMapping | None) -> str:
     if not promise:
         return "Nothing: it has no threshold yet."
     if promise.get("sentence"):

@@ -5,11 +5,11 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from knowbound._version import __version__
 from knowbound.errors import UserError
 from knowbound.files.file_set import read_files
+from knowbound.values import JsonObject
 
 FORMAT = "knowbound-model"
 FORMAT_VERSION = 2
@@ -18,7 +18,7 @@ READABLE = (1, 2)
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
-def read_verified(folder: Path) -> tuple[dict[str, Any], bytes]:
+def read_verified(folder: Path) -> tuple[JsonObject, bytes]:
     """The description of a model and the content of its file of weights, after their checksums were
     compared.
 
@@ -67,14 +67,14 @@ def weights_of(path: Path, content: bytes) -> str:
     return name
 
 
-def _described(path: Path, content: bytes) -> dict[str, Any]:
+def _described(path: Path, content: bytes) -> JsonObject:
     """The description without its own checksum.
 
     Raises:
         UserError: it is no description, of an unknown format version, or was changed.
     """
     try:
-        description: dict[str, Any] = json.loads(content)
+        description: JsonObject = json.loads(content)
         found = (description["format"], description["format_version"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -96,7 +96,7 @@ def _described(path: Path, content: bytes) -> dict[str, Any]:
     return description
 
 
-def checksum_of(description: dict[str, Any]) -> str:
+def checksum_of(description: JsonObject) -> str:
     """SHA-256 of a description without its own checksum.
 
     Args:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from dataclasses import fields, replace
-from typing import Any
 
 from knowbound.errors import UserError
 from knowbound.objectives import OBJECTIVES
@@ -10,6 +9,7 @@ from knowbound.objectives.batches import BalancedBatches
 from knowbound.objectives.contrastive import Contrastive
 from knowbound.objectives.objective import Objective
 from knowbound.objectives.two_heads import TwoHeads
+from knowbound.values import JsonObject
 
 ONLY_WITH_OUTS = ("odm",)
 """Names that promise out-of-distribution images, though their class can do without."""
@@ -39,9 +39,7 @@ def make_objective(
     kind = OBJECTIVES[name]
     _check_outs(name, kind, outs)
     settings = {"margin": margin, "dim": dim}
-    given: dict[str, Any] = {
-        setting: value for setting, value in settings.items() if value is not None
-    }
+    given: JsonObject = {setting: value for setting, value in settings.items() if value is not None}
     _check_settings(name, kind, given)
     return TwoHeads(metric=Contrastive(**given)) if kind is TwoHeads else kind(**given)
 
@@ -59,7 +57,7 @@ def with_batches(
     """
     if not isinstance(objective.rule, BalancedBatches):
         return objective
-    changes: dict[str, Any] = {"rule": batches}
+    changes: JsonObject = {"rule": batches}
     if isinstance(objective, Contrastive):
         changes["same_share"] = same_share
     if isinstance(objective, TwoHeads) and isinstance(objective.metric, Contrastive):

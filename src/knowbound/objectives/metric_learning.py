@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from knowbound.objectives.anchors import negatives, positive_pairs
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.objectives.distances import unit_length
 from knowbound.objectives.objective import MetricObjective, at_least_float32, expect_above_zero
+from knowbound.values import JsonObject
 
 LOSSES = (
     "AngularLoss",
@@ -73,7 +73,7 @@ class MetricLearning(MetricObjective):
     unit_length = True
 
     loss_name: str = "MultiSimilarityLoss"
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: JsonObject = field(default_factory=dict)
     dim: int = 32
     rule: BalancedBatches = field(default_factory=BalancedBatches)
 

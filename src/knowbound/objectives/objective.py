@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from knowbound.outputs import Head, Outputs
+from knowbound.values import JsonObject
 
 
 class Batches(Protocol):
@@ -114,7 +115,7 @@ class Objective(ABC):
         del outs
         return self.name
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """The settings as JSON values."""
         rule = {"name": type(self.rule).__name__, **asdict(self.rule)}
         return {"name": self.name, **asdict(self), "rule": rule}  # type: ignore[call-overload]

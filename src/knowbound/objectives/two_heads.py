@@ -1,7 +1,6 @@
 """Two heads on one network (end of Section 4.1): the class from one, the distance from the other."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor
 
@@ -11,6 +10,7 @@ from knowbound.objectives.contrastive import Contrastive
 from knowbound.objectives.cross_entropy import mean_cross_entropy
 from knowbound.objectives.objective import MetricObjective, Objective, at_least_float32
 from knowbound.outputs import Outputs
+from knowbound.values import JsonObject
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class TwoHeads(Objective):
         """That of the metric loss."""
         return self.metric.scale
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """The settings as JSON values, those of the metric loss without a rule of its own."""
         metric = self.metric.to_dict()
         del metric["rule"]

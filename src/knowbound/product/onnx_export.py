@@ -29,6 +29,7 @@ from knowbound.product.onnx_model import (
     ExportedModel,
     seal,
 )
+from knowbound.values import JsonObject
 
 TOLERANCE = 1e-4
 """Relative difference of scores that is let pass."""
@@ -250,7 +251,7 @@ def _graph(boundary: Boundary, *, int8: bool = False) -> Any:
     return model
 
 
-def _sealed(boundary: Boundary, model: Any, more: dict[str, Any]) -> bytes:
+def _sealed(boundary: Boundary, model: Any, more: JsonObject) -> bytes:
     about = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,

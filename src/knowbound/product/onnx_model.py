@@ -18,6 +18,7 @@ from knowbound.errors import UserError
 from knowbound.false_discovery import verdicts_at_fdr
 from knowbound.files import sentence_for
 from knowbound.judgement import Judgement, Verdict, verdicts
+from knowbound.values import JsonObject
 
 FORMAT, FORMAT_VERSION = "knowbound-onnx", 1
 KEY = "knowbound"
@@ -43,7 +44,7 @@ class ExportedModel:
         about: the metadata that ``export`` wrote.
     """
 
-    def __init__(self, session: Any, about: dict[str, Any]) -> None:
+    def __init__(self, session: Any, about: JsonObject) -> None:
         self.session, self.about = session, about
         self.preprocessing = Preprocessing.from_dict(about["preprocessing"])
         self.class_names = tuple(about["class_names"])
@@ -148,7 +149,7 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def read_about(path: Path) -> dict[str, Any]:
+def read_about(path: Path) -> JsonObject:
     """What the exported model in a file says of itself, after its checksum was compared;
     onnxruntime is not needed.
 
@@ -176,7 +177,7 @@ def _calm(onnxruntime: Any) -> Any:
     return options
 
 
-def _metadata(path: Path, content: bytes) -> dict[str, Any]:
+def _metadata(path: Path, content: bytes) -> JsonObject:
     """What ``export`` wrote, after the checksum over the whole file was compared."""
     found = SEAL.search(content)
     if found is None:

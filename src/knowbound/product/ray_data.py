@@ -3,7 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from knowbound.data.pictures.parts import Part
 from knowbound.errors import UserError
 from knowbound.memory import keep_freed_memory
 from knowbound.product.any_model import load_model
+from knowbound.values import JsonMapping, JsonObject
 from knowbound.workflows.kept_parts import KeptParts, write_part
 
 LOCAL = "local"
@@ -85,7 +86,7 @@ class _Worker:
         os.chdir(place)  # relative paths of pictures, and the rows that name them, stay as given
         self.judge = load_model(Path(model))
 
-    def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(self, item: JsonMapping) -> JsonObject:
         """Write the table of one part, and say how many rows it has."""
         rows = write_part(self.judge, item["part"], Path(item["path"]), decoders=1)
         return {"rows": rows}

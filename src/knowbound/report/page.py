@@ -26,6 +26,7 @@ from knowbound.report.summary import acceptance_by_class, summary, told_apart
 from knowbound.report.table import HEADINGS, caption, table_lines
 from knowbound.report.thumbnails import Sheets
 from knowbound.result import Published
+from knowbound.values import JsonMapping, JsonObject
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -105,7 +106,7 @@ def write_page(
     write_template(path, "page.html.jinja", page)
 
 
-def write_template(path: Path, template: str, values: Mapping[str, Any]) -> None:
+def write_template(path: Path, template: str, values: JsonMapping) -> None:
     """Fill a template of this folder, everything escaped and with plotly.js put in once, and write
     it.
 
@@ -179,7 +180,7 @@ def embedding_caption(project: Projection, max_points: int) -> str:
     return f"{how} At most {max_points:,} images of each set are drawn, chosen at random."
 
 
-def _model(evidence: Evidence, name: str, element_id: str, max_points: int) -> dict[str, Any]:
+def _model(evidence: Evidence, name: str, element_id: str, max_points: int) -> JsonObject:
     sets = (evidence.in_set, *evidence.out_sets)
     counted = histogram([judged.judgement.score for judged in sets], evidence.threshold)
     outs = ", ".join(out.name for out in evidence.out_sets) or "no out sets"
@@ -209,9 +210,7 @@ def _model(evidence: Evidence, name: str, element_id: str, max_points: int) -> d
     }
 
 
-def _embedding(
-    evidence: Evidence, element_id: str, max_points: int, sheets: Sheets
-) -> dict[str, Any]:
+def _embedding(evidence: Evidence, element_id: str, max_points: int, sheets: Sheets) -> JsonObject:
     project = Projection.fit(evidence.in_set.judgement.embedding)
     outs = ", ".join(out.name for out in evidence.out_sets) or "no out sets"
     figure = embedding_scene(evidence, project, max_points, sheets)
@@ -224,7 +223,7 @@ def _embedding(
 
 def _panel(
     evidence: Evidence, element_id: str, folder: str, costs: Mapping[str, float]
-) -> dict[str, Any]:
+) -> JsonObject:
     told = panel(evidence, folder, costs)
     slider, scripts = told["slider"], []
     if slider:
@@ -235,7 +234,7 @@ def _panel(
     return {"panel": told, "panel_scripts": scripts}
 
 
-def _pictures(evidence: Evidence, *, whole: bool) -> dict[str, Any]:
+def _pictures(evidence: Evidence, *, whole: bool) -> JsonObject:
     """The pictures in groups; of a model far down the page fewer, so that the page stays small."""
     shown = Shown() if whole else Shown(groups=2, pictures=3, paths=20)
     return {
@@ -304,7 +303,7 @@ def _settings(evidence: Evidence) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
-def _tables(evidence: Sequence[Evidence], published: Sequence[Published]) -> list[dict[str, Any]]:
+def _tables(evidence: Sequence[Evidence], published: Sequence[Published]) -> list[JsonObject]:
     rows = [row for one in evidence for row in one.results]
     conventions = sorted(
         dict.fromkeys(row.convention for row in rows), key=lambda c: c != "exact"

@@ -3,19 +3,19 @@ the slider."""
 
 import shlex
 from collections.abc import Mapping
-from typing import Any
 
 from knowbound.evidence import Evidence
 from knowbound.labels import Decision
 from knowbound.report.decisions import decision_rows
 from knowbound.report.what_if import WhatIf, cheapest, cost_of, cost_sentence, three_way, what_if
+from knowbound.values import JsonObject
 
 PLURAL = {"known": "known", "novelty": "novelties", "anomaly": "anomalies"}
 PLACE = "ACCEPTANCE"
 """In a command, where the acceptance goes."""
 
 
-def panel(evidence: Evidence, model: str, costs: Mapping[str, float]) -> dict[str, Any]:
+def panel(evidence: Evidence, model: str, costs: Mapping[str, float]) -> JsonObject:
     """What the template and the slider need.
 
     Args:
@@ -37,7 +37,7 @@ def panel(evidence: Evidence, model: str, costs: Mapping[str, float]) -> dict[st
     }
 
 
-def _rows(evidence: Evidence) -> list[dict[str, Any]]:
+def _rows(evidence: Evidence) -> list[JsonObject]:
     """A row for each truth, and below it one for each of its sets where there are several.
 
     ``key`` is what the slider calls the row: the truth, or the number of the set.
@@ -63,7 +63,7 @@ def _rows(evidence: Evidence) -> list[dict[str, Any]]:
     return table
 
 
-def _slider(evidence: Evidence, found: WhatIf, costs: Mapping[str, float]) -> dict[str, Any]:
+def _slider(evidence: Evidence, found: WhatIf, costs: Mapping[str, float]) -> JsonObject:
     sets = (evidence.in_set, *evidence.out_sets)
     settings = found.settings
     return {

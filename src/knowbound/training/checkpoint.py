@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from knowbound.errors import UserError
 from knowbound.files import replace_file
+from knowbound.values import JsonMapping, JsonObject
 
 FORMAT = "knowbound-checkpoint-2"
 
@@ -22,8 +23,8 @@ def save_checkpoint(
     step: int,
     backbone: nn.Module,
     optimizer: Optimizer,
-    identity: Mapping[str, Any],
-    pace: Mapping[str, Any] | None = None,
+    identity: JsonMapping,
+    pace: JsonMapping | None = None,
 ) -> None:
     """Write the state of a training, replacing the file whole.
 
@@ -62,7 +63,7 @@ class Checkpoint:
     """What a file held.  step: steps already done; pace: how they were computed, to go on alike."""
 
     step: int
-    pace: dict[str, Any]
+    pace: JsonObject
     tensors: dict[str, Tensor]
 
     def restore(self, backbone: nn.Module, optimizer: Optimizer) -> int:
@@ -102,7 +103,7 @@ class Checkpoint:
         return self.step
 
 
-def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
+def read_checkpoint(path: Path, identity: JsonMapping) -> Checkpoint | None:
     """The state in a file.
 
     Args:
@@ -131,7 +132,7 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint | Non
     return Checkpoint(int(metadata["step"]), json.loads(metadata["pace"]), tensors)
 
 
-def _check(path: Path, metadata: Mapping[str, str], identity: Mapping[str, Any]) -> None:
+def _check(path: Path, metadata: Mapping[str, str], identity: JsonMapping) -> None:
     if metadata.get("format") != FORMAT:
         raise UserError(
             f"{path} has the format {metadata.get('format')!r}; expected {FORMAT!r}: remove it to "

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from knowbound.training.processes import (
     join_processes,
 )
 from knowbound.training.settings import Training
+from knowbound.values import JsonObject
 
 T = TypeVar("T")
 CHECK_EVERY = 50
@@ -106,7 +107,7 @@ def train(
     *,
     checkpoint: Path | None = None,
     resume: bool = False,
-    identity: dict[str, Any] | None = None,
+    identity: JsonObject | None = None,
     on_step: Callable[[Progress], None] | None = None,
 ) -> Trained:
     """Train the backbone in place, on the device accelerate finds (CPU, a GPU, or one of several

@@ -7,12 +7,13 @@ busy or idle.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from knowbound.outputs import Outputs
+from knowbound.values import JsonObject
 
 Precision = Literal["auto", "float32", "bf16"]
 WORTH_COMPILING = 2000
@@ -29,7 +30,7 @@ class Pace:
     channels_last: bool = True
     compile: bool = False
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """As JSON values; ``Pace(**pace.to_dict())`` is the same pace."""
         return asdict(self)
 

@@ -3,12 +3,11 @@ classes that are left out."""
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +31,7 @@ from knowbound.frozen import FrozenNetwork
 from knowbound.metrics import auroc
 from knowbound.training import train
 from knowbound.training.loop import Progress
+from knowbound.values import JsonMapping, JsonObject
 
 JUDGED = 600
 """Pictures that a frozen network is given at most, spread evenly over the classes."""
@@ -135,7 +135,7 @@ class Audition:
             self.reason,
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """As JSON values."""
         return asdict(self)
 
@@ -396,7 +396,7 @@ def _trials() -> Path:
     return cache_folder() / "auditions"
 
 
-def _memory_of(what: Mapping[str, Any]) -> Path:
+def _memory_of(what: JsonMapping) -> Path:
     digest = sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
     return _trials() / f"{digest}.json"
 

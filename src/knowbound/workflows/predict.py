@@ -1,6 +1,6 @@
 """Verdicts for pictures: one row for each, whatever is wrong with it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -19,6 +19,7 @@ from knowbound.errors import UserError
 from knowbound.false_discovery import check_fdr, verdicts_at_fdr
 from knowbound.judgement import Judgement, Verdict
 from knowbound.labels import Decision
+from knowbound.values import JsonMapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Prediction:
         return {"path": self.path, **renamed, "error": self.error, "remark": self.remark}
 
     @classmethod
-    def of_row(cls, row: Mapping[str, Any]) -> "Prediction":
+    def of_row(cls, row: JsonMapping) -> "Prediction":
         """The prediction whose ``row`` this is.
 
         Args:

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 from knowbound.data.parquet import join_parquet, parquet_table, read_rows
 from knowbound.errors import UserError
 from knowbound.files import cannot_write
 from knowbound.files.own_output import check_overwrite
+from knowbound.values import JsonObject
 from knowbound.workflows.predict import COLUMNS, NUMBERS, Prediction
 
 
@@ -71,7 +72,7 @@ def _jsonl(path: Path) -> Iterator[Writer]:
         yield lambda row: _write_line(file, row.row())
 
 
-def _write_line(file: IO[str], values: dict[str, Any]) -> None:
+def _write_line(file: IO[str], values: JsonObject) -> None:
     file.write(json.dumps(values, ensure_ascii=False) + "\n")
 
 

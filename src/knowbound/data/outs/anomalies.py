@@ -5,7 +5,6 @@ They show the domain score what another kind of picture looks like, and need no 
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from knowbound.data.outs.made_pixels import made_source
 from knowbound.data.outs.patches import sample_photographs
 from knowbound.data.preprocessing import RESAMPLING, Preprocessing
 from knowbound.data.source import Source
+from knowbound.values import Array
 
 NOISES = ("gaussian", "uniform", "blocks")
 NOISE_SHARE = 1 / 4
@@ -125,6 +125,6 @@ def _pictures() -> tuple[Image.Image, ...]:
     return tuple(Image.fromarray(photograph) for photograph in sample_photographs())
 
 
-def _to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
+def _to_uint8(values: Array) -> NDArray[np.uint8]:
     clipped: NDArray[np.uint8] = np.rint(255 * values.clip(0, 1)).astype(np.uint8)
     return clipped

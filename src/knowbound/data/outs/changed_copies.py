@@ -8,15 +8,15 @@ so changed are still accepted as that class.  They are not in the paper.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knowbound.data.outs.made_pixels import made_source
 from knowbound.data.source import Source
+from knowbound.values import Array, JsonObject
 
-Judge = Callable[[NDArray[Any]], tuple[NDArray[np.bool_], NDArray[np.int64]]]
+Judge = Callable[[Array], tuple[NDArray[np.bool_], NDArray[np.int64]]]
 """Images (N, C, H, W) -> whether each is accepted (N,), and its nearest class (N,)."""
 
 
@@ -52,7 +52,7 @@ def changes_of(image_shape: tuple[int, int, int]) -> tuple[Change, ...]:
     return tuple(change for change in Change if square or change not in SQUARE_ONLY)
 
 
-def apply_change(images: NDArray[Any], change: Change) -> NDArray[Any]:
+def apply_change(images: Array, change: Change) -> Array:
     """The images changed, a view of the same shape and type.
 
     Args:
@@ -119,7 +119,7 @@ class Invariances:
         """Each (class, change) that may serve as augmentation."""
         return _pairs(self.augmentation_mask)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """As JSON values: for each class and change the share still accepted, None where not
         measured, and what each change serves as."""
         return {
@@ -201,7 +201,7 @@ class _ChangedCopies:
     """Positions in ``Change``."""
     order: tuple[Change, ...] = field(default_factory=lambda: tuple(Change))
 
-    def __call__(self, positions: NDArray[np.int64]) -> NDArray[Any]:
+    def __call__(self, positions: NDArray[np.int64]) -> Array:
         images = self.source.images(self.indices[positions])
         made = np.empty_like(images)
         changes = self.changes[positions]

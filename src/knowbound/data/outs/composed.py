@@ -7,13 +7,13 @@ are not in the paper.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knowbound.data.outs.made_pixels import MEMORY_LIMIT, keep_in_memory, made_source
 from knowbound.data.source import Source
+from knowbound.values import Array
 
 RADIUS = (0.22, 0.36)
 """Of the circle that is replaced, in shares of the shorter side."""
@@ -92,7 +92,7 @@ class _Plan:
     thickness: Numbers
     """(N, STROKES) half of each line's, in pixels."""
 
-    def take(self, positions: NDArray[Any]) -> "_Plan":
+    def take(self, positions: Array) -> "_Plan":
         """The images at some positions."""
         return _Plan(*(getattr(self, field.name)[positions] for field in fields(self)))
 
@@ -104,7 +104,7 @@ class _Composed:
     source: Source
     plan: _Plan
 
-    def __call__(self, positions: Indices) -> NDArray[Any]:
+    def __call__(self, positions: Indices) -> Array:
         plan = self.plan.take(positions)
         made = np.empty((len(positions), *self.source.image_shape), dtype=np.float32)
         turned, wiped = np.flatnonzero(~plan.wiped), np.flatnonzero(plan.wiped)

@@ -6,13 +6,13 @@ class at all.  They are not in the paper.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knowbound.data.outs.made_pixels import MEMORY_LIMIT, keep_in_memory, made_source
 from knowbound.data.source import Source
+from knowbound.values import Array
 
 SIDES = (0.35, 0.7)
 """Of the rectangle, in shares of the image's: an eighth to a half of its area."""
@@ -77,7 +77,7 @@ class _Exchanged:
     size: Indices
     """(N, 2) its height and width, in pixels."""
 
-    def __call__(self, positions: Indices) -> NDArray[Any]:
+    def __call__(self, positions: Indices) -> Array:
         around = self.source.images(self.first[positions])
         inside = self.source.images(self.second[positions])
         start, end = self.corner[positions], (self.corner + self.size)[positions]
@@ -86,5 +86,5 @@ class _Exchanged:
             for axis, side in enumerate(around.shape[2:])
         )
         covered = rows[:, None, :, None] & columns[:, None, None, :]
-        made: NDArray[Any] = np.where(covered, inside, around)
+        made: Array = np.where(covered, inside, around)
         return made

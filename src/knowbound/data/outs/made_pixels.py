@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from knowbound.data.source import LazyPixels, Source
 from knowbound.labels import OUT
+from knowbound.values import Array, DType
 
 CHUNK = 256
 """Images made at once where all of them are asked for."""
@@ -24,10 +25,10 @@ class MadePixels(LazyPixels):
     the position of image n; image_shape: (C, H, W).
     """
 
-    make: Callable[[NDArray[np.int64]], NDArray[Any]]
+    make: Callable[[NDArray[np.int64]], Array]
     order: NDArray[np.int64]
     image_shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
+    dtype: DType
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -37,7 +38,7 @@ class MadePixels(LazyPixels):
     def __len__(self) -> int:
         return len(self.order)
 
-    def __getitem__(self, indices: Any, /) -> NDArray[Any]:
+    def __getitem__(self, indices: Any, /) -> Array:
         """The images at ``indices`` (integers, a slice or a mask): (B, C, H, W), or (C, H, W) for
         one integer."""
         chosen = self.order[indices]
@@ -58,7 +59,7 @@ class MadePixels(LazyPixels):
 
 def made_source(
     name: str,
-    make: Callable[[NDArray[np.int64]], NDArray[Any]],
+    make: Callable[[NDArray[np.int64]], Array],
     count: int,
     image_shape: tuple[int, int, int],
     dtype: Any,

@@ -13,11 +13,12 @@ from PIL import Image
 from knowbound.data.pictures.picture_files import UnreadableImageError, read_image
 from knowbound.data.preprocessing import Preprocessing, to_picture
 from knowbound.errors import UserError
+from knowbound.values import Array
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Picture = Union[Image.Image, str, PathLike[str], bytes, NDArray[Any], "Tensor"]
+Picture = Union[Image.Image, str, PathLike[str], bytes, Array, "Tensor"]
 EXPECTED = (
     "a path, the bytes of a picture file, a PIL image, an array (H, W) or (H, W, 3), a tensor "
     "(H, W) or (3, H, W), or several of them"
@@ -97,7 +98,7 @@ def _as_pil(picture: Picture) -> Image.Image:
     raise ValueError(f"expected {EXPECTED}")
 
 
-def from_array(image: NDArray[Any]) -> Image.Image:
+def from_array(image: Array) -> Image.Image:
     """A picture of (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
 
     Raises:

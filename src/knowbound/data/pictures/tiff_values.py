@@ -5,10 +5,11 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
+
+from knowbound.values import Array, DType
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
 STRIP_OFFSETS, ORIENTATION, BANDS, ROWS_PER_STRIP, STRIP_BYTES = 273, 274, 277, 278, 279
@@ -51,7 +52,7 @@ class TiffHeader:
         return self.get(BANDS, 1)
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> DType:
         """Of the values.  Raises UnknownTiffError for what NumPy has no type for."""
         bits, formats = self.tags.get(BITS, (1,)), self.tags.get(SAMPLE_FORMAT, (1,))
         kind = {1: "u", 2: "i", 3: "f", 4: "u"}.get(formats[0])
@@ -98,7 +99,7 @@ def _numbers(file: BinaryIO, order: str, kind: str, length: int, inline: bytes) 
     return struct.unpack(f"{order}{length}{kind}", inline[:size])
 
 
-def read_values(file: BinaryIO, header: TiffHeader) -> tuple[NDArray[Any], str]:
+def read_values(file: BinaryIO, header: TiffHeader) -> tuple[Array, str]:
     """The values (H, W, B) of the first page, upright, and a remark.
 
     B is 1, 2 (grey and alpha), 3 or 4 (red, green, blue and alpha); of more bands the first three.
@@ -115,7 +116,7 @@ def read_values(file: BinaryIO, header: TiffHeader) -> tuple[NDArray[Any], str]:
     return np.ascontiguousarray(turned.astype(turned.dtype.newbyteorder("="))), remark
 
 
-def _choose_bands(values: NDArray[Any], header: TiffHeader) -> tuple[NDArray[Any], str]:
+def _choose_bands(values: Array, header: TiffHeader) -> tuple[Array, str]:
     extra = header.tags.get(EXTRA_SAMPLES, ())
     has_alpha = bool(extra) and extra[0] in ALPHA
     colours = header.bands - len(extra) if extra else header.bands
@@ -132,7 +133,7 @@ def _choose_bands(values: NDArray[Any], header: TiffHeader) -> tuple[NDArray[Any
     )
 
 
-def _read_chunks(file: BinaryIO, header: TiffHeader) -> NDArray[Any]:
+def _read_chunks(file: BinaryIO, header: TiffHeader) -> Array:
     """The values (H, W, B) as they are stored, strip by strip or tile by tile."""
     height, width = header.size
     dtype, bands = header.dtype, header.bands
@@ -235,9 +236,7 @@ def _unpack_lzw(chunk: bytes, size: int) -> bytes:
     return bytes(out)
 
 
-def _predicted(
-    content: bytes, shape: tuple[int, int, int], dtype: np.dtype[Any], predictor: int
-) -> NDArray[Any]:
+def _predicted(content: bytes, shape: tuple[int, int, int], dtype: DType, predictor: int) -> Array:
     """The values (H, W, B) of a chunk, from their differences where such were stored."""
     rows, wide, deep = shape
     count = rows * wide * deep
@@ -255,9 +254,7 @@ def _predicted(
     return values
 
 
-def _float_predicted(
-    content: bytes, shape: tuple[int, int, int], dtype: np.dtype[Any]
-) -> NDArray[Any]:
+def _float_predicted(content: bytes, shape: tuple[int, int, int], dtype: DType) -> Array:
     """Floats whose bytes lie apart in each row, the highest of all first, as differences."""
     rows, wide, deep = shape
     apart = np.frombuffer(content, np.uint8).reshape(rows, -1, deep)
@@ -266,7 +263,7 @@ def _float_predicted(
     return together.view(f">f{dtype.itemsize}").reshape(shape)
 
 
-def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
+def _upright(values: Array, orientation: int) -> Array:
     """The values turned as TIFF's tag says, which counts as EXIF does."""
     if orientation in (5, 6, 7, 8):
         values = values.transpose(1, 0, 2)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from knowbound.data.sets.download import Progress, RemoteFile, find_or_fetch, home
 from knowbound.data.source import Source
 from knowbound.errors import UserError
+from knowbound.values import JsonObject
 
 ARCHIVE = RemoteFile(
     "cifar-10-python.tar.gz",
@@ -164,7 +165,7 @@ def _batch(content: Any, what: str, classes: int) -> tuple[NDArray[np.uint8], ND
     return images, np.array(labels, dtype=np.int64)
 
 
-def _class_names(contents: dict[str, Any], place: Path) -> tuple[str, ...]:
+def _class_names(contents: JsonObject, place: Path) -> tuple[str, ...]:
     if META not in contents:
         return CLASS_NAMES
     content = contents[META]

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from knowbound.data.sets.download import Progress, RemoteFile, find_or_fetch, home
 from knowbound.data.source import Source
 from knowbound.errors import UserError
+from knowbound.values import JsonObject
 
 SITE = "http://ufldl.stanford.edu/housenumbers/"
 
@@ -73,7 +74,7 @@ def read_svhn(
     return Source("SVHN", pixels, labels.reshape(-1).astype(np.int64) % 10, tuple("0123456789"))
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path) -> JsonObject:
     from scipy.io import loadmat
 
     try:

@@ -17,6 +17,7 @@ from knowbound.data.signs.crops import Crop, collect_crops
 from knowbound.data.signs.frames import Frame
 from knowbound.data.signs.tsinghua import Part, TsinghuaCrops
 from knowbound.errors import UserError
+from knowbound.values import JsonObject
 
 Box = tuple[int, int, int, int]
 
@@ -125,7 +126,7 @@ def list_tsinghua_frames(
     )
 
 
-def _read_annotations(path: Path) -> dict[str, Any]:
+def _read_annotations(path: Path) -> JsonObject:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -146,7 +147,7 @@ def _read_annotations(path: Path) -> dict[str, Any]:
 
 
 def _entries(
-    imgs: dict[str, Any], part: Part, file: Path, problems: list[Problem]
+    imgs: JsonObject, part: Part, file: Path, problems: list[Problem]
 ) -> Iterator[tuple[str, str, list[Any]]]:
     """Path, id and objects of each frame of the part; an entry without a usable path or objects is
     named."""

@@ -17,6 +17,7 @@ import numpy as np
 from knowbound.data.signs.class_split import split_classes
 from knowbound.data.signs.tsinghua import FEWEST, usable_classes
 from knowbound.paper.signs.groups import groups_of
+from knowbound.values import JsonMapping, JsonObject
 
 SHARES = (0.5, 0.2, 0.3)  # of the classes: in, seen out, unseen out (Section 4.2)
 TOLERANCE = 0.05  # how far a part's share of the images may lie from the shares above
@@ -60,15 +61,13 @@ def class_split(restricted: bool, index: int = 0) -> ClassSplit:
 
 
 @cache
-def committed_splits() -> dict[str, Any]:
+def committed_splits() -> JsonObject:
     """The content of the committed JSON file."""
-    content: dict[str, Any] = json.loads(
-        files(__package__).joinpath(FILE).read_text(encoding="utf-8")
-    )
+    content: JsonObject = json.loads(files(__package__).joinpath(FILE).read_text(encoding="utf-8"))
     return content
 
 
-def make_splits(train_counts: Mapping[str, int], test_counts: Mapping[str, int]) -> dict[str, Any]:
+def make_splits(train_counts: Mapping[str, int], test_counts: Mapping[str, int]) -> JsonObject:
     """The content of the JSON file: every usable class with its group and the reason, and the
     splits.
 
@@ -116,7 +115,7 @@ def make_splits(train_counts: Mapping[str, int], test_counts: Mapping[str, int])
     }
 
 
-def to_json(content: Mapping[str, Any]) -> str:
+def to_json(content: JsonMapping) -> str:
     """The JSON text of the file: indented, lists of class names on one line so that a person can
     read them."""
     return _lines(content, "") + "\n"
@@ -146,7 +145,7 @@ def _image_shares(parts: Sequence[Sequence[str]], counts: Mapping[str, tuple[int
 
 def _describe(
     parts: Sequence[Sequence[str]], counts: Mapping[str, tuple[int, int]], seed: int
-) -> dict[str, Any]:
+) -> JsonObject:
     sizes = {
         part: {
             "classes": len(names),

@@ -10,7 +10,6 @@ from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -44,6 +43,7 @@ from knowbound.paper.signs.split import (
 from knowbound.result import Result, read_rows
 from knowbound.training.settings import Training
 from knowbound.tuning import OdinTuning, tune_odin
+from knowbound.values import JsonObject
 
 IN_DIST = "Tsinghua"
 SEEN = {"novelty seen": NOVELTY, "background seen": BACKGROUND, "noise seen": NOISE}
@@ -349,7 +349,7 @@ def _tune(backbone: Backbone, split: Split, *, outs: Sequence[Source]) -> Chosen
     return Chosen(tuning.detector, tuning, {"odin": _note(tuning, images)})
 
 
-def _note(tuning: OdinTuning, images: Mapping[str, int]) -> dict[str, Any]:
+def _note(tuning: OdinTuning, images: Mapping[str, int]) -> JsonObject:
     """What a row says of its tuning: enough to see and to repeat the choice."""
     return {
         "temperature": tuning.chosen.temperature,

@@ -3,10 +3,10 @@
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
-from typing import Any
+
+from knowbound.values import JsonMapping
 
 PAGE = (files("knowbound.product.serving") / "page.html").read_text(encoding="utf-8")
 """To drop pictures on."""
@@ -27,7 +27,7 @@ PAGE_POLICY = (
 _STYLE = re.findall(r"<style>.*?</style>", PAGE, re.DOTALL)[0]
 
 
-def reference_page(openapi: Mapping[str, Any]) -> str:
+def reference_page(openapi: JsonMapping) -> str:
     """The paths of the service as one page, without a script.
 
     Args:
@@ -52,7 +52,7 @@ def reference_page(openapi: Mapping[str, Any]) -> str:
     )
 
 
-def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
+def _operation(path: str, method: str, operation: JsonMapping) -> str:
     given = [
         (one["name"], f"in the {one['in']}. {one['description']}")
         for one in operation.get("parameters", ())

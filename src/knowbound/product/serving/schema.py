@@ -1,10 +1,9 @@
 """What /openapi.json says of bodies and answers, from the columns of ``predict``."""
 
-from typing import Any
-
+from knowbound.values import JsonObject
 from knowbound.workflows.predict import COLUMNS, NUMBERS
 
-Schema = dict[str, Any]
+Schema = JsonObject
 
 
 def _of(schema: Schema, kind: str = "application/json") -> Schema:
