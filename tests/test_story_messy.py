@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +76,9 @@ def model(root: Path) -> Path:
     words = [sys.executable, "-c", "from knowbound.cli import main; main()", *map(str, command)]
     running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while running.poll() is None and not list(place.glob("checkpoint*")):
-        pass
+        time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=60)
+    _, said = running.communicate(timeout=300)
     assert running.returncode == 130
     assert f"--resume continues from {place}" in said
     assert "Traceback" not in said

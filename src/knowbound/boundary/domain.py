@@ -24,6 +24,8 @@ LEAST_IMAGES = 20
 """Of a class whose own quantile counts: two of twenty may fall outside."""
 KEPT = 0.9
 """Of each class that was left out, the share that stays on the side of the known images."""
+LOST = 0.1
+"""Of the anomalies, the share that may lie on that side too."""
 FOLDS = 10
 """At most so many fits with classes left out."""
 ROUNDS, STEPS = 10, 20
@@ -71,6 +73,8 @@ class Domain(nn.Module):
         Whole classes are left out of the fit in turn, in at most ten groups; ``acceptance`` of the
         images of each class so left out score at most ``threshold``: the worst class decides.
         Classes of fewer than 20 images count together with the other small ones of their group.
+        Where the classes look so unlike each other that this would call more than a tenth of the
+        anomalies novelties, the anomalies decide.
 
         Args:
             inside: (N, S) stages of known images.
@@ -104,7 +108,8 @@ class Domain(nn.Module):
             out = parts == part
             rest = torch.cat([inside[~out], near[near_parts != part]])
             needed += _needed(fit_logistic(rest, far, whole)(inside[out]), labels[out], acceptance)
-        self.threshold = torch.stack(needed).max()
+        lost = whole(far).sort().values[int(LOST * len(far))]
+        self.threshold = torch.minimum(torch.stack(needed).max(), lost)
         return self
 
     def score(self, stages: Tensor) -> Tensor:
