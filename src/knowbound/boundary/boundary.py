@@ -18,7 +18,7 @@ from knowbound.boundary.domain import Domain
 from knowbound.boundary.likeness import Likeness
 from knowbound.boundary.model_file import read_model, write_model
 from knowbound.boundary.threshold import By, Threshold
-from knowbound.data.outs.anomalies import anomaly_images
+from knowbound.data.outs.anomalies import usual_anomalies
 from knowbound.data.pictures.given import Picture, image_of, is_one, one_or_several
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
@@ -129,12 +129,12 @@ class Boundary(nn.Module):
         labels = torch.from_numpy(source.labels)
         if not domain:
             return self.learn_outputs(outputs, labels)
-        synthetic = anomaly_images(source.image_shape, SYNTHETIC_ANOMALIES, _fixed_draw())
+        anomalies = [usual_anomalies(source.image_shape, SYNTHETIC_ANOMALIES), *_some(far)]
         return self.learn_outputs(
             outputs,
             labels,
-            near=self._stages(near) if near else None,
-            far=self._stages([synthetic, *far]),
+            near=self._stages(_some(near)) if near else None,
+            far=self._stages(anomalies),
         )
 
     def _outputs_of(self, source: Source) -> Outputs:
@@ -176,9 +176,8 @@ class Boundary(nn.Module):
         return self
 
     def _stages(self, sources: Sequence[Source]) -> Tensor:
-        """The stages of at most ``DOMAIN_IMAGES`` images of each source."""
-        drawn = [source.sample(DOMAIN_IMAGES, _fixed_draw()) for source in sources]
-        batches = chain.from_iterable(map(self.batches, drawn))
+        """The stages of all images of the sources."""
+        batches = chain.from_iterable(map(self.batches, sources))
         parts = [self.outputs(images).get("stages") for images in batches]
         return torch.cat(parts)
 
@@ -530,9 +529,10 @@ def join(parts: Sequence[Judgement[Tensor]]) -> Judgement[Arrays]:
     return Judgement(*columns)
 
 
-def _fixed_draw() -> np.random.Generator:
-    """The same draw in every boundary: it is no part of a training's randomness."""
-    return np.random.default_rng(0)
+def _some(sources: Sequence[Source]) -> list[Source]:
+    """At most ``DOMAIN_IMAGES`` images of each source, the same in every boundary: this draw is no
+    part of a training's randomness."""
+    return [source.sample(DOMAIN_IMAGES, np.random.default_rng(0)) for source in sources]
 
 
 def _packed(digests: Sequence[str]) -> Tensor:

@@ -11,6 +11,7 @@ from knowbound.data.outs.anomalies import (
     gaussian,
     patch,
     uniform,
+    usual_anomalies,
 )
 from knowbound.data.outs.patches import sample_photographs
 
@@ -95,6 +96,15 @@ def test_a_changed_patch_is_a_patch_in_other_colours_and_in_another_position() -
         grey, found = expected[whole].mean(axis=1), made[whole].mean(axis=1)
         assert np.corrcoef(grey, found)[0, 1] > 0.99
     assert changed_patch((1, 20, 30), np.random.default_rng(0)).shape == (1, 20, 30)
+
+
+def test_the_usual_ones_are_made_once_where_they_are_small() -> None:
+    expected = anomaly_images((1, 12, 12), 30, np.random.default_rng(0)).images(slice(None))
+    usual = usual_anomalies((1, 12, 12), 30)
+    assert usual is usual_anomalies((1, 12, 12), 30)
+    assert isinstance(usual.pixels, np.ndarray)
+    assert (usual.pixels == expected).all()
+    assert not isinstance(usual_anomalies((3, 400, 400), 90).pixels, np.ndarray)  # 43 MB
 
 
 def test_same_seed_same_images() -> None:

@@ -4,13 +4,13 @@ They show the domain score what another kind of picture looks like, and need no 
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from knowbound.data.outs.made_pixels import made_source
+from knowbound.data.outs.made_pixels import keep_in_memory, made_source
 from knowbound.data.outs.patches import sample_photographs
 from knowbound.data.preprocessing import RESAMPLING, Preprocessing
 from knowbound.data.source import Source
@@ -28,6 +28,8 @@ CHANGED_SIDES = (16, 400)
 """The same of a changed patch, each scale equally likely."""
 CONTRAST, BRIGHTNESS, SATURATION = (0.4, 1.3), 60.0, (0.0, 1.3)
 """Of changed patches: factor, largest shift in 0..255, factor."""
+HELD_BYTES = 32 * 1024**2
+"""Of anomalies that are made once, at most."""
 
 Shape = tuple[int, int, int]
 
@@ -51,6 +53,20 @@ def anomaly_images(image_shape: Shape, count: int, rng: np.random.Generator) -> 
     kinds = rng.permutation(kinds)
     make = _Anomalies(image_shape, kinds, rng.integers(2**63, size=count))
     return made_source("synthetic anomalies", make, count, image_shape, np.uint8)
+
+
+@lru_cache(maxsize=2)
+def usual_anomalies(image_shape: Shape, count: int) -> Source:
+    """The same ``anomaly_images`` for every boundary: they are no part of a training's randomness.
+
+    Small ones are made once and held, as a table's rows ask for them again and again.
+
+    Args:
+        image_shape: (C, H, W).
+        count: images.
+    """
+    made = anomaly_images(image_shape, count, np.random.default_rng(0))
+    return keep_in_memory(made, HELD_BYTES)
 
 
 @dataclass(frozen=True, eq=False)
