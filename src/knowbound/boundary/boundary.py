@@ -34,8 +34,8 @@ from knowbound.values import Array, JsonMapping, JsonObject
 
 DOMAINS: dict[str, type[Domain] | type[Likeness]] = {kind.name: kind for kind in (Domain, Likeness)}
 """By the names that a saved model may hold; format 1 has the image statistics."""
-SYNTHETIC_ANOMALIES = 6000
-"""Of which 4,500 are pieces of photographs and 1,500 are noise."""
+ANOMALIES_EACH, LEAST_ANOMALIES, MOST_ANOMALIES = 6, 2000, 6000
+"""Synthetic anomalies for each known image, and how many at least and at most."""
 DOMAIN_IMAGES = 4000
 """At most so many of each set of seen-out images teach the domain score."""
 Arrays = Array
@@ -129,7 +129,7 @@ class Boundary(nn.Module):
         labels = torch.from_numpy(source.labels)
         if not domain:
             return self.learn_outputs(outputs, labels)
-        anomalies = [usual_anomalies(source.image_shape, SYNTHETIC_ANOMALIES), *_some(far)]
+        anomalies = [usual_anomalies(source.image_shape, _anomalies(len(source))), *_some(far)]
         return self.learn_outputs(
             outputs,
             labels,
@@ -527,6 +527,11 @@ def join(parts: Sequence[Judgement[Tensor]]) -> Judgement[Arrays]:
         return Judgement(np.empty((0, 0), np.float32), none, none, none, whole, whole)
     columns = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
     return Judgement(*columns)
+
+
+def _anomalies(known: int) -> int:
+    """How many synthetic anomalies stand against so many known images."""
+    return max(LEAST_ANOMALIES, min(ANOMALIES_EACH * known, MOST_ANOMALIES))
 
 
 def _some(sources: Sequence[Source]) -> list[Source]:
