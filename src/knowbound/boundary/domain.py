@@ -21,8 +21,8 @@ PENALTY = 1.0
 LEAST_SPREAD = 1e-6
 """Activations that vary less, relative to the largest, say nothing."""
 LEAST_IMAGES = 20
-"""Of a class whose own quantile counts: two of twenty may fall outside."""
-KEPT = 0.9
+"""Of a class whose own quantile counts: one in twenty may fall outside."""
+KEPT = 0.95
 """Of each class that was left out, the share that stays on the side of the known images."""
 LOST = 0.1
 """Of the anomalies, the share that may lie on that side too."""
@@ -74,7 +74,8 @@ class Domain(nn.Module):
         images of each class so left out score at most ``threshold``: the worst class decides.
         Classes of fewer than 20 images count together with the other small ones of their group.
         Where the classes look so unlike each other that this would call more than a tenth of the
-        anomalies novelties, the anomalies decide.
+        anomalies novelties, the anomalies decide.  The threshold is at least 0: what the score takes
+        for the kind that was taught is no anomaly.
 
         Args:
             inside: (N, S) stages of known images.
@@ -109,7 +110,7 @@ class Domain(nn.Module):
             rest = torch.cat([inside[~out], near[near_parts != part]])
             needed += _needed(fit_logistic(rest, far, whole)(inside[out]), labels[out], acceptance)
         lost = whole(far).sort().values[int(LOST * len(far))]
-        self.threshold = torch.minimum(torch.stack(needed).max(), lost)
+        self.threshold = torch.minimum(torch.stack(needed).max(), lost).clamp(min=0)
         return self
 
     def score(self, stages: Tensor) -> Tensor:
