@@ -177,7 +177,7 @@ def test_evaluate_compares_every_detector_the_network_can_have(
     rows = [json.loads(line) for line in (place / "all" / "rows.jsonl").read_text().splitlines()]
     exact = {row["variant"]: row for row in rows if row["convention"] == "exact"}
     assert set(exact) == {"", *detectors_for(METRIC)}
-    own, again = exact[""], exact["centre_and_stages"]
+    own, again = exact[""], exact["nearest_centre"]
     # fitted on the same images as the saved one
     assert (own["auroc"], own["fpr95"], own["in_accuracy"]) == (
         again["auroc"],

@@ -32,10 +32,11 @@ def test_score_of_one_head_class_of_the_other() -> None:
 
 
 def test_it_judges_networks_of_two_heads_where_no_detector_is_named() -> None:
-    usual = {
-        name: usual_detector(make_objective(name, outs=name not in ("ce", "ml")))
-        for name in ("ce", "ml", "odm", "two_heads", "oe")
-    }
+    names = ("ce", "ml", "odm", "two_heads", "oe")
+    made = {name: make_objective(name, outs=name not in ("ce", "ml")) for name in names}
+    few = {name: usual_detector(objective) for name, objective in made.items()}
+    assert set(few.values()) == {"max_softmax", "nearest_centre"}
+    usual = {name: usual_detector(objective, plenty=True) for name, objective in made.items()}
     assert usual == {
         "ce": "max_softmax",
         "ml": "centre_and_stages",

@@ -147,7 +147,7 @@ def test_further_detectors_make_the_promise_of_the_model(place: Path) -> None:
     found = evaluate(
         boundary,
         place / "test",
-        detectors=["centre_and_stages"],
+        detectors=["nearest_centre"],
         fit_on=place / "known",
         novelty={"new": place / "new"},
     )

@@ -28,7 +28,7 @@ from knowbound.objectives import (
 )
 from knowbound.training.loop import Progress
 from knowbound.workflows.fit import kept_state, run_plan
-from knowbound.workflows.plan import Folders, Plan, plan_fit
+from knowbound.workflows.plan import Folders, Plan, count_activations, plan_fit
 from knowbound.workflows.settings import Settings
 from tests.samples import blobs, write_folder
 
@@ -241,6 +241,21 @@ def test_objectives_that_learn_logits_from_outliers(
     assert type(detector) is MaxSoftmax
     with pytest.raises(UserError, match="asked for without outliers"):
         planned(folders[0], objective=objective)
+
+
+def test_every_block_is_measured_where_there_are_images_enough(tmp_path: Path) -> None:
+    """LeNet has 20 + 50 + 500 activations: ten images for each."""
+    write_folder(tmp_path / "few", blobs(per_class=30))
+    plan = planned(tmp_path / "few", size=16)
+    make, heads = plan.parts.backbone, plan.parts.objective.head_sizes(3)
+    assert count_activations(make, heads, plan.parts.preprocessing) == 570
+    network = make(**heads)
+    assert type(plan.parts.detector(network).detector) is DETECTORS["nearest_centre"]
+    assert "the detector nearest_centre" in plan.summary[-1]
+    write_folder(tmp_path / "many", blobs(per_class=1900))
+    many = planned(tmp_path / "many", size=16, group_by="none")
+    assert many.groups.count >= 5700
+    assert type(many.parts.detector(network).detector) is DETECTORS["centre_and_stages"]
 
 
 @pytest.fixture(scope="module")

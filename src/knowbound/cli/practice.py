@@ -222,7 +222,7 @@ def fit(
         str | None,
         typer.Option(
             help="How images are scored.",
-            show_default="centre_and_stages; two_heads and max_softmax for class heads",
+            show_default="nearest_centre; with many images centre_and_stages; max_softmax under ce",
         ),
     ] = None,
     compile: Compile = None,

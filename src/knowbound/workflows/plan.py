@@ -1,7 +1,7 @@
 """Everything that ``fit`` decides before the training starts, so that it can be shown and checked."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from knowbound.training.loop import Progress
 from knowbound.workflows.audition import Audition
 from knowbound.workflows.network_choice import BASE_SHARE, choose_network, frozen_network
 from knowbound.workflows.reading import Reader, Reads
-from knowbound.workflows.recipes import FrozenRecipe, Recipe, recipe_for
+from knowbound.workflows.recipes import FrozenRecipe, Maker, Recipe, recipe_for
 from knowbound.workflows.settings import (
     Settings,
     check_numbers,
@@ -41,6 +41,8 @@ NOTHING_ASKED = Settings()
 GB = 10**9
 LARGE = GB // 10
 """Bytes of weights from which the network's size is told."""
+IMAGES_PER_ACTIVATION = 10
+"""Known images, or groups of them, from which every block is measured: docs/synthetic_outliers.md."""
 COPIES = 4
 """Of the weights in training: themselves, their gradients, and Adam's two averages."""
 MEMORY_SHARE = 0.8
@@ -222,7 +224,6 @@ def _trained_plan(
 ) -> Plan:
     """The plan of a network that is trained from nothing."""
     outputs: tuple[Field, ...] = ("stages", "features", *objective.heads)
-    detector = settings.detector or usual_detector(objective)
     backbone = audition.chosen
     reads = reader.read(unsettled(settings, recipe, settings.size or recipe.side, channels))
     inside, preprocessing = reads.known, reads.preprocessing
@@ -235,8 +236,12 @@ def _trained_plan(
     made = settings.synthetic and settings.objective != "ml" and objective.uses_outs
     name = objective.called(made or shown)
     training = training_of(settings, recipe, preprocessing.height)
+    make = recipe.make(preprocessing, objective.scale)
+    heads = objective.head_sizes(len(inside.source.class_names))
+    plenty = groups.count >= IMAGES_PER_ACTIVATION * count_activations(make, heads, preprocessing)
+    detector = settings.detector or usual_detector(objective, plenty)
     parts = Parts(
-        backbone=recipe.make(preprocessing, objective.scale),
+        backbone=make,
         backbone_name=backbone,
         objective=objective,
         detector=lambda _: Chosen(make_detector(detector, outputs)),
@@ -259,6 +264,20 @@ def _trained_plan(
         _held_words(share, groups, inside),
     )
     return _plan(reads, parts, settings, groups, share, chosen, audition)
+
+
+def count_activations(make: Maker, heads: Mapping[str, int], preprocessing: Preprocessing) -> int:
+    """How many pooled activations a network's blocks have together; nothing is computed.
+
+    Args:
+        make: from the heads' sizes to the network.
+        heads: their sizes.
+        preprocessing: of its images.
+    """
+    with torch.device("meta"):
+        network = make(**heads).eval()
+        shape = (2, preprocessing.channels, preprocessing.height, preprocessing.width)
+        return int(network(torch.empty(shape), stages=True).get("stages").shape[1])
 
 
 def _grouped(reads: Reads, settings: Settings) -> Groups:
