@@ -1,5 +1,6 @@
 """From folders to a boundary: what is chosen, what is held out, and what is refused."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from knowbound.objectives import (
 )
 from knowbound.training.loop import Progress
 from knowbound.workflows.fit import kept_state, run_plan
-from knowbound.workflows.plan import Folders, Plan, count_activations, plan_fit
+from knowbound.workflows.plan import Folders, Plan, count_activations, held_share, plan_fit
 from knowbound.workflows.settings import Settings
 from tests.samples import blobs, write_folder
 
@@ -241,6 +242,18 @@ def test_objectives_that_learn_logits_from_outliers(
     assert type(detector) is MaxSoftmax
     with pytest.raises(UserError, match="asked for without outliers"):
         planned(folders[0], objective=objective)
+
+
+@pytest.mark.parametrize(
+    ("images", "held"),
+    [(60, 20), (120, 20), (133, 20), (134, 40), (150, 40), (360, 40), (1000, 100)],
+)
+def test_what_is_held_out_leaves_room_for_one_odd_picture(images: int, held: int) -> None:
+    """20 of them are enough for an acceptance of 95%; 40 leave the farthest outside."""
+    share = held_share(Settings(), images)
+    assert share * images == pytest.approx(held)
+    n = round(share * images)
+    assert math.ceil((n + 1) * 0.95) <= (n if images < 134 else n - 1)
 
 
 def test_every_block_is_measured_where_there_are_images_enough(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ LARGE = GB // 10
 """Bytes of weights from which the network's size is told."""
 IMAGES_PER_ACTIVATION = 10
 """Known images, or groups of them, from which every block is measured: docs/synthetic_outliers.md."""
+SPARED = 0.3
+"""The share of the images or groups up to which more are held out than it takes."""
 COPIES = 4
 """Of the weights in training: themselves, their gradients, and Adam's two averages."""
 MEMORY_SHARE = 0.8
@@ -189,7 +191,7 @@ def _frozen_plan(
     frozen = frozen_network(recipe, channels, side, settings)
     groups = _grouped(reads, settings)
     refuse_unprovable_error(settings, groups.count)
-    share = settings.held_out or _share(settings, groups.count)
+    share = settings.held_out or held_share(settings, groups.count)
     firm = settings.confidence is not None or settings.max_error is not None
     few = settings.held_out is None and share * groups.count < FEW and not firm
     parts = FrozenParts(
@@ -231,7 +233,7 @@ def _trained_plan(
         objective = with_batches(objective, recipe.batches, recipe.same_share)
     groups = _grouped(reads, settings)
     refuse_unprovable_error(settings, groups.count)
-    share = settings.held_out or _share(settings, groups.count)
+    share = settings.held_out or held_share(settings, groups.count)
     shown = bool(reads.outliers or reads.novelties or reads.anomalies)
     made = settings.synthetic and settings.objective != "ml" and objective.uses_outs
     name = objective.called(made or shown)
@@ -354,10 +356,19 @@ def _base(objective: Objective, training: Training) -> Base:
     return Base(alone, replace(training, steps=steps), SYNTHETIC_IMAGES)
 
 
-def _share(settings: Settings, groups: int) -> float:
-    """The share of the groups to hold out: a tenth, more where they are few."""
-    least = least_groups(settings.acceptance, settings.confidence, settings.max_error)
-    return min(0.5, max(0.1, (least + 1) / groups))
+def held_share(settings: Settings, groups: int) -> float:
+    """The share of the groups to hold out: a tenth, more where they are few.
+
+    With the least number the farthest group sets the threshold, and one odd picture lets anything
+    pass.  With twice as many it stays outside, so as many are held out where they can be spared.
+
+    Args:
+        settings: of ``fit``.
+        groups: of the known images.
+    """
+    least = least_groups(settings.acceptance, settings.confidence, settings.max_error) + 1
+    twice = 2 * least / groups if settings.max_error is None else 1.0
+    return min(0.5, max(0.1, least / groups, twice if twice <= SPARED else 0.0))
 
 
 def refuse_unprovable_error(settings: Settings, groups: int) -> None:
