@@ -38,7 +38,6 @@ ANOMALIES_EACH, LEAST_ANOMALIES, MOST_ANOMALIES = 6, 2000, 6000
 """Synthetic anomalies for each known image, and how many at least and at most."""
 DOMAIN_IMAGES = 4000
 """At most so many of each set of seen-out images teach the domain score."""
-Arrays = Array
 Judging = Literal["float32", "bf16"]
 """Number formats that a boundary judges in."""
 
@@ -343,7 +342,7 @@ class Boundary(nn.Module):
             decision=torch.where(self.threshold.accepts(score, nearest), 0, unknown),
         )
 
-    def judge(self, images: Arrays | Tensor | Source) -> Judgement[Arrays]:
+    def judge(self, images: Array | Tensor | Source) -> Judgement[Array]:
         """What the boundary says of images already in its own shape, batch by batch, as arrays.
 
         Args:
@@ -383,7 +382,7 @@ class Boundary(nn.Module):
 
         Args:
             pictures: one or several of: a path, the bytes of a picture file, a PIL image, an array
-                (H, W) or (H, W, 3), a tensor (H, W) or (3, H, W).  Arrays and tensors are uint8, or
+                (H, W) or (H, W, 3), a tensor (H, W) or (3, H, W).  Array and tensors are uint8, or
                 floating-point numbers in [0, 1]; with four axes they are several pictures.
             fdr: decide on these pictures together, so that on average at most this share of those
                 called unknown are known ones; None: each by the threshold, whatever the others.
@@ -408,7 +407,7 @@ class Boundary(nn.Module):
         """An unknown image is an anomaly if its domain score is above."""
         return float(self.domain.threshold)
 
-    def verdicts(self, judgement: Judgement[Arrays]) -> list[Verdict]:
+    def verdicts(self, judgement: Judgement[Array]) -> list[Verdict]:
         """The judgement in words.
 
         Args:
@@ -516,7 +515,7 @@ class Boundary(nn.Module):
             ) from error
 
 
-def join(parts: Sequence[Judgement[Tensor]]) -> Judgement[Arrays]:
+def join(parts: Sequence[Judgement[Tensor]]) -> Judgement[Array]:
     """The judgements of the batches of some images as one, in arrays.
 
     Args:

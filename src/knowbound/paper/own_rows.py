@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from knowbound.boundary.together import with_detectors
 from knowbound.building import Base
+from knowbound.data.outs.synthetic import USUAL_IMAGES
 from knowbound.detectors import CentreAndStages, StageMahalanobis
 from knowbound.detectors.detector import Detector
 from knowbound.evidence import Evidence
@@ -16,8 +17,6 @@ from knowbound.training.settings import Training
 SYNTHETIC = "synthetic outliers"
 SEEN_AND_SYNTHETIC = "seen and synthetic outliers"
 OWN_VARIANTS = (SYNTHETIC, SEEN_AND_SYNTHETIC)
-SYNTHETIC_IMAGES = 6_000
-"""Of each kind, as ``fit`` makes them."""
 BASE_SHARE = 1 / 3
 """Of the steps, where the base is trained within the row's own budget: ``fit``'s proportion."""
 BLOCKS: Mapping[str, Callable[[], Detector]] = {
@@ -31,7 +30,7 @@ def synthetic_rows(
     odm: Experiment,
     *,
     based: bool = False,
-    images: int = SYNTHETIC_IMAGES,
+    images: int = USUAL_IMAGES,
     seen_variant: str = SEEN_AND_SYNTHETIC,
 ) -> tuple[Experiment, Experiment]:
     """The row with synthetic outliers alone, and the one with seen out-of-distribution images too.

@@ -183,7 +183,7 @@ def embedding_caption(project: Projection, max_points: int) -> str:
 def _model(evidence: Evidence, name: str, element_id: str, max_points: int) -> JsonObject:
     sets = (evidence.in_set, *evidence.out_sets)
     counted = histogram([judged.judgement.score for judged in sets], evidence.threshold)
-    outs = ", ".join(out.name for out in evidence.out_sets) or "no out sets"
+    outs = ", ".join(out.name for out in evidence.out_sets) or "no out-of-distribution sets"
     figures = {"scores": histogram_figure(evidence, counted)}
     if evidence.out_sets:
         figures["roc"] = roc_figure(evidence)
@@ -212,7 +212,7 @@ def _model(evidence: Evidence, name: str, element_id: str, max_points: int) -> J
 
 def _embedding(evidence: Evidence, element_id: str, max_points: int, sheets: Sheets) -> JsonObject:
     project = Projection.fit(evidence.in_set.judgement.embedding)
-    outs = ", ".join(out.name for out in evidence.out_sets) or "no out sets"
+    outs = ", ".join(out.name for out in evidence.out_sets) or "no out-of-distribution sets"
     figure = embedding_scene(evidence, project, max_points, sheets)
     return {
         "embedding": (f"{element_id}-embedding-data", script_json(figure)),

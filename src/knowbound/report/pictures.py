@@ -66,14 +66,7 @@ def accepted_outs(evidence: Evidence, shown: Shown = Shown()) -> tuple[Group, ..
     Returns:
         The largest groups first.
     """
-    found = {
-        (f"{out.name} taken for {name}", out): np.flatnonzero(
-            _known(out) & (out.judgement.nearest == c)
-        )
-        for out in evidence.out_sets
-        for c, name in enumerate(evidence.class_names)
-    }
-    return _groups(evidence, found, shown)
+    return _groups(evidence, _by_nearest(evidence, "taken for", 0), shown)
 
 
 def rejected_ins(evidence: Evidence, shown: Shown = Shown()) -> tuple[Group, ...]:
@@ -130,14 +123,7 @@ def most_novel(evidence: Evidence, shown: Shown = Shown()) -> tuple[Group, ...]:
     Returns:
         The largest groups first.
     """
-    found = {
-        (f"{out.name} near {name}", out): np.flatnonzero(
-            (out.judgement.decision == 1) & (out.judgement.nearest == c)
-        )
-        for out in evidence.out_sets
-        for c, name in enumerate(evidence.class_names)
-    }
-    return _groups(evidence, found, shown, highest=True)
+    return _groups(evidence, _by_nearest(evidence, "near", 1), shown, highest=True)
 
 
 def picture_address(image: NDArray[np.uint8]) -> str:
@@ -170,6 +156,19 @@ def class_name(evidence: Evidence, index: int) -> str:
 
 def _known(judged: JudgedSet) -> NDArray[np.bool_]:
     return np.asarray(judged.decisions == str(Decision.KNOWN), dtype=np.bool_)
+
+
+def _by_nearest(
+    evidence: Evidence, words: str, decision: int
+) -> Mapping[tuple[str, JudgedSet], NDArray[np.int64]]:
+    """The out-of-distribution images of one decision, by set and by the class they are nearest to."""
+    return {
+        (f"{out.name} {words} {name}", out): np.flatnonzero(
+            (out.judgement.decision == decision) & (out.judgement.nearest == c)
+        )
+        for out in evidence.out_sets
+        for c, name in enumerate(evidence.class_names)
+    }
 
 
 def _groups(

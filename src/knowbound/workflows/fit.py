@@ -135,7 +135,8 @@ def fit(
         anomalies: folders of images of nothing like the classes.
         objective: a name of ``knowbound.names.OBJECTIVES`` (default: ODM), or one of your own.
         synthetic: whether to show outliers made from the known images themselves.
-        detector: a name of ``knowbound.detectors.DETECTORS`` (default nearest_centre, with many images centre_and_stages, under
+        detector: a name of ``knowbound.detectors.DETECTORS`` (default
+            nearest_centre, with many images centre_and_stages, under
             cross-entropy max_softmax).
         backbone: ``lenet``, ``wrn-16-2``, ``wrn-28-10``, ``efficientnet-lite0`` (frozen), or
             ``auto`` by the images.

@@ -11,6 +11,7 @@ import torch
 from knowbound.boundary.threshold import check_error, least_groups
 from knowbound.building import Base, Chosen, Parts
 from knowbound.data.groups import Groups, group_images
+from knowbound.data.outs.synthetic import USUAL_IMAGES
 from knowbound.data.pictures.folder import FolderRead, Problem, measure_folder
 from knowbound.data.pictures.picture_lists import describe_classes, list_pictures
 from knowbound.data.pictures.split_folders import refuse_split_folders
@@ -48,8 +49,6 @@ SPARED = 0.3
 COPIES = 4
 """Of the weights in training: themselves, their gradients, and Adam's two averages."""
 MEMORY_SHARE = 0.8
-SYNTHETIC_IMAGES = 6000
-"""Of each kind."""
 FEW = 60
 """Images, or groups of them, that a threshold is held out from at least; of fewer pictures all are
 left out in turn instead, where nothing is trained."""
@@ -353,7 +352,7 @@ def _base(objective: Objective, training: Training) -> Base:
     """What is trained first, on the known images alone: a share of the steps."""
     alone = objective.without_outs()
     steps = max(1, round(BASE_SHARE * training.steps))
-    return Base(alone, replace(training, steps=steps), SYNTHETIC_IMAGES)
+    return Base(alone, replace(training, steps=steps), USUAL_IMAGES)
 
 
 def held_share(settings: Settings, groups: int) -> float:

@@ -24,6 +24,8 @@ class SyntheticKind(StrEnum):
     """Known images mirrored, flipped or turned, where this makes another class."""
 
 
+USUAL_IMAGES = 6_000
+"""Of each kind, in ``fit`` and in the tables."""
 DEFAULT_KINDS = (SyntheticKind.COMPOSED, SyntheticKind.CHANGED)
 """What ``fit`` shows; what was tried and measured is in docs/synthetic_outliers.md."""
 

@@ -11,9 +11,9 @@ from knowbound.ccag import CIFAR10 as CCAG_CIFAR10
 from knowbound.ccag import SVHN as CCAG_SVHN
 from knowbound.ccag import CcagTraining
 from knowbound.data.augmentation import Augmentation
+from knowbound.data.outs.synthetic import USUAL_IMAGES
 from knowbound.errors import UserError
 from knowbound.paper.objects.split import CIFAR10, IN_DISTS, SVHN
-from knowbound.paper.own_rows import SYNTHETIC_IMAGES
 from knowbound.training.settings import Training
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class Scale:
     train, test: at most so many images of each set; backbone: VGG-13's settings for ("ccag" or
     "paper") form; ce, images: for each in-distribution the training under cross-entropy and the
     images in a batch; outs_on_top: whether the confidence loss, outlier exposure and energy
-    fine-tuning see as many outs beside those, or halve them to make room; odm, authors: trainings;
+    fine-tuning see as many out-of-distribution images beside those, or halve them to make room; odm, authors: trainings;
     fine_tuning: that of the energy loss, on the network of ``ce``;
     synthetic: synthetic outliers of each kind.
     """
@@ -45,7 +45,7 @@ class Scale:
     authors_images: int = 1024
     train: int | None = None
     test: int | None = None
-    synthetic: int = SYNTHETIC_IMAGES
+    synthetic: int = USUAL_IMAGES
 
 
 def _short(steps: int) -> Training:

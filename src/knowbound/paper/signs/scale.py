@@ -4,9 +4,9 @@ trains, on what."""
 from dataclasses import dataclass, replace
 
 from knowbound.data.augmentation import Augmentation
+from knowbound.data.outs.synthetic import USUAL_IMAGES
 from knowbound.errors import UserError
 from knowbound.objectives.batches import BalancedBatches
-from knowbound.paper.own_rows import SYNTHETIC_IMAGES
 from knowbound.training.settings import Training
 
 AUGMENTATION = Augmentation(shift=3, rotation=10.0, scale=0.1, brightness=0.3, contrast=0.3)
@@ -31,7 +31,7 @@ class Scale:
     base: Training | None = None
     """If given, ML and ODM go on from one network that was trained so, on the split's in images
     alone (``shared_base``)."""
-    synthetic: int = SYNTHETIC_IMAGES
+    synthetic: int = USUAL_IMAGES
     """Synthetic outliers of each kind."""
 
     @property
