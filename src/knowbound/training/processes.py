@@ -1,6 +1,7 @@
 """Several processes over one batch, started by torchrun or ``accelerate launch``: how they find
 together and share embeddings."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ def join_processes() -> Any:
 
     if "LOCAL_RANK" not in os.environ:
         return Accelerator()
+    # its functions keep, as a default argument, the group that is there when it is first imported,
+    # which DDP does late: the group's threads would then live until Python ends, and abort it
+    import torch.distributed.nn
+
     found = torch.accelerator.current_accelerator(check_available=True)
     # without being told of the CPU, accelerate leaves processes without a GPU each on its own;
     # Apple's GPU cannot join them
@@ -38,9 +43,19 @@ def join_processes() -> Any:
 
 
 def leave_processes() -> None:
-    """End the processes' connection, if there is one; without it some backends warn at exit."""
+    """End the processes' connection and its threads, if there is one.
+
+    A thread that still held a tensor while Python ends would abort the process.
+    """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
+        gc.collect()  # DDP keeps the connection, and itself in a circle
         torch.distributed.destroy_process_group()
+
+
+def wait_for_processes() -> None:
+    """Return when all processes have come here; at once where there is one."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
 
 
 def from_main(value: Any) -> Any:

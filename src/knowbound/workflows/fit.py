@@ -28,6 +28,7 @@ from knowbound.objectives import Objective
 from knowbound.training import Trained
 from knowbound.training.loop import Progress
 from knowbound.training.pace import Precision
+from knowbound.training.processes import wait_for_processes
 from knowbound.workflows.plan import Folders, Plan, plan_fit
 from knowbound.workflows.settings import Settings
 
@@ -319,15 +320,21 @@ def _is_main() -> bool:
 
 
 def _keep(boundary: Boundary, plan: Plan, output: Path | None) -> None:
-    """Note which pictures it was fitted on, and save it where there is a place."""
+    """Note which pictures it was fitted on, and save it where there is a place.
+
+    All processes wait for the one that saves: torchrun ends the others when one of them fails.
+    """
     boundary.remember(
         fingerprints(plan.known),
         [digest for read in plan.shown for digest in fingerprints(read)],
     )
-    if output:
-        boundary.save(output)
-        for kept in kept_state(output):
-            kept.unlink(missing_ok=True)
+    try:
+        if output:
+            boundary.save(output)
+            for kept in kept_state(output):
+                kept.unlink(missing_ok=True)
+    finally:
+        wait_for_processes()
 
 
 def _measured(
