@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from knowbound.backbones import LeNet
@@ -128,7 +129,8 @@ def test_a_frozen_network_is_measured_on_held_out_images_and_left_out_classes(
     photographs: Path, tmp_path: Path
 ) -> None:
     stage, frozen = staged(photographs), lenet(tmp_path)
-    trial = audition.try_frozen(stage, frozen, NearestCentre("features"))
+    embedded = frozen.embed(stage.large.source)
+    trial = audition.try_frozen(stage, frozen, NearestCentre("features"), embedded)
     vectors = frozen.embed(stage.large.source).outputs.get("features").numpy()
     labels = stage.large.source.labels
     learned = [np.flatnonzero((labels == c) & ~stage.judged) for c in stage.known]
@@ -141,7 +143,59 @@ def test_a_frozen_network_is_measured_on_held_out_images_and_left_out_classes(
     new = ~np.isin(labels, stage.known)
     assert trial.novelty_auroc == pytest.approx(float(auroc(nearest[known], nearest[new])))
     assert not trial.remembered
-    assert audition.try_frozen(stage, frozen, NearestCentre("features")).remembered
+    again = frozen.embed(stage.large.source)
+    assert audition.try_frozen(stage, frozen, NearestCentre("features"), again).remembered
+
+
+def test_a_survey_leaves_each_class_out_in_turn() -> None:
+    rng = np.random.default_rng(0)
+    centres = np.array([[0.0, 0, 0], [0.15, 0, 0], [9, 0, 0], [0, 9, 0]])
+    labels = np.repeat(np.arange(4), 10)
+    vectors = torch.from_numpy(centres[labels] + rng.normal(0, 0.1, (40, 3)))
+    groups = np.arange(40) // 2
+    found = audition.survey(vectors, labels, groups, lambda: NearestCentre("features"), 0)
+    assert found is not None
+    held = found.held
+    assert (held[::2] == held[1::2]).all()
+    assert np.bincount(labels[held]).tolist() == [4, 4, 4, 4]  # two of the five groups
+
+    def centres_of(classes: list[int]) -> Any:
+        own = [(labels == c) & ~held for c in classes]
+        return np.stack([vectors.numpy()[o].mean(axis=0) for o in own])
+
+    def distances(classes: list[int]) -> Any:
+        return np.linalg.norm(vectors.numpy()[:, None] - centres_of(classes), axis=2)
+
+    right = distances([0, 1, 2, 3])[held].argmin(axis=1) == labels[held]
+    assert found.accuracy == pytest.approx(right.mean())
+    areas = []
+    for label in range(4):
+        others = [c for c in range(4) if c != label]
+        nearest = distances(others).min(axis=1)
+        out = labels == label
+        areas.append(float(auroc(nearest[held & ~out], nearest[out])))
+    assert found.novelty_auroc == pytest.approx(np.mean(areas))
+    assert found.alike.tolist()[:2] == [1, 0]
+    assert not found.is_enough
+
+
+def test_a_survey_of_two_classes_knows_no_novelty_and_of_too_few_images_nothing() -> None:
+    vectors, labels = torch.randn(20, 3), np.repeat([0, 1], 10)
+    two = audition.survey(vectors, labels, np.arange(20), lambda: NearestCentre("features"), 0)
+    assert two is not None
+    assert (two.novelty_auroc, two.is_enough) == (None, False)
+    one = np.zeros(20, dtype=np.int64)
+    assert audition.survey(vectors, labels, one, lambda: NearestCentre("features"), 0) is None
+
+
+def test_what_is_most_alike_is_not_left_out_together() -> None:
+    alike = np.array([1, 0, 3, 2, 0, 4])
+    for seed in range(20):
+        order = np.random.default_rng(seed).permutation(6)
+        left = set(audition.left_out_classes(order, alike).tolist())
+        assert 1 <= len(left) <= 2
+        assert not any(int(alike[label]) in left for label in left)
+    assert audition.left_out_classes(np.array([2, 3, 0, 1, 4, 5]), None).tolist() == [2, 3]
 
 
 def test_a_training_is_tried_once(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,14 +236,16 @@ def test_the_best_expected_mark_is_chosen() -> None:
     assert half.expected == pytest.approx(1 - 0.3 * 0.6)
     assert choose([frozen, half])[0] == "photographs"
     assert choose([frozen, trial("wrn", 0.8, 0.72, trained=0.2)])[0] == "wrn"
-    chosen, reason = choose([frozen])
-    assert chosen == "photographs"
-    assert "85.0%" in reason
-    assert [trial("a", 0.98, novelty).is_enough for novelty in (0.97, 0.95, None)] == [
-        True,
-        False,
-        False,
-    ]
+    held = audition.enough(frozen, 12)
+    assert held.chosen == "photographs"
+    assert "85.0%" in held.reason
+    assert held.lines[0] == "Audition on 12 held-out pictures, each class in turn left out:"
+
+
+@pytest.mark.parametrize(("novelty", "enough"), [(0.97, True), (0.95, False), (None, False)])
+def test_a_survey_says_whether_to_try_another(novelty: float | None, enough: bool) -> None:
+    found = audition.Survey(0.98, novelty, np.arange(3), np.zeros(9, dtype=bool))
+    assert found.is_enough is enough
 
 
 def test_what_was_tried_is_told() -> None:
@@ -230,6 +286,8 @@ def test_nothing_is_tried_where_nothing_can_come_of_it(
 
 
 def test_auto_takes_what_does_better(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = audition.Survey(0.9, 0.9, np.arange(4), np.zeros(32, dtype=bool))
+    monkeypatch.setattr(network_choice, "survey", lambda *rest: found)
     monkeypatch.setattr(
         network_choice, "try_frozen", lambda *rest: trial("efficientnet-lite0", 0.9, 0.9)
     )

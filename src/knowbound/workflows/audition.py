@@ -27,7 +27,7 @@ from knowbound.data.source import Source
 from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
 from knowbound.files import replace_file
-from knowbound.frozen import FrozenNetwork
+from knowbound.frozen import Embedded, FrozenNetwork
 from knowbound.metrics import auroc
 from knowbound.training import train
 from knowbound.training.loop import Progress
@@ -49,7 +49,9 @@ VIEWS, BATCH = 100, 96
 """A trial shows each picture about so many times at most, in batches of so many pictures: more would
 tell little of a small set."""
 ENOUGH = 0.97
-"""A mark at which nothing else is tried."""
+"""A mark of a survey at which nothing else is tried."""
+EACH_IN_TURN = "each class in turn"
+"""What was left out in a survey."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,6 @@ class Trial:
             return self.accuracy
         return (self.accuracy + self.novelty_auroc) / 2
 
-    @property
-    def is_enough(self) -> bool:
-        """Whether nothing else need be tried: both rates were measured and are high."""
-        return self.novelty_auroc is not None and self.mark >= ENOUGH
-
     def __str__(self) -> str:
         """The numbers in percent."""
         novelty = "" if self.novelty_auroc is None else f", novelty AUROC {self.novelty_auroc:.1%}"
@@ -112,7 +109,7 @@ class Audition:
         chosen: name of the network.
         reason: a sentence.
         trials: in the order they were held; empty where nothing had to be measured.
-        left_out: names of the classes that no candidate learned.
+        left_out: names of the classes that no candidate learned, or ``EACH_IN_TURN``.
         known, new: pictures of known and of left-out classes that the candidates were judged on.
     """
 
@@ -129,6 +126,8 @@ class Audition:
         if not self.trials:
             return (self.reason,) if self.reason else ()
         left = f" and {self.new} of {', '.join(self.left_out)}, left out" if self.left_out else ""
+        if self.left_out == (EACH_IN_TURN,):
+            left = f", {EACH_IN_TURN} left out"
         return (
             f"Audition on {self.known} held-out pictures{left}:",
             *(f"  {trial}" for trial in self.trials),
@@ -199,14 +198,94 @@ def sample_listing(listing: Listing, most: int) -> Listing:
     )
 
 
-def set_stage(small: FolderRead, large: FolderRead, group_by: str, seed: int) -> Stage | None:
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """How a frozen network does on every class: what costs nothing once its features are there.
+
+    accuracy: of held-out images, all classes learned; novelty_auroc: mean over the classes, each
+    left out in turn, of its images against held-out images of the others; None for two classes;
+    alike: (C,) the class that most images of each are taken for while it is left out; held: (L,)
+    which images were held out.
+    """
+
+    accuracy: float
+    novelty_auroc: float | None
+    alike: NDArray[np.int64]
+    held: NDArray[np.bool_]
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether nothing else need be tried: both rates were measured and are high on average."""
+        novelty = self.novelty_auroc
+        return novelty is not None and (self.accuracy + novelty) / 2 >= ENOUGH
+
+
+def survey(
+    vectors: Tensor,
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    make: Callable[[], Detector],
+    seed: int,
+) -> Survey | None:
+    """What leaving out each class in turn shows; None where a class has too few images.
+
+    Leaving out one draw of classes says little: where two classes are alike, all depends on whether
+    one of them stays.
+
+    Args:
+        vectors: (L, R) what the detector reads of the images.
+        labels: (L,) in 0..C-1.
+        groups: (L,) of the images that belong together.
+        make: makes a fresh detector.
+        seed: of the draw of held-out images.
+    """
+    classes = int(labels.max(initial=-1)) + 1
+    try:
+        positions = hold_out_groups(labels, groups, HELD_OUT, np.random.default_rng([seed, 8]))
+    except UserError:
+        return None
+    held = np.zeros(len(labels), dtype=bool)
+    held[positions] = True
+    whole = _taught(make(), vectors, labels, ~held)
+    accuracy = float(np.mean(whole.classify(vectors[held]).numpy() == labels[held]))
+    alike, novelty = np.arange(classes), []
+    for label in range(classes if classes > 2 else 0):
+        out = labels == label
+        others = np.delete(np.arange(classes), label)
+        detector = _taught(make(), vectors, np.searchsorted(others, labels), ~held & ~out)
+        taken = others[detector.classify(vectors[out]).numpy()]
+        alike[label] = np.bincount(taken, minlength=classes).argmax()
+        scores = detector.score(vectors).double().numpy()
+        novelty.append(float(auroc(scores[held & ~out], scores[out])))
+    return Survey(accuracy, float(np.mean(novelty)) if novelty else None, alike, held)
+
+
+def _taught(
+    detector: Detector, vectors: Tensor, labels: NDArray[np.int64], chosen: NDArray[np.bool_]
+) -> Detector:
+    names = [str(label) for label in range(int(labels[chosen].max()) + 1)]
+    detector.learn(vectors[chosen], torch.from_numpy(labels[chosen]), names)
+    return detector
+
+
+def set_stage(
+    small: FolderRead,
+    large: FolderRead,
+    group_by: str,
+    seed: int,
+    alike: NDArray[np.int64] | None = None,
+) -> Stage | None:
     """Which classes are left out and which images are judged; None where a class has too few.
+
+    A class is not left out together with the one that it is most alike: the classes that nobody
+    taught are like those that somebody did.
 
     Args:
         small: as the trained network takes them.
         large: of the same files or some of them.
         group_by: as in ``group_images``.
         seed: of the draw.
+        alike: (C,) the class that each is most alike; None: not known.
     """
     rng = np.random.default_rng([seed, 7])
     place = {path: index for index, path in enumerate(small.paths)}
@@ -216,7 +295,7 @@ def set_stage(small: FolderRead, large: FolderRead, group_by: str, seed: int) ->
         return None
     shared = np.array([place[path] for path in large.paths], dtype=np.int64)
     groups = group_images(small.source, list(small.paths), group_by).ids
-    left = rng.permutation(classes)[: int(LEFT_OUT * classes)]
+    left = left_out_classes(rng.permutation(classes), alike)
     known = np.setdiff1d(np.arange(classes), left)
     labels = large.source.labels
     inside = np.flatnonzero(np.isin(labels, known))
@@ -230,11 +309,28 @@ def set_stage(small: FolderRead, large: FolderRead, group_by: str, seed: int) ->
     return Stage(small, large, shared, groups, known, judged)
 
 
+def left_out_classes(
+    order: NDArray[np.int64], alike: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """The classes that no candidate learns: a share of them, none together with the one that it is
+    most alike.
+
+    Args:
+        order: (C,) the classes, in the order in which they are asked.
+        alike: (C,) the class that each is most alike; None: not known.
+    """
+    left: list[int] = []
+    for label in order.tolist():
+        if len(left) == int(LEFT_OUT * len(order)):
+            break
+        others = [] if alike is None else [int(alike[label]), *np.flatnonzero(alike == label)]
+        if not set(others) & set(left):
+            left.append(label)
+    return np.array(left, dtype=np.int64)
+
+
 def try_frozen(
-    stage: Stage,
-    frozen: FrozenNetwork,
-    detector: Detector,
-    on_step: Callable[[Progress], None] | None = None,
+    stage: Stage, frozen: FrozenNetwork, detector: Detector, embedded: Embedded
 ) -> Trial:
     """How a frozen network does.
 
@@ -242,26 +338,38 @@ def try_frozen(
         stage: the images.
         frozen: the network.
         detector: a fresh one.
-        on_step: called as images are embedded.
+        embedded: what the network said of ``stage.large``.
     """
     start = time.monotonic()
-    pictures = [bytes.fromhex(digest) for digest in stage.large.pixel_sha256]
-    embedded = frozen.embed(stage.large.source, pictures, on_step)
     vectors = detector.read(embedded.outputs)
     learned = torch.from_numpy(stage.is_known & ~stage.judged)
     labels = torch.from_numpy(np.searchsorted(stage.known, stage.large.source.labels))
     detector.learn(vectors[learned], labels[learned], stage.names)
     accuracy, novelty = _judged(stage, detector, vectors)
-    seconds = time.monotonic() - start
-    return Trial(
-        frozen.name,
-        frozen.side,
-        f"frozen, {detector_name(detector)}",
-        accuracy,
-        novelty,
-        seconds,
-        remembered=not embedded.computed,
-    )
+    seconds = embedded.seconds + time.monotonic() - start
+    return frozen_trial(frozen, detector, accuracy, novelty, seconds, not embedded.computed)
+
+
+def frozen_trial(
+    frozen: FrozenNetwork,
+    detector: Detector,
+    accuracy: float,
+    novelty: float | None,
+    seconds: float,
+    remembered: bool,
+) -> Trial:
+    """The trial of a frozen network.
+
+    Args:
+        frozen: the network.
+        detector: on its features.
+        accuracy: on held-out images.
+        novelty: the AUROC against left-out classes, or None.
+        seconds: that it took.
+        remembered: whether no image was embedded for it.
+    """
+    how = f"frozen, {detector_name(detector)}"
+    return Trial(frozen.name, frozen.side, how, accuracy, novelty, seconds, remembered=remembered)
 
 
 def detector_name(detector: Detector) -> str:
@@ -422,7 +530,7 @@ def judged(stage: Stage, trials: Sequence[Trial]) -> Audition:
 
     Args:
         stage: its images.
-        trials: of the frozen network first, and of one that was trained, if it was.
+        trials: of the frozen network, and of one that was trained.
     """
     chosen, reason = choose(trials)
     names = stage.large.source.class_names
@@ -436,19 +544,30 @@ def judged(stage: Stage, trials: Sequence[Trial]) -> Audition:
     )
 
 
+def enough(trial: Trial, held: int) -> Audition:
+    """What came of a survey that left nothing to be tried.
+
+    Args:
+        trial: of the frozen network, each class left out in turn.
+        held: pictures held out.
+    """
+    return Audition(
+        trial.backbone,
+        f"Network: {trial.backbone}; with {trial.mark:.1%} on average little is left to win by a "
+        "training, so none was tried.",
+        (trial,),
+        (EACH_IN_TURN,),
+        held,
+    )
+
+
 def choose(trials: Sequence[Trial]) -> tuple[str, str]:
     """The name of the network of the best expected mark, and why.
 
     Args:
-        trials: of the frozen network first, and of one that was trained, if it was.
+        trials: of the frozen network, and of one that was trained.
     """
-    frozen, *trained = trials
-    if not trained:
-        return frozen.backbone, (
-            f"Network: {frozen.backbone}; with {frozen.mark:.1%} on average little is left to win "
-            "by a training, so none was tried."
-        )
-    other = trained[0]
+    frozen, other = trials
     name = frozen.backbone if frozen.mark >= other.expected else other.backbone
     return name, (
         f"Network: {name}; {frozen.backbone} has {frozen.mark:.1%} on average, {other.backbone} "

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from knowbound.building import Base
+from knowbound.data.groups import group_images
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors.choice import make_detector
+from knowbound.detectors.detector import Detector
 from knowbound.frozen import FrozenNetwork
 from knowbound.objectives import Objective
 from knowbound.objectives.choice import with_batches
@@ -18,9 +20,12 @@ from knowbound.workflows.audition import (
     Audition,
     Stage,
     Trial,
+    enough,
+    frozen_trial,
     judged,
     sample_listing,
     set_stage,
+    survey,
     try_frozen,
     try_trained,
 )
@@ -60,35 +65,58 @@ def choose_network(
     """
     if settings.backbone != "auto":
         return Audition(settings.backbone, "")
-    usual = "lenet" if channels == 1 else "wrn-16-2"
+    usual = _usual(channels)
     large = min(size) >= LARGE_SIDE
     if not _to_be_tried(settings, channels, large):
         return Audition(usual, "")
     if not has_weights(PHOTOGRAPHS):
         return Audition(usual, _bring(size) if large else "")
-    recipe, other = FROZEN[PHOTOGRAPHS], recipe_for(usual)
-    assert isinstance(other, Recipe)
+    recipe = FROZEN[PHOTOGRAPHS]
     side = settings.size or recipe.side_for(min(size), len(reader.listing.files))
+    frozen = frozen_network(recipe, channels, side, settings)
+    return _hold(reader, settings, objective, frozen, recipe, channels, large, on_step)
+
+
+def _hold(
+    reader: Reader,
+    settings: Settings,
+    objective: Objective,
+    frozen: FrozenNetwork,
+    recipe: FrozenRecipe,
+    channels: int,
+    large: bool,
+    on_step: OnStep,
+) -> Audition:
+    """An audition of a frozen network and, where that is not good enough, the usual one."""
+    usual = _usual(channels)
+    other = recipe_for(usual)
+    assert isinstance(other, Recipe)
     listing = sample_listing(reader.listing, TRAINED[large])
-    stage = set_stage(
-        reader.read_some(
-            unsettled(settings, other, settings.size or other.side, channels), listing
-        ),
-        reader.read_some(
-            unsettled(settings, recipe, side, channels), sample_listing(listing, JUDGED)
-        ),
-        settings.group_by,
-        settings.seed,
+    images = reader.read_some(
+        unsettled(settings, recipe, frozen.side, channels), sample_listing(listing, JUDGED)
     )
+    pictures = [bytes.fromhex(digest) for digest in images.pixel_sha256]
+    embedded = frozen.embed(images.source, pictures, on_step)
+
+    def detector() -> Detector:
+        return make_detector(recipe.detector, ("stages", "features"))
+
+    groups = group_images(images.source, list(images.paths), settings.group_by).ids
+    vectors = detector().read(embedded.outputs)
+    found = survey(vectors, images.source.labels, groups, detector, settings.seed)
+    if found and found.is_enough:
+        rates = found.accuracy, found.novelty_auroc
+        how = embedded.seconds, not embedded.computed
+        return enough(frozen_trial(frozen, detector(), *rates, *how), int(found.held.sum()))
+    size_asked = settings.size or other.side
+    small = reader.read_some(unsettled(settings, other, size_asked, channels), listing)
+    alike = found.alike if found else None
+    stage = set_stage(small, images, settings.group_by, settings.seed, alike)
     if stage is None:
         chosen = PHOTOGRAPHS if large else usual
         return Audition(chosen, f"Network: {chosen}; {TOO_FEW}.")
-    frozen = frozen_network(recipe, channels, side, settings)
-    detector = make_detector(recipe.detector, ("stages", "features"))
-    trials = [try_frozen(stage, frozen, detector, on_step)]
-    if not trials[0].is_enough:
-        trials.append(_trained(stage, settings, usual, other, objective, on_step))
-    return judged(stage, trials)
+    first = try_frozen(stage, frozen, detector(), embedded)
+    return judged(stage, [first, _trained(stage, settings, usual, other, objective, on_step)])
 
 
 def _trained(
@@ -115,6 +143,11 @@ def _trained(
         settings.audition,
         on_step,
     )
+
+
+def _usual(channels: int) -> str:
+    """The network that is trained where no other is better."""
+    return "lenet" if channels == 1 else "wrn-16-2"
 
 
 def _to_be_tried(settings: Settings, channels: int, large: bool) -> bool:
