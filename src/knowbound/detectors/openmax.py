@@ -35,19 +35,24 @@ class OpenMax(Detector):
     the unknown.  A class with fewer than three images classified correctly takes all its images.
     The unit of the logits matters: it is the one in which their exponentials are probabilities.
 
+    The first factor, for r = 0, is that of the authors' released program, OSDN; as printed,
+    Algorithm 2 begins with (alpha - 1) / alpha.
+
     Two variants are in use, and their AUROC differs by some tenths of a percent:
 
-    - ``euclidean``: Euclidean distances, shifted so that the smallest of the tail is 1, as in the
-      later library of the authors' group (pytorch-ood 0.4 shifts it to 10,000).
-    - ``libmr``: the authors' released program.  The distance is the Euclidean one divided by 200
-      plus the cosine one, and the shift makes the smallest of the tail 10,000.
+    - ``euclidean``: Euclidean distances, shifted so that the smallest of the tail is 1.  The shift
+      is that of vast, the later library of the authors' group, which offers this distance beside
+      the cosine one.  (pytorch-ood 0.4 shifts it to 10,000.)
+    - ``libmr``: as OSDN with the libMR of its time.  The distance is the Euclidean one divided by
+      200 plus the cosine one, and the shift makes the smallest of the tail 10,000.  (Later versions
+      of libMR shift it to 1.)
 
     The default is ``euclidean``: the 200 was chosen for networks with 1,000 logits, and with few
     classes it leaves the cosine distance alone.
 
     Args:
-        tail: distances that a distribution is fitted to; 20 in their program.
-        alpha: logits that are revised; 10 in their program.
+        tail: distances that a distribution is fitted to; 20 in OSDN.
+        alpha: logits that are revised; 10 in OSDN.
         variant: see above.
 
     Raises:

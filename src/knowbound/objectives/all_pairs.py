@@ -156,6 +156,8 @@ def _blocks(
     with_one = torch.cat(
         [x, ones], dim=1
     )  # weights @ with_one = weighted sum of embeddings, and sum of weights
+    limits, kinds = CLOSE * norms, labels.int()  # half as wide: compared twice as fast
+    far = torch.finfo(x.dtype).max / 16  # beyond any margin; roots of infinity take twice as long
     total = torch.zeros((), dtype=x.dtype, device=x.device)
     for top in range(0, len(x), BLOCK):
         rows = slice(top, top + BLOCK)
@@ -163,16 +165,20 @@ def _blocks(
             columns = slice(start, start + BLOCK)
             diagonal = start == top  # holds each pair twice
             squared_distance = left[rows] @ right[columns].T
-            same, unused = _kinds(labels[rows], labels[columns], diagonal, squared)
-            close = (squared_distance <= CLOSE * norms[rows]).masked_fill_(unused, False)
-            part = torch.zeros_like(total)
-            if close.any():
+            same, unused = _kinds(kinds[rows], kinds[columns], diagonal, squared)
+            squared_distance.masked_fill_(unused, far)
+            weight = 0.5 * push if diagonal else push
+            if (squared_distance.amin(dim=1, keepdim=True) <= limits[rows]).any():
+                close = squared_distance <= limits[rows]
                 pairs = close.nonzero() + torch.tensor([top, start], device=x.device)
-                part += _close_pairs(raw, pairs, same[close], law, push, gradient, diagonal)
-                same, unused = same & ~close, unused | close
-            distance = squared_distance.masked_fill_(unused, torch.inf).sqrt_()
+                total += weight * _close_pairs(
+                    raw, pairs, same[close], law, push, gradient, diagonal
+                )
+                same = same & ~close
+                squared_distance.masked_fill_(close, far)
+            distance = squared_distance.sqrt_()
             terms, strength = law(distance, same)
-            total += (part + terms) * (0.5 * push if diagonal else push)
+            total += weight * terms
             if gradient is not None:
                 weights = strength.div_(distance)
                 _add_gradient(
