@@ -19,10 +19,10 @@ from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.svm import OneClassSVM
 
 from benchmarks.photographs import draw
+from knowbound.building.frozen import FrozenNetwork, FrozenParts
 from knowbound.data.pictures.folder import read_folder
 from knowbound.detectors.choice import make_detector
 from knowbound.detectors.detector import Detector
-from knowbound.frozen import FrozenNetwork, FrozenParts
 from knowbound.metrics import auroc
 from knowbound.workflows.plan import plan_fit
 from knowbound.workflows.settings import Settings

@@ -17,13 +17,12 @@ PACKAGE = ROOT / "src" / "knowbound"
 FLOORS: tuple[set[str], ...] = (
     {
         *{"labels", "names", "errors", "files", "evidence", "judgement", "result"},
-        "false_discovery",
         "model_folder",
         *{"provenance", "outputs", "_version", "memory", "values"},
     },
     {"data", "backbones", "objectives", "detectors", "metrics"},
     {"training", "ccag", "boundary", "report"},
-    {"building", "frozen", "judging", "tuning", "experiment"},
+    {"building", "judging", "experiment"},
     {"workflows", "product", "paper"},
     {"cli", "__init__", "__main__"},
 )

@@ -13,13 +13,13 @@ from PIL import Image
 from knowbound.backbones import LeNet
 from knowbound.boundary import Boundary
 from knowbound.building import Base
+from knowbound.building.frozen import FrozenNetwork, FrozenParts
 from knowbound.data.feature_cache import FeatureCache
 from knowbound.data.pictures.folder import read_folder
 from knowbound.data.pictures.picture_lists import Listing, list_pictures
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors import NearestCentre
 from knowbound.errors import UserError
-from knowbound.frozen import FrozenNetwork, FrozenParts
 from knowbound.metrics import auroc
 from knowbound.objectives import Contrastive
 from knowbound.training import Training
@@ -57,7 +57,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def apart(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache for all tests of this file, and few synthetic anomalies."""
     monkeypatch.setenv("KNOWBOUND_CACHE", str(tmp_path_factory.getbasetemp() / "audition_cache"))
-    monkeypatch.setattr("knowbound.frozen.ANOMALIES", 24)
+    monkeypatch.setattr("knowbound.building.frozen.ANOMALIES", 24)
 
 
 def planned(known: Path, **settings: Any) -> Plan:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from knowbound.errors import UserError
-from knowbound.false_discovery import novelties_at_fdr
+from knowbound.judgement.false_discovery import novelties_at_fdr
 from knowbound.workflows.predict import (
     COLUMNS,
     NUMBERS,

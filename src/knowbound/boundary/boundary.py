@@ -26,8 +26,8 @@ from knowbound.detectors import DETECTORS
 from knowbound.detectors.detector import Detector
 from knowbound.detectors.learning import check_scores
 from knowbound.errors import UserError
-from knowbound.false_discovery import check_fdr, verdicts_at_fdr
 from knowbound.judgement import Judgement, Verdict, verdicts
+from knowbound.judgement.false_discovery import check_fdr, verdicts_at_fdr
 from knowbound.model_folder.card import write_card
 from knowbound.outputs import Outputs
 from knowbound.values import Array, JsonMapping, JsonObject

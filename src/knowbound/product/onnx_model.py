@@ -15,9 +15,9 @@ from knowbound._version import __version__
 from knowbound.data.pictures.given import Picture, image_of, is_one, one_or_several
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.errors import UserError
-from knowbound.false_discovery import verdicts_at_fdr
 from knowbound.files import sentence_for
 from knowbound.judgement import Judgement, Verdict, verdicts
+from knowbound.judgement.false_discovery import verdicts_at_fdr
 from knowbound.values import JsonObject
 
 FORMAT, FORMAT_VERSION = "knowbound-onnx", 1

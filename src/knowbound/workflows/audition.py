@@ -18,6 +18,7 @@ from knowbound._version import __version__
 from knowbound.backbones import Backbone
 from knowbound.boundary.batches import image_batches
 from knowbound.building import Base
+from knowbound.building.frozen import Embedded, FrozenNetwork
 from knowbound.data.feature_cache import cache_folder
 from knowbound.data.group_hold_out import hold_out_groups
 from knowbound.data.groups import group_images
@@ -27,7 +28,6 @@ from knowbound.data.source import Source
 from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
 from knowbound.files import replace_file
-from knowbound.frozen import Embedded, FrozenNetwork
 from knowbound.metrics import auroc
 from knowbound.training import train
 from knowbound.training.loop import Progress

@@ -15,6 +15,7 @@ from knowbound.boundary.boundary import Judging
 from knowbound.boundary.selective_risk import ErrorNotKept
 from knowbound.boundary.threshold import ClassAcceptance, least_groups
 from knowbound.building import build
+from knowbound.building.frozen import Embedded, FrozenParts, build_frozen
 from knowbound.data.group_hold_out import hold_out_groups
 from knowbound.data.pictures.copies import fingerprints
 from knowbound.data.source import Source
@@ -22,7 +23,6 @@ from knowbound.data.split import OutSet
 from knowbound.errors import UserError
 from knowbound.files import check_writable
 from knowbound.files.lock import locked
-from knowbound.frozen import Embedded, FrozenParts, build_frozen
 from knowbound.labels import Kind
 from knowbound.objectives import Objective
 from knowbound.training import Trained

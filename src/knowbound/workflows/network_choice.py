@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from knowbound.building import Base
+from knowbound.building.frozen import FrozenNetwork
 from knowbound.data.groups import group_images
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors.choice import make_detector
 from knowbound.detectors.detector import Detector
-from knowbound.frozen import FrozenNetwork
 from knowbound.objectives import Objective
 from knowbound.objectives.choice import with_batches
 from knowbound.outputs import Field

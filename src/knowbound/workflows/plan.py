@@ -10,6 +10,7 @@ import torch
 
 from knowbound.boundary.threshold import check_error, least_groups
 from knowbound.building import Base, Chosen, Parts
+from knowbound.building.frozen import FrozenParts
 from knowbound.data.groups import Groups, group_images
 from knowbound.data.outs.synthetic import USUAL_IMAGES
 from knowbound.data.pictures.folder import FolderRead, Problem, measure_folder
@@ -18,7 +19,6 @@ from knowbound.data.pictures.split_folders import refuse_split_folders
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors.choice import make_detector
 from knowbound.errors import UserError
-from knowbound.frozen import FrozenParts
 from knowbound.objectives import Objective
 from knowbound.objectives.choice import with_batches
 from knowbound.outputs import Field

@@ -16,8 +16,8 @@ from knowbound.data.pictures.picture_lists import list_files, read_list
 from knowbound.data.pictures.problems import Problem
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.errors import UserError
-from knowbound.false_discovery import check_fdr, verdicts_at_fdr
 from knowbound.judgement import Judgement, Verdict
+from knowbound.judgement.false_discovery import check_fdr, verdicts_at_fdr
 from knowbound.labels import Decision
 from knowbound.values import JsonMapping
 

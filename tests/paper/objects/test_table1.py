@@ -39,11 +39,11 @@ from knowbound.paper.objects.split import (
     validation_split,
 )
 from knowbound.paper.objects.table1 import run_in_dist
+from knowbound.paper.odin_tuning import tune_odin
 from knowbound.paper.own_rows import SEEN_AND_SYNTHETIC, SYNTHETIC
 from knowbound.paper.published import published
 from knowbound.result import Result, append_rows, read_rows
 from knowbound.training.settings import Training
-from knowbound.tuning import tune_odin
 from tests.samples import blob_images
 
 ODMS = (AUTHORS, OURS, SYNTHETIC, SEEN_AND_SYNTHETIC)

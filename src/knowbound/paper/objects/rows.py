@@ -16,9 +16,9 @@ from knowbound.evidence import Evidence
 from knowbound.experiment import Experiment, Outcome
 from knowbound.judging import judge_sets, seen_names
 from knowbound.metrics import measure
+from knowbound.paper.odin_tuning import tune_odin
 from knowbound.paper.own_rows import judged_by_blocks
 from knowbound.result import METRICS, Numbers, Result
-from knowbound.tuning import tune_odin
 
 CE_DETECTORS = {
     "odin": "ODIN",

@@ -27,6 +27,7 @@ from knowbound.labels import Kind
 from knowbound.objectives import Contrastive, CrossEntropy
 from knowbound.objectives.batches import RandomBatches
 from knowbound.paper.cells import OnStep, cell_name, cell_of, has_rows, run_missing, write_table
+from knowbound.paper.odin_tuning import OdinTuning, tune_odin
 from knowbound.paper.own_rows import rows_of_blocks, synthetic_rows
 from knowbound.paper.shared_base import start_from_base
 from knowbound.paper.signs.accepted import write_accepted
@@ -42,7 +43,6 @@ from knowbound.paper.signs.split import (
 )
 from knowbound.result import Result, read_rows
 from knowbound.training.settings import Training
-from knowbound.tuning import OdinTuning, tune_odin
 from knowbound.values import JsonObject
 
 IN_DIST = "Tsinghua"

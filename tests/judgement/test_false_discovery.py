@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
 from knowbound.errors import UserError
-from knowbound.false_discovery import novelties_at_fdr, verdicts_at_fdr
 from knowbound.judgement import Verdict
+from knowbound.judgement.false_discovery import novelties_at_fdr, verdicts_at_fdr
 from knowbound.labels import Decision
 
 

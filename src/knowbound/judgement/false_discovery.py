@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from knowbound.errors import UserError
-from knowbound.judgement import Verdict
+from knowbound.judgement.judgement import Verdict
 from knowbound.labels import Decision
 
 ROUNDING = 1e-12

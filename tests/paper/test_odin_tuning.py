@@ -14,7 +14,14 @@ from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.detectors import Odin
 from knowbound.metrics import measure
-from knowbound.tuning import EPSILONS, TEMPERATURES, OdinTuning, Tried, best_of, tune_odin
+from knowbound.paper.odin_tuning import (
+    EPSILONS,
+    TEMPERATURES,
+    OdinTuning,
+    Tried,
+    best_of,
+    tune_odin,
+)
 from tests.samples import blobs
 
 TEMPERATURE, EPSILON = (1.0, 100.0), (0.0, 0.01, 0.1)

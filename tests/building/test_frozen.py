@@ -8,14 +8,7 @@ import torch
 from torch import Tensor
 
 from knowbound.backbones import EfficientNetLite, LeNet
-from knowbound.data.feature_cache import FeatureCache
-from knowbound.data.outs.anomalies import anomaly_images
-from knowbound.data.preprocessing import Preprocessing
-from knowbound.data.source import Source
-from knowbound.data.split import OutSet
-from knowbound.detectors import NearestCentre
-from knowbound.errors import UserError
-from knowbound.frozen import (
+from knowbound.building.frozen import (
     BuiltFrozen,
     FrozenNetwork,
     FrozenParts,
@@ -24,6 +17,13 @@ from knowbound.frozen import (
     made_keys,
     parts_of,
 )
+from knowbound.data.feature_cache import FeatureCache
+from knowbound.data.outs.anomalies import anomaly_images
+from knowbound.data.preprocessing import Preprocessing
+from knowbound.data.source import Source
+from knowbound.data.split import OutSet
+from knowbound.detectors import NearestCentre
+from knowbound.errors import UserError
 from knowbound.labels import Kind
 from knowbound.outputs import Outputs
 from tests.samples import blobs
@@ -40,7 +40,7 @@ def frozen(folder: Path, seed: int = 0, side: int = 16) -> FrozenNetwork:
 
 @pytest.fixture(autouse=True)
 def few_anomalies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("knowbound.frozen.ANOMALIES", 40)
+    monkeypatch.setattr("knowbound.building.frozen.ANOMALIES", 40)
 
 
 def test_rows_are_the_networks_outputs_in_order(tmp_path: Path) -> None:
