@@ -9,8 +9,12 @@ import typer
 from knowbound._version import __version__
 from knowbound.cli.cache import cache
 from knowbound.cli.console import process
+from knowbound.cli.demo import demo
+from knowbound.cli.evaluate import evaluate
+from knowbound.cli.export import export
 from knowbound.cli.finished import adjust, show
-from knowbound.cli.practice import demo, evaluate, export, fit, predict
+from knowbound.cli.fit import fit
+from knowbound.cli.predict import predict
 from knowbound.cli.reproduce import reproduce_app
 from knowbound.cli.serving import serve
 from knowbound.errors import TrainingStoppedError, UserError

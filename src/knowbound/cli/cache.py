@@ -10,8 +10,8 @@ from knowbound.cli.console import console
 def cache(
     empty: Annotated[bool, typer.Option("--empty", help="Remove everything that is kept.")] = False,
 ) -> None:
-    """Show the features of frozen networks and the trials of auditions that are kept on disk, or
-    remove them. Nothing but time is lost with them.
+    """Show what is kept on disk, features of frozen networks and trials of networks, or remove it.
+    Removing it costs only time.
 
     **Examples**
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,17 +13,6 @@ if TYPE_CHECKING:
     from knowbound.result import Published, Result
     from knowbound.workflows.predict import Prediction
 
-Compile = Annotated[
-    bool | None,
-    typer.Option(
-        "--compile/--no-compile",
-        help="Train with torch.compile.",
-        show_default="for long trainings on a GPU",
-    ),
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace what is already there.", show_default=False)
-]
 PATH = 40
 """Characters of a path that a narrow table shows: its end, which tells files apart."""
 

@@ -6,23 +6,25 @@ from typing import Annotated
 import typer
 
 from knowbound.cli.console import console
-from knowbound.errors import UserError
+from knowbound.cli.options import (
+    AnyModel,
+    Confidence,
+    Model,
+    NewModel,
+    Overwrite,
+    refuse_existing_model,
+)
 from knowbound.values import JsonObject
 
 
 def show(
-    model: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MODEL", help="Folder that `knowbound fit` wrote, or an exported .onnx file."
-        ),
-    ],
+    model: AnyModel,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the facts as JSON, not as text.")
     ] = False,
 ) -> None:
-    """Print a model's card: what it knows, learned from and promises, what was measured, how to
-    cite it. Its files are checked; torch is not needed.
+    """Print a model's card: what it knows, what it learned from, what it promises, what was measured
+    and how to cite it. The files are checked; torch is not needed.
 
     **Example**
 
@@ -48,26 +50,13 @@ def _description(model: Path) -> JsonObject:
 
 
 def adjust(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Folder that `knowbound fit` wrote.")
-    ],
+    model: Model,
     acceptance: Annotated[
-        float, typer.Option(help="Share of known images the threshold accepts from now on.")
+        float, typer.Option(help="Share of new known images to accept from now on.")
     ],
-    output: Annotated[
-        Path,
-        typer.Option("-o", "--output", metavar="MODEL", help="Folder the model is written to."),
-    ],
-    confidence: Annotated[
-        float | None,
-        typer.Option(
-            help="Promise the acceptance with this confidence, such as 0.95.",
-            show_default="on average",
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the model that is already there.")
-    ] = False,
+    output: NewModel,
+    confidence: Confidence = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Set another acceptance from the held-out images that the model remembers. Nothing is trained
     again.
@@ -79,11 +68,8 @@ def adjust(
     from knowbound.boundary import Boundary
     from knowbound.files.lock import locked
 
-    if (output / "model.json").exists() and not overwrite:
-        raise UserError(
-            f"there is a model in {output} already; choose another place, or replace it with "
-            "--overwrite"
-        )
+    if not overwrite:
+        refuse_existing_model(output)
     boundary = Boundary.load(model).adjust(acceptance, confidence)
     with locked(output):
         boundary.save(output)

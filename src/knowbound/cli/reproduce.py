@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from knowbound.cli.console import Compile, console, print_results
+from knowbound.cli.console import console, print_results
+from knowbound.cli.options import Compile, Seed
 from knowbound.cli.progress import training_bar
 
 reproduce_app = typer.Typer(
@@ -16,7 +17,6 @@ Data = Annotated[
     Path, typer.Option(metavar="DIR", help="Folder that holds mnist/, svhn/ and cifar10/.")
 ]
 Results = Annotated[Path, typer.Option(metavar="DIR", help="Where the rows and the pictures go.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
 Download = Annotated[bool, typer.Option("--download", help="Fetch missing official files.")]
 SignData = Annotated[
     Path, typer.Option(metavar="DIR", help="Folder that holds tt100k/ and background/.")
@@ -65,11 +65,11 @@ def losses(
     results: Results = Path("results"),
     seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 1,
     validation: Annotated[
-        bool, typer.Option("--validation", help="On the split on which settings are chosen.")
+        bool, typer.Option("--validation", help="Use the split on which settings are chosen.")
     ] = False,
     download: Download = False,
 ) -> None:
-    """Every loss that the paper names on the split of Table 3. About an hour on one core for one
+    """Every loss that the paper names, on the split of Table 3. About an hour on one core for each
     seed.
 
     **Example**

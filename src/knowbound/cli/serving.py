@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from knowbound.cli.console import console
+from knowbound.cli.options import MaxPixels
 from knowbound.errors import UserError
 from knowbound.files import sentence_for
 
@@ -21,21 +22,21 @@ def serve(
         list[Path],
         typer.Argument(
             metavar="MODEL...",
-            help="Folders that `knowbound fit` wrote, or exported .onnx files. NAME=PATH names one; "
-            "the first is asked where a request names none.",
+            help="Folders that `knowbound fit` wrote, or exported .onnx files. NAME=PATH names one. "
+            "The first answers requests that name none.",
         ),
     ],
     host: Annotated[
-        str, typer.Option(help="To listen on; 0.0.0.0 for other machines, too.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0: for other machines, too.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(help="To listen on; 0 for a free one.", min=0, max=65535)
+        int, typer.Option(help="Port to listen on; 0: a free one.", min=0, max=65535)
     ] = 8000,
     token_file: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Holds the token that every request must bring. Needed beyond this machine.",
+            help="File with the token that every request must bring. Other machines need one.",
             show_default=f"the variable {TOKEN}",
         ),
     ] = None,
@@ -43,26 +44,38 @@ def serve(
         Path | None,
         typer.Option(metavar="DIR", help="Keep rejected pictures as DIR/novelty and DIR/anomaly."),
     ] = None,
-    keep_at_most: Annotated[int, typer.Option(help="Pictures in that folder.", min=1)] = 10_000,
-    keep_gb: Annotated[float, typer.Option(help="Gigabytes in that folder.")] = 1.0,
-    max_batch: Annotated[int, typer.Option(help="Pictures judged in one pass.", min=1)] = 64,
+    keep_at_most: Annotated[
+        int, typer.Option(help="The most pictures in that folder.", min=1)
+    ] = 10_000,
+    keep_gb: Annotated[float, typer.Option(help="The most gigabytes in that folder.")] = 1.0,
+    max_batch: Annotated[
+        int, typer.Option(help="The most pictures judged in one pass.", min=1)
+    ] = 64,
     max_wait_ms: Annotated[
-        float, typer.Option(help="Milliseconds a picture waits for others to be judged with.")
+        float,
+        typer.Option(help="Milliseconds that a picture waits for others, to be judged with them."),
     ] = 5.0,
     queue: Annotated[
-        int, typer.Option(help="Pictures that may wait; beyond, the answer is 503.", min=1)
+        int,
+        typer.Option(
+            help="The most pictures that may wait; further ones are refused (503).", min=1
+        ),
     ] = 1024,
-    max_pictures: Annotated[int, typer.Option(help="In one request.", min=1)] = 256,
-    max_request_mb: Annotated[float, typer.Option(help="Megabytes of one request.")] = 64.0,
-    max_pixels: Annotated[
-        int, typer.Option(help="The most pixels that a picture's header may announce.", min=1)
-    ] = 50_000_000,
+    max_pictures: Annotated[
+        int, typer.Option(help="The most pictures of one request.", min=1)
+    ] = 256,
+    max_request_mb: Annotated[
+        float, typer.Option(help="The most megabytes of one request.")
+    ] = 64.0,
+    max_pixels: MaxPixels = 50_000_000,
     timeout: Annotated[
-        float, typer.Option(help="Seconds in which a request must arrive, and be answered.")
+        float, typer.Option(help="Seconds within which a request must arrive, and be answered.")
     ] = 30.0,
     reload_seconds: Annotated[
         float,
-        typer.Option(help="Seconds between two looks for a new model at the same place; 0: never."),
+        typer.Option(
+            help="A new model in the same place is looked for every so many seconds; 0: never."
+        ),
     ] = 2.0,
     access_log: Annotated[
         bool,
@@ -72,8 +85,8 @@ def serve(
         ),
     ] = True,
 ) -> None:
-    """Answer requests for verdicts, and show a page to drop pictures on. Ends well on Ctrl-C: what
-    was taken is answered.
+    """Answer requests for verdicts over HTTP, and show a page to drop pictures on. On Ctrl-C it
+    answers what it has accepted, then ends.
 
     **Examples**
 

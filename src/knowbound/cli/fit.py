@@ -1,0 +1,303 @@
+"""The command that makes a model from a folder of labelled images."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from knowbound.cli.console import console, print_problems
+from knowbound.cli.options import (
+    Compile,
+    Confidence,
+    MaxPixels,
+    NewModel,
+    Overwrite,
+    Seed,
+    refuse_existing_model,
+)
+from knowbound.cli.progress import reading_bar, training_bar
+from knowbound.errors import UserError
+from knowbound.names import OBJECTIVES, BackboneName, ObjectiveName
+
+if TYPE_CHECKING:
+    from knowbound.data.preprocessing import Range
+
+
+def fit(
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Labelled images: DIR/class/... (any depth below), or a list: path,class per line.",
+        ),
+    ],
+    output: NewModel,
+    outliers: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Images of none of the classes, unlabelled. May be given several times.",
+        ),
+    ] = None,
+    novelties: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Images of other classes of the same kind of picture."),
+    ] = None,
+    anomalies: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Images of nothing like the classes."),
+    ] = None,
+    synthetic: Annotated[
+        bool,
+        typer.Option(
+            "--synthetic/--no-synthetic",
+            help="Also show outliers that are made from the known images themselves.",
+        ),
+    ] = True,
+    objective: Annotated[
+        ObjectiveName | None,
+        typer.Option(
+            help="What the network is trained for. "
+            + "; ".join(f"{name}: {meaning}" for name, meaning in OBJECTIVES.items()),
+            show_default="odm with --outliers, else ml",
+        ),
+    ] = None,
+    backbone: Annotated[
+        BackboneName,
+        typer.Option(
+            help="The network; auto: lenet for small grey images, otherwise the one that does best "
+            "in a short trial on your pictures."
+        ),
+    ] = "auto",
+    audition: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of a usual training's steps that auto may spend on trying networks; 0: "
+            "it tries none.",
+        ),
+    ] = 0.2,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side in pixels of the images the network sees.",
+            show_default="28, 32 or 160",
+            min=16,
+        ),
+    ] = None,
+    dim: Annotated[
+        int | None, typer.Option(help="Length of the embedding.", show_default="32", min=1)
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            help="Distance that different classes are pushed apart to, in the loss's own unit.",
+            show_default="10 for odm, ml and two_heads, else the loss's own",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Training steps.", show_default="1500 for lenet, 1400 for wrn", min=1),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Largest learning rate.", show_default="0.002 for lenet, 0.004 for wrn"),
+    ] = None,
+    acceptance: Annotated[float, typer.Option(help="Share of new known images to accept.")] = 0.95,
+    per_class: Annotated[
+        bool,
+        typer.Option("--per-class", help="Set a threshold for each class that has enough images."),
+    ] = False,
+    confidence: Confidence = None,
+    max_error: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Accept fewer images where needed, so that at most this share of the accepted "
+            "ones has the wrong class, with 95% confidence (or --confidence).",
+            show_default="no such promise",
+        ),
+    ] = None,
+    group_by: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="Which images belong together, besides copies: auto, none, folder, name, or a "
+            "regular expression on the file's name.",
+        ),
+    ] = "auto",
+    value_range: Annotated[
+        str,
+        typer.Option(
+            "--range",
+            metavar="RANGE",
+            help="Values that become black and white in pictures of more than 8 bits: full, auto "
+            "(measured), or LOW,HIGH.",
+        ),
+    ] = "full",
+    background: Annotated[
+        Literal["white", "black", "auto"],
+        typer.Option(help="What lies under transparent pixels; auto: by contrast."),
+    ] = "white",
+    aspect: Annotated[
+        Literal["stretch", "crop", "pad"] | None,
+        typer.Option(
+            help="How a picture becomes square: resized whole, its middle, or padded.",
+            show_default="crop for efficientnet, else stretch",
+        ),
+    ] = None,
+    max_pixels: MaxPixels = 100_000_000,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GB",
+            help="The most memory that reading and training may take.",
+            show_default="four fifths of the machine's",
+        ),
+    ] = None,
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the images that is kept out of the training and sets the threshold.",
+            show_default="0.1, more of small sets",
+        ),
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "float32", "bf16"],
+        typer.Option(
+            help="Number format of the training; auto: the one this machine is fast with."
+        ),
+    ] = "auto",
+    judging: Annotated[
+        Literal["float32", "bf16"],
+        typer.Option(
+            help="Number format that the model judges in, on every machine; bf16: nearly twice as "
+            "fast on processors that multiply it, slower on others."
+        ),
+    ] = "float32",
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            help="How images are scored.",
+            show_default="nearest_centre; with many images centre_and_stages; max_softmax under ce",
+        ),
+    ] = None,
+    compile: Compile = None,
+    seed: Seed = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue a training that was stopped.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a model on a folder of labelled images.
+
+    **Examples**
+
+        knowbound fit signs/ -o model
+
+        knowbound fit signs/ --outliers background/ --outliers other_signs/ -o model
+
+        knowbound fit signs/ --outliers background/ -o model --resume
+
+        torchrun --nproc-per-node 2 -m knowbound fit signs/ -o model
+    """
+    from knowbound.workflows.fit import run_plan
+    from knowbound.workflows.plan import plan_fit
+    from knowbound.workflows.settings import Settings
+
+    if not _to_be_trained(output, resume=resume, overwrite=overwrite):
+        console().print(f"{output} is finished already; nothing to resume.")
+        return
+    with reading_bar() as reading:
+        settings = Settings(
+            objective=objective,
+            synthetic=synthetic,
+            detector=detector,
+            backbone=backbone,
+            audition=audition,
+            size=size,
+            dim=dim,
+            margin=margin,
+            steps=steps,
+            learning_rate=learning_rate,
+            acceptance=acceptance,
+            per_class=per_class,
+            confidence=confidence,
+            max_error=max_error,
+            group_by=group_by,
+            held_out=held_out,
+            precision=precision,
+            judging=judging,
+            compile=compile,
+            seed=seed,
+            range=_range(value_range),
+            background=background,
+            fit=aspect,
+            max_pixels=max_pixels,
+            memory=None if memory is None else round(memory * 1e9),
+        )
+        plan = plan_fit(
+            directory,
+            outliers or (),
+            settings,
+            novelties=novelties or (),
+            anomalies=anomalies or (),
+            progress=reading,
+            on_step=lambda step: reading(step.step, step.steps, f"Trying ({step.stage})"),
+        )
+    print_problems(plan.problems)
+    shown = console()
+    for line in plan.summary:
+        shown.print(line, markup=False)
+    with training_bar() as bar:
+        try:
+            fitted = run_plan(
+                plan,
+                output=output,
+                resume=resume,
+                on_step=lambda progress: bar(progress.stage, progress),
+            )
+        except KeyboardInterrupt:
+            console(err=True).print(
+                f"Stopped. The same command with --resume continues from {output}.", markup=False
+            )
+            raise typer.Exit(130) from None
+    for line in fitted.summary:
+        shown.print(line, markup=False)
+    shown.print(f"Model: {output}", markup=False)
+
+
+def _range(text: str) -> "Range":
+    """``full``, ``auto``, or (low, high) from ``LOW,HIGH``."""
+    if text == "full":
+        return "full"
+    if text == "auto":
+        return "auto"
+    low, _, high = text.partition(",")
+    try:
+        return float(low), float(high)
+    except ValueError as error:
+        raise UserError(
+            f"--range {text} was given; expected full, auto, or two numbers such as 0,4095"
+        ) from error
+
+
+def _to_be_trained(output: Path, *, resume: bool, overwrite: bool) -> bool:
+    """Whether there is something to do; False where a finished model was to be resumed.
+
+    Raises UserError where a model, or a training that was cut off, would be lost.
+    """
+    from knowbound.workflows.fit import kept_state
+
+    cut_off = bool(kept_state(output))
+    if cut_off and not resume and not overwrite:
+        raise UserError(
+            f"there is a training in {output} that was cut off; continue it with --resume, or start "
+            "again with --overwrite"
+        )
+    if overwrite or cut_off:
+        return True
+    if resume and (output / "model.json").exists():
+        return False
+    refuse_existing_model(output)
+    return True
