@@ -53,6 +53,23 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.parametrize(
+    ("given", "policy", "spins"),
+    [({}, "passive", "2000"), ({"OMP_WAIT_POLICY": "active"}, "active", None)],
+    ids=["nothing asked for", "a policy of the user's"],
+)
+def test_waiting_threads_spin_shortly(
+    given: dict[str, str], policy: str, spins: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = given.copy()
+    monkeypatch.setattr("os.environ", environment)
+    monkeypatch.setattr(sys, "argv", ["knowbound", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert environment["OMP_WAIT_POLICY"] == policy
+    assert environment.get("GOMP_SPINCOUNT") == spins
+
+
 def test_help_teaches_by_example() -> None:
     assert "known (and which class), novelty or anomaly" in one_line(knowbound("--help").stdout)
     for command in ("demo", "fit", "predict", "evaluate"):

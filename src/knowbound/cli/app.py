@@ -40,12 +40,14 @@ TRAINING = (
 )
 """Packages of the extra ``train``."""
 
+SPINS = "2000"
+"""Rounds that a waiting thread of GNU's OpenMP, torch's on Linux, spins before it sleeps."""
+
 
 def main() -> None:
     """Entry point: a user's mistake, or the operating system's refusal, is one sentence on stderr
     and exit code 2, never a traceback."""
-    # spinning threads take the cores from whoever shares the machine, and wait for ever for it
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    _share_cores()
     keep_freed_memory()
     try:
         app()
@@ -69,6 +71,18 @@ def main() -> None:
             from knowbound.training.processes import leave_processes
 
             leave_processes()
+
+
+def _share_cores() -> None:
+    """Let threads that wait for each other spin some 50 microseconds, then sleep.
+
+    Threads that spin longer take the cores from whoever shares the machine, and from each other; on
+    an idle machine threads that sleep at once wake too late.  It holds for what is loaded later; a
+    policy of the user's is left as it is.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def _place(error: OSError | UnicodeError) -> str:
