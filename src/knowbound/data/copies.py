@@ -36,6 +36,10 @@ SAMPLED = 500
 DIRECTIONS = 8
 """Principal directions in which candidates are looked for: a projection never lengthens a distance,
 so none is missed."""
+CLOSER = 32
+"""Principal directions in which candidates are compared before the whole vectors are."""
+ROUNDING = 1e-4
+"""Of a distance of projections in float32: what it may be too large by."""
 BLOCK = 1024
 TOGETHER = 10_000_000
 """Candidates held at once: 240 MB."""
@@ -87,10 +91,15 @@ def near_pairs(prints: Fingerprints, labels: NDArray[np.int64]) -> NDArray[np.in
         return np.empty((0, 2), np.int64)
     vectors = prints.vectors[chosen]
     radius = _radii(vectors, labels[chosen])
+    points = _project(vectors)
+    coarse = points[:, -DIRECTIONS:].astype(np.float64)
     pairs = [np.empty((0, 2), np.int64)]
-    for one, other in _candidates(_project(vectors), float(radius.max())):
-        good = _distances(vectors, one, other) <= np.minimum(radius[one], radius[other])
-        pairs.append(np.stack([chosen[one[good]], chosen[other[good]]], axis=1))
+    for one, other in _candidates(coarse, float(radius.max()) + ROUNDING):
+        for compared, rounding in ((points, ROUNDING), (vectors, 0.0)):
+            limit = np.minimum(radius[one], radius[other]) + rounding
+            good = _distances(compared, one, other) <= limit
+            one, other = one[good], other[good]
+        pairs.append(np.stack([chosen[one], chosen[other]], axis=1))
     return np.concatenate(pairs)
 
 
@@ -111,10 +120,11 @@ def _candidates(points: NDArray[np.float64], radius: float) -> Iterator[Pairs]:
 
 
 def _distances(
-    vectors: NDArray[np.float16], one: NDArray[np.int64], other: NDArray[np.int64]
+    vectors: NDArray[np.float16] | NDArray[np.float32], one: NDArray[np.int64], other: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """(P,) distances of the vectors (M, V) at two rows of indices (P,)."""
-    difference = vectors[one].astype(np.float32) - vectors[other].astype(np.float32)
+    difference = vectors[one].astype(np.float32, copy=False)
+    difference -= vectors[other]
     distances: NDArray[np.float32] = np.sqrt(np.einsum("ij,ij->i", difference, difference))
     return distances
 
@@ -159,11 +169,12 @@ def _usual_distance(vectors: NDArray[np.float16]) -> float:
     return float(np.median(_distances(vectors, one, other)))
 
 
-def _project(vectors: NDArray[np.float16]) -> NDArray[np.float64]:
-    """(M, V) -> (M, <= 8) coordinates along the directions in which the vectors differ most."""
+def _project(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
+    """(M, V) -> (M, <= 32) coordinates along the directions in which the vectors differ most, the
+    last one first."""
     step = max(1, len(vectors) // 20_000)
     sample = vectors[::step].astype(np.float32)
     _, directions = np.linalg.eigh(sample.T @ sample)
-    leading = directions[:, -DIRECTIONS:]
+    leading = directions[:, -CLOSER:]
     blocks = range(0, len(vectors), BLOCK)
     return np.concatenate([vectors[s : s + BLOCK].astype(np.float32) @ leading for s in blocks])
