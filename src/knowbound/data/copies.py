@@ -120,7 +120,9 @@ def _candidates(points: NDArray[np.float64], radius: float) -> Iterator[Pairs]:
 
 
 def _distances(
-    vectors: NDArray[np.float16] | NDArray[np.float32], one: NDArray[np.int64], other: NDArray[np.int64]
+    vectors: NDArray[np.float16] | NDArray[np.float32],
+    one: NDArray[np.int64],
+    other: NDArray[np.int64],
 ) -> NDArray[np.float32]:
     """(P,) distances of the vectors (M, V) at two rows of indices (P,)."""
     difference = vectors[one].astype(np.float32, copy=False)

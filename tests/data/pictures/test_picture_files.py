@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from knowbound.data.pictures import picture_files
 from knowbound.data.pictures.picture_files import (
     UnreadableImageError,
     in_order,
@@ -95,6 +96,31 @@ def test_the_look_ahead_is_bounded_and_the_order_kept() -> None:
     results.close()  # type: ignore[attr-defined]
     assert len(begun) <= 5 + 4 * 2
     assert list(in_order(function, range(50), workers=4)) == [i * i for i in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("quick", "slow_from", "at_once"),
+    [(float("inf"), 0, 1), (0.0, 0, 2), (0.001, 50, 2)],
+    ids=["quick pictures", "slow pictures", "slow after 50 quick ones"],
+)
+def test_quick_pictures_are_read_by_one_thread(
+    quick: float, slow_from: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture_files, "QUICK", quick)
+    lock, running, most = threading.Lock(), [0], [0]
+
+    def function(item: int) -> int:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        if item >= slow_from:
+            threading.Event().wait(0.005)
+        with lock:
+            running[0] -= 1
+        return item
+
+    assert list(in_order(function, range(100), workers=2)) == list(range(100))
+    assert most[0] == at_once
 
 
 def test_reading_is_lazy(tmp_path: Path) -> None:
