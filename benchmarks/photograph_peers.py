@@ -1,5 +1,7 @@
-"""What others make of the same photographs and features: scikit-learn as a user would take it.
+"""What others make of the same photographs and features: scikit-learn and PyOD as a user would take
+them.
 
+pip install pyod
 python -m benchmarks.photograph_peers CLASSES --anomalies NAME=DIR
 
 The same draws as ``benchmarks.photographs``, the features of the same frozen network, scaled to unit
@@ -14,6 +16,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pyod.models.copod import COPOD
+from pyod.models.ecod import ECOD
+from pyod.models.hbos import HBOS
+from pyod.models.iforest import IForest
+from pyod.models.knn import KNN
+from pyod.models.lof import LOF
+from pyod.models.ocsvm import OCSVM
+from pyod.models.pca import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.svm import OneClassSVM
@@ -47,11 +57,29 @@ def negated(model: object) -> Peer:
     return learn
 
 
+def pyod(make: Callable[[], object]) -> Peer:
+    """A detector of PyOD, whose scores are high for outliers."""
+
+    def learn(learned: Rows) -> Callable[[Rows], Rows]:
+        fitted = make().fit(learned)  # type: ignore[attr-defined]
+        return lambda rows: fitted.decision_function(rows)
+
+    return learn
+
+
 PEERS: dict[str, Peer] = {
     "LocalOutlierFactor(novelty=True)": negated(LocalOutlierFactor(novelty=True)),
     "NearestNeighbors, fifth distance": neighbours,
     "OneClassSVM()": negated(OneClassSVM()),
     "IsolationForest()": negated(IsolationForest(random_state=0)),
+    "PyOD KNN()": pyod(KNN),
+    "PyOD LOF()": pyod(LOF),
+    "PyOD OCSVM()": pyod(OCSVM),
+    "PyOD IForest()": pyod(lambda: IForest(random_state=0)),
+    "PyOD PCA()": pyod(PCA),
+    "PyOD HBOS()": pyod(HBOS),
+    "PyOD ECOD()": pyod(ECOD),
+    "PyOD COPOD()": pyod(COPOD),
 }
 
 
@@ -93,7 +121,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             draw(asked.classes, folder, seed, 40)
-            plan = plan_fit(folder / "train", settings=Settings(backbone="efficientnet-lite0"))
+            plan = plan_fit(folder / "train", settings=Settings(backbone="efficientnet-lite2"))
             parts = plan.parts
             assert isinstance(parts, FrozenParts)
             learned, known, new = (

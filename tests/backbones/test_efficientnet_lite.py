@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from knowbound.backbones import EfficientNetLite, efficientnet_lite
 from knowbound.backbones.efficientnet_lite import PUBLISHED, Variant, imagenet_weights
 from knowbound.errors import UserError
+from tests.backbones.settled import settled_lite
 
 INSTALLED = [
     name for name, it in PUBLISHED.items() if find_spec(it.package.replace("-", "_")) is not None
@@ -128,6 +129,45 @@ def test_small_images_and_unknown_variants_are_refused() -> None:
 @dataclass
 class Spec:
     origin: str
+
+
+def test_features_are_weighed_towards_the_middle() -> None:
+    network = settled_lite()
+    images = torch.rand(2, 3, 96, 130)
+    maps: list[Tensor] = []
+    network.head.register_forward_hook(lambda _module, _given, made: maps.append(made))
+    with torch.no_grad():
+        mean = network(images).get("features")
+        middle = network.pooled_by("middle")(images).get("features")
+        both = network.with_all_poolings()(images).get("features")
+    last = maps[0].clamp(0, 6).numpy()
+    rows, columns = last.shape[2:]
+    assert (rows, columns) == (3, 5)
+    expected, weights = np.zeros(last.shape[:2]), 0.0
+    for row in range(rows):
+        for column in range(columns):
+            away = [(row - 1) / (0.2 * rows), (column - 2) / (0.2 * columns)]
+            weight = np.exp(-0.5 * (away[0] ** 2 + away[1] ** 2))
+            expected, weights = expected + weight * last[:, :, row, column], weights + weight
+    np.testing.assert_allclose(middle, expected / weights, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(mean, last.mean(axis=(2, 3)), rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(mean, middle, rtol=0.01)
+    assert torch.equal(both, torch.cat([mean, middle], dim=1))
+    assert torch.equal(network.pooled_by("middle").features_of(both), middle)
+    assert torch.equal(network.features_of(both), mean)
+
+
+def test_a_pooling_shares_the_weights_and_is_saved_with_the_settings() -> None:
+    network = EfficientNetLite()
+    other = network.pooled_by("middle")
+    assert other.settings["pooling"] == "middle"
+    assert network.settings["pooling"] == "mean"
+    assert other.stem.conv.weight is network.stem.conv.weight
+    assert EfficientNetLite(4, pooling="all").heads["embedding"].in_features == 2560
+    with pytest.raises(ValueError, match="expected one of mean, middle, all"):
+        EfficientNetLite(pooling="corner")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a network with heads"):
+        EfficientNetLite(4).pooled_by("middle")
 
 
 def test_without_the_extra_one_sentence_says_what_it_brings(

@@ -26,6 +26,7 @@ from knowbound.detectors import NearestCentre
 from knowbound.errors import UserError
 from knowbound.labels import Kind
 from knowbound.outputs import Outputs
+from tests.backbones.settled import settled_lite
 from tests.samples import blobs
 
 
@@ -84,6 +85,27 @@ def test_other_weights_sizes_and_formats_have_other_rows(tmp_path: Path) -> None
     ]
     assert len({one.key, *(other.key for other in others)}) == 5
     assert frozen(tmp_path).key == one.key
+
+
+def test_every_pooling_is_kept_at_once(tmp_path: Path) -> None:
+    source = Source(
+        "some",
+        np.random.default_rng(0).integers(0, 256, (3, 3, 96, 96), np.uint8),
+        np.zeros(3, dtype=np.int64),
+        ("one",),
+    )
+    middle = FrozenNetwork(
+        settled_lite(pooling="middle"), "lite", 96, "float32", FeatureCache(tmp_path)
+    )
+    mean = middle.pooled_by("mean")
+    first, second = middle.embed(source), mean.embed(source)
+    assert (first.computed, second.computed) == (3, 0)
+    images = torch.from_numpy(source.images(slice(None))).float() / 255
+    for frozen, embedded in ((middle, first), (mean, second)):
+        with torch.no_grad():
+            said = frozen.network(images).get("features")
+        torch.testing.assert_close(embedded.outputs.get("features"), said, rtol=2e-3, atol=2e-3)
+    assert not torch.equal(first.outputs.get("features"), second.outputs.get("features"))
 
 
 def test_keys_of_made_images_tell_them_apart() -> None:

@@ -3,7 +3,7 @@ frozen network."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,39 +13,23 @@ from PIL import Image
 from knowbound.backbones import LeNet
 from knowbound.boundary import Boundary
 from knowbound.building import Base
-from knowbound.building.frozen import FrozenNetwork, FrozenParts
-from knowbound.data.feature_cache import FeatureCache
+from knowbound.building.frozen import Embedded, FrozenParts
 from knowbound.data.pictures.folder import read_folder
-from knowbound.data.pictures.picture_lists import Listing, list_pictures
+from knowbound.data.pictures.picture_lists import Listing
 from knowbound.data.preprocessing import Preprocessing
-from knowbound.detectors import NearestCentre
+from knowbound.detectors import KNearest, NearestCentre
 from knowbound.errors import UserError
 from knowbound.metrics import auroc
 from knowbound.objectives import Contrastive
 from knowbound.training import Training
-from knowbound.workflows import audition, network_choice, plan
-from knowbound.workflows.audition import Audition, Stage, Trial, choose, set_stage
+from knowbound.workflows import audition, network_choice
+from knowbound.workflows.audition import Audition, Head, Trial, choose, set_stage
 from knowbound.workflows.fit import run_plan
+from knowbound.workflows.heads import Surveyed
 from knowbound.workflows.plan import Plan, plan_fit
 from knowbound.workflows.recipes import FROZEN as FROZEN_RECIPES
 from knowbound.workflows.settings import Settings
-
-COLOURS = ("red", "green", "blue", "gold")
-
-
-def write_photographs(folder: Path, per_class: int, seed: int = 0, size: int = 80) -> Path:
-    """Pictures of ``size`` x ``size + 20`` pixels: a box in the colour of its class, on a ground
-    that is another one in every picture."""
-    rng = np.random.default_rng(seed)
-    for name in COLOURS:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for index in range(per_class):
-            ground = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
-            picture = Image.fromarray(ground).resize((size + 20, size))
-            left, top = (int(place) for place in rng.integers(size // 3, size=2))
-            picture.paste(name, (left, top, left + size // 2, top + size // 2))
-            picture.save(folder / name / f"{'abcdefghijklmnopqrstuvwxyz'[index]}.png")
-    return folder
+from tests.workflows.photographs import lenet, staged, write_photographs
 
 
 @pytest.fixture(scope="module")
@@ -71,15 +55,6 @@ def test_a_listing_is_sampled_evenly_by_class() -> None:
     assert [some.classes.count(name) for name in "abc"] == [5, 3, 5]
     assert [path.name for path in some.files[:5]] == ["0", "25", "50", "74", "99"]
     assert [path.parts[0] for path in some.files] == some.classes
-
-
-def staged(photographs: Path) -> Stage:
-    small = read_folder(photographs, Preprocessing(20, 20, 3), classes=True)
-    sub = audition.sample_listing(list_pictures(photographs, classes=True), 24)
-    large = read_folder(photographs, Preprocessing(64, 64, 3), classes=True, listing=sub)
-    stage = set_stage(small, large, "none", seed=0)
-    assert stage is not None
-    return stage
 
 
 def test_no_candidate_learns_what_it_is_judged_on(photographs: Path) -> None:
@@ -119,18 +94,12 @@ def test_too_few_pictures_set_no_stage(tmp_path: Path) -> None:
     assert set_stage(small, small, "none", seed=0) is None
 
 
-def lenet(folder: Path) -> FrozenNetwork:
-    return FrozenNetwork(
-        LeNet(4, channels=3, height=64, width=64), "lenet", 64, "float32", FeatureCache(folder)
-    )
-
-
 def test_a_frozen_network_is_measured_on_held_out_images_and_left_out_classes(
     photographs: Path, tmp_path: Path
 ) -> None:
     stage, frozen = staged(photographs), lenet(tmp_path)
     embedded = frozen.embed(stage.large.source)
-    trial = audition.try_frozen(stage, frozen, NearestCentre("features"), embedded)
+    trial = audition.try_frozen(stage, frozen, Head(None, "nearest_centre"), embedded)
     vectors = frozen.embed(stage.large.source).outputs.get("features").numpy()
     labels = stage.large.source.labels
     learned = [np.flatnonzero((labels == c) & ~stage.judged) for c in stage.known]
@@ -144,7 +113,7 @@ def test_a_frozen_network_is_measured_on_held_out_images_and_left_out_classes(
     assert trial.novelty_auroc == pytest.approx(float(auroc(nearest[known], nearest[new])))
     assert not trial.remembered
     again = frozen.embed(stage.large.source)
-    assert audition.try_frozen(stage, frozen, NearestCentre("features"), again).remembered
+    assert audition.try_frozen(stage, frozen, Head(None, "nearest_centre"), again).remembered
 
 
 def test_a_survey_leaves_each_class_out_in_turn() -> None:
@@ -268,7 +237,7 @@ def no_trial(*args: Any, **settings: Any) -> Trial:
 def test_nothing_is_tried_where_nothing_can_come_of_it(
     tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network_choice, "try_frozen", no_trial)
+    monkeypatch.setattr(network_choice, "survey_heads", no_trial)
     grey = tmp_path / "grey"
     for path in photographs.glob("*/*.png"):
         (grey / path.parent.name).mkdir(parents=True, exist_ok=True)
@@ -285,19 +254,42 @@ def test_nothing_is_tried_where_nothing_can_come_of_it(
     assert planned(small).audition.lines == ()
 
 
+def survey_giving(marks: dict[str, float]) -> Any:
+    """Stands for ``survey_heads``: a head of a mark by the network's name, and a worse one."""
+
+    def surveyed(frozen: Any, images: Any, *rest: Any) -> list[Surveyed]:
+        mark = marks[frozen.name]
+        heads = ((Head("mean", "nearest_centre"), mark - 0.1), (Head("mean", "k_nearest"), mark))
+        return [
+            Surveyed(
+                frozen,
+                head,
+                images,
+                cast(Embedded, None),
+                audition.Survey(it, it, np.arange(4), np.zeros(32, dtype=bool)),
+                Trial(frozen.name, frozen.side, f"frozen, {head}", it, it, 1.0),
+            )
+            for head, it in heads
+        ]
+
+    return surveyed
+
+
 def test_auto_takes_what_does_better(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = audition.Survey(0.9, 0.9, np.arange(4), np.zeros(32, dtype=bool))
-    monkeypatch.setattr(network_choice, "survey", lambda *rest: found)
+    monkeypatch.setattr(network_choice, "survey_heads", survey_giving({"efficientnet-lite0": 0.9}))
     monkeypatch.setattr(
         network_choice, "try_frozen", lambda *rest: trial("efficientnet-lite0", 0.9, 0.9)
     )
     monkeypatch.setattr(
         network_choice, "try_trained", lambda *rest: trial("wrn-16-2", 0.5, 0.5, 0.1)
     )
-    for place in (network_choice, plan):
-        monkeypatch.setattr(place, "frozen_network", lambda *rest: lenet(Path("unused")))
     taken = planned(photographs)
     assert isinstance(taken.parts, FrozenParts)
+    assert isinstance(taken.parts.detector, KNearest)
+    assert taken.parts.frozen.network.settings["pooling"] == "mean"
+    assert taken.audition.head == Head("mean", "k_nearest")
+    assert taken.summary[2] == "Heads on frozen networks, each class in turn left out:"
+    assert "lite0, 160 pixels, frozen, nearest_centre on mean features" in taken.summary[3]
     assert taken.parts.preprocessing == Preprocessing(160, 160, 3, fit="crop")
     assert any(
         line.startswith("Audition on 6 held-out pictures and 8 of") for line in taken.summary
@@ -361,4 +353,9 @@ def test_what_a_frozen_network_cannot_have_is_refused(
 
 def test_few_large_pictures_are_given_at_the_size_the_network_was_trained_on() -> None:
     recipe = FROZEN_RECIPES["efficientnet-lite0"]
-    assert [recipe.side_for(*it) for it in ((224, 2000), (223, 9), (4000, 2001))] == [224, 160, 160]
+    assert [recipe.side_for(*it) for it in ((202, 2000), (201, 9), (4000, 2001))] == [
+        224,
+        160,
+        160,
+    ]
+    assert recipe.side_for(4000, 9, 96) == 96

@@ -1,6 +1,7 @@
 """A network: images -> ``Outputs``.  The base of every network here, and a coat for one of yours."""
 
 from abc import abstractmethod
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,32 @@ class Backbone(nn.Module):
     heads: nn.ModuleDict
     unit_length: bool = False
     """Whether embeddings are scaled to Euclidean length 1."""
+    poolings: ClassVar[tuple[str, ...]] = ()
+    """The ways of pooling that its features can be asked of; empty where there is one alone."""
+
+    def pooled_by(self, pooling: str) -> Self:
+        """The same network, with the same weights, whose features are pooled in another way.
+
+        Args:
+            pooling: one of ``poolings``.
+
+        Raises:
+            ValueError: a network without such a choice.
+        """
+        raise ValueError(f"{type(self).__name__} has no pooling {pooling!r}; it has one alone")
+
+    def with_all_poolings(self) -> Self:
+        """The same network, with the same weights, whose features are pooled in every way it has,
+        side by side in the order of ``poolings``; itself where there is one way alone."""
+        return self
+
+    def features_of(self, features: Tensor) -> Tensor:
+        """The network's own features.
+
+        Args:
+            features: those of ``with_all_poolings``.
+        """
+        return features
 
     def add_heads(
         self,

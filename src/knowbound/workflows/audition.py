@@ -25,10 +25,12 @@ from knowbound.data.groups import group_images
 from knowbound.data.pictures.folder import FolderRead
 from knowbound.data.pictures.picture_lists import Listing
 from knowbound.data.source import Source
+from knowbound.detectors.choice import make_detector
 from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
 from knowbound.files import replace_file
 from knowbound.metrics import auroc
+from knowbound.outputs import Field
 from knowbound.training import train
 from knowbound.training.loop import Progress
 from knowbound.values import JsonMapping, JsonObject
@@ -52,6 +54,38 @@ ENOUGH = 0.97
 """A mark of a survey at which nothing else is tried."""
 EACH_IN_TURN = "each class in turn"
 """What was left out in a survey."""
+
+
+READ: tuple[Field, ...] = ("features",)
+"""What the detector of a head reads."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is put on a frozen network.
+
+    Attributes:
+        pooling: of its features; None where it has one alone.
+        detector: its name.
+    """
+
+    pooling: str | None
+    detector: str
+
+    def __str__(self) -> str:
+        """In words, such as "relative_centre on features of the middle"."""
+        return self.detector + pooling_words(self.pooling)
+
+
+def pooling_words(pooling: str | None) -> str:
+    """What a detector reads, to follow its name; nothing where there is no choice.
+
+    Args:
+        pooling: of the features.
+    """
+    if pooling is None:
+        return ""
+    return " on features of the middle" if pooling == "middle" else f" on {pooling} features"
 
 
 @dataclass(frozen=True)
@@ -109,6 +143,8 @@ class Audition:
         chosen: name of the network.
         reason: a sentence.
         trials: in the order they were held; empty where nothing had to be measured.
+        surveyed: heads on frozen networks, each class left out in turn.
+        head: of the chosen network; None where it is trained, or nothing was surveyed.
         left_out: names of the classes that no candidate learned, or ``EACH_IN_TURN``.
         known, new: pictures of known and of left-out classes that the candidates were judged on.
     """
@@ -119,6 +155,8 @@ class Audition:
     left_out: tuple[str, ...] = ()
     known: int = 0
     new: int = 0
+    surveyed: tuple[Trial, ...] = ()
+    head: Head | None = None
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -128,7 +166,10 @@ class Audition:
         left = f" and {self.new} of {', '.join(self.left_out)}, left out" if self.left_out else ""
         if self.left_out == (EACH_IN_TURN,):
             left = f", {EACH_IN_TURN} left out"
+        others = [trial for trial in self.surveyed if trial not in self.trials]
         return (
+            *((f"Heads on frozen networks, {EACH_IN_TURN} left out:",) if others else ()),
+            *(f"  {trial}" for trial in others),
             f"Audition on {self.known} held-out pictures{left}:",
             *(f"  {trial}" for trial in self.trials),
             self.reason,
@@ -329,17 +370,16 @@ def left_out_classes(
     return np.array(left, dtype=np.int64)
 
 
-def try_frozen(
-    stage: Stage, frozen: FrozenNetwork, detector: Detector, embedded: Embedded
-) -> Trial:
+def try_frozen(stage: Stage, frozen: FrozenNetwork, head: Head, embedded: Embedded) -> Trial:
     """How a frozen network does.
 
     Args:
         stage: the images.
-        frozen: the network.
-        detector: a fresh one.
+        frozen: the network, with the head's pooling.
+        head: that is put on it.
         embedded: what the network said of ``stage.large``.
     """
+    detector = make_detector(head.detector, READ)
     start = time.monotonic()
     vectors = detector.read(embedded.outputs)
     learned = torch.from_numpy(stage.is_known & ~stage.judged)
@@ -347,12 +387,12 @@ def try_frozen(
     detector.learn(vectors[learned], labels[learned], stage.names)
     accuracy, novelty = _judged(stage, detector, vectors)
     seconds = embedded.seconds + time.monotonic() - start
-    return frozen_trial(frozen, detector, accuracy, novelty, seconds, not embedded.computed)
+    return frozen_trial(frozen, head, accuracy, novelty, seconds, not embedded.computed)
 
 
 def frozen_trial(
     frozen: FrozenNetwork,
-    detector: Detector,
+    head: Head,
     accuracy: float,
     novelty: float | None,
     seconds: float,
@@ -362,20 +402,14 @@ def frozen_trial(
 
     Args:
         frozen: the network.
-        detector: on its features.
+        head: that was put on it.
         accuracy: on held-out images.
         novelty: the AUROC against left-out classes, or None.
         seconds: that it took.
         remembered: whether no image was embedded for it.
     """
-    how = f"frozen, {detector_name(detector)}"
+    how = f"frozen, {head}"
     return Trial(frozen.name, frozen.side, how, accuracy, novelty, seconds, remembered=remembered)
-
-
-def detector_name(detector: Detector) -> str:
-    """In words: ``RelativeCentre`` is "relative centre"."""
-    name = type(detector).__name__
-    return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
 
 
 def try_trained(
@@ -525,12 +559,16 @@ def _remember(place: Path, trial: Trial) -> None:
         return  # it is measured again another time
 
 
-def judged(stage: Stage, trials: Sequence[Trial]) -> Audition:
+def judged(
+    stage: Stage, trials: Sequence[Trial], surveyed: Sequence[Trial] = (), head: Head | None = None
+) -> Audition:
     """What came of an audition.
 
     Args:
         stage: its images.
         trials: of the frozen network, and of one that was trained.
+        surveyed: heads on frozen networks.
+        head: of the frozen network.
     """
     chosen, reason = choose(trials)
     names = stage.large.source.class_names
@@ -541,15 +579,21 @@ def judged(stage: Stage, trials: Sequence[Trial]) -> Audition:
         tuple(name for label, name in enumerate(names) if label not in stage.known),
         int((stage.judged & stage.is_known).sum()),
         int((~stage.is_known).sum()),
+        tuple(surveyed),
+        head if chosen == trials[0].backbone else None,
     )
 
 
-def enough(trial: Trial, held: int) -> Audition:
+def enough(
+    trial: Trial, held: int, surveyed: Sequence[Trial] = (), head: Head | None = None
+) -> Audition:
     """What came of a survey that left nothing to be tried.
 
     Args:
         trial: of the frozen network, each class left out in turn.
         held: pictures held out.
+        surveyed: heads on frozen networks, the chosen one too.
+        head: of the frozen network.
     """
     return Audition(
         trial.backbone,
@@ -558,6 +602,8 @@ def enough(trial: Trial, held: int) -> Audition:
         (trial,),
         (EACH_IN_TURN,),
         held,
+        surveyed=tuple(surveyed),
+        head=head,
     )
 
 

@@ -139,8 +139,9 @@ def fit(
         detector: a name of ``knowbound.detectors.DETECTORS`` (default
             nearest_centre, with many images centre_and_stages, under
             cross-entropy max_softmax).
-        backbone: ``lenet``, ``wrn-16-2``, ``wrn-28-10``, ``efficientnet-lite0`` (frozen), or
-            ``auto`` by the images.
+        backbone: ``lenet``, ``wrn-16-2``, ``wrn-28-10``, ``efficientnet-lite0`` (frozen; also 1 and
+            2), a folder or hub name of a vision network of ``transformers`` (frozen), or ``auto``
+            by the images.
         size: side in pixels of the images the network takes (28 for LeNet, 32 for WRN).
         channels: 1 or 3 (default: grey if no picture has colour).
         dim: length of the embedding.

@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from knowbound.building import Base
 from knowbound.building.frozen import FrozenNetwork
-from knowbound.data.groups import group_images
+from knowbound.data.pictures.picture_lists import Listing
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.detectors.choice import make_detector
-from knowbound.detectors.detector import Detector
 from knowbound.objectives import Objective
 from knowbound.objectives.choice import with_batches
 from knowbound.outputs import Field
@@ -21,14 +21,13 @@ from knowbound.workflows.audition import (
     Stage,
     Trial,
     enough,
-    frozen_trial,
     judged,
     sample_listing,
     set_stage,
-    survey,
     try_frozen,
     try_trained,
 )
+from knowbound.workflows.heads import Surveyed, best_of, shown, survey_heads
 from knowbound.workflows.reading import Reader
 from knowbound.workflows.recipes import FROZEN, FrozenRecipe, Recipe, has_weights, recipe_for
 from knowbound.workflows.settings import Settings, training_of, unsettled, usual_detector
@@ -71,52 +70,72 @@ def choose_network(
         return Audition(usual, "")
     if not has_weights(PHOTOGRAPHS):
         return Audition(usual, _bring(size) if large else "")
-    recipe = FROZEN[PHOTOGRAPHS]
-    side = settings.size or recipe.side_for(min(size), len(reader.listing.files))
-    frozen = frozen_network(recipe, channels, side, settings)
-    return _hold(reader, settings, objective, frozen, recipe, channels, large, on_step)
+    return _Audition(reader, settings, objective, min(size), channels, on_step).hold()
 
 
-def _hold(
-    reader: Reader,
-    settings: Settings,
-    objective: Objective,
-    frozen: FrozenNetwork,
-    recipe: FrozenRecipe,
-    channels: int,
-    large: bool,
-    on_step: OnStep,
-) -> Audition:
-    """An audition of a frozen network and, where that is not good enough, the usual one."""
-    usual = _usual(channels)
-    other = recipe_for(usual)
-    assert isinstance(other, Recipe)
-    listing = sample_listing(reader.listing, TRAINED[large])
-    images = reader.read_some(
-        unsettled(settings, recipe, frozen.side, channels), sample_listing(listing, JUDGED)
-    )
-    pictures = [bytes.fromhex(digest) for digest in images.pixel_sha256]
-    embedded = frozen.embed(images.source, pictures, on_step)
+@dataclass(frozen=True, eq=False)
+class _Audition:
+    """Frozen networks and, where they are not good enough, the usual one, on a folder's pictures.
 
-    def detector() -> Detector:
-        return make_detector(recipe.detector, ("stages", "features"))
+    shorter: median of the pictures' shorter sides; the others as in ``choose_network``.
+    """
 
-    groups = group_images(images.source, list(images.paths), settings.group_by).ids
-    vectors = detector().read(embedded.outputs)
-    found = survey(vectors, images.source.labels, groups, detector, settings.seed)
-    if found and found.is_enough:
-        rates = found.accuracy, found.novelty_auroc
-        how = embedded.seconds, not embedded.computed
-        return enough(frozen_trial(frozen, detector(), *rates, *how), int(found.held.sum()))
-    size_asked = settings.size or other.side
-    small = reader.read_some(unsettled(settings, other, size_asked, channels), listing)
-    alike = found.alike if found else None
-    stage = set_stage(small, images, settings.group_by, settings.seed, alike)
-    if stage is None:
-        chosen = PHOTOGRAPHS if large else usual
-        return Audition(chosen, f"Network: {chosen}; {TOO_FEW}.")
-    first = try_frozen(stage, frozen, detector(), embedded)
-    return judged(stage, [first, _trained(stage, settings, usual, other, objective, on_step)])
+    reader: Reader
+    settings: Settings
+    objective: Objective
+    shorter: int
+    channels: int
+    on_step: OnStep
+
+    @property
+    def large(self) -> bool:
+        """Whether the pictures are photographs by their size."""
+        return self.shorter >= LARGE_SIDE
+
+    @cached_property
+    def listing(self) -> Listing:
+        """The pictures that the usual network may learn from."""
+        return sample_listing(self.reader.listing, TRAINED[self.large])
+
+    def hold(self) -> Audition:
+        """What came of it."""
+        surveyed = self._survey()
+        usual = _usual(self.channels)
+        too_few = Audition(
+            PHOTOGRAPHS if self.large else usual,
+            f"Network: {PHOTOGRAPHS if self.large else usual}; {TOO_FEW}.",
+        )
+        if not surveyed:
+            return too_few
+        best = best_of(surveyed)
+        tried = shown(surveyed)
+        if best.survey.is_enough:
+            return enough(best.trial, int(best.survey.held.sum()), tried, best.head)
+        other = recipe_for(usual)
+        assert isinstance(other, Recipe)
+        small = self.reader.read_some(
+            unsettled(self.settings, other, self.settings.size or other.side, self.channels),
+            self.listing,
+        )
+        seed, group_by = self.settings.seed, self.settings.group_by
+        stage = set_stage(small, best.images, group_by, seed, best.survey.alike)
+        if stage is None:
+            return too_few
+        first = try_frozen(stage, best.frozen, best.head, best.embedded)
+        second = _trained(stage, self.settings, usual, other, self.objective, self.on_step)
+        return judged(stage, [first, second], tried, best.head)
+
+    def _survey(self) -> list[Surveyed]:
+        """Every head on the frozen network, judged on some of the pictures."""
+        recipe, files = FROZEN[PHOTOGRAPHS], self.reader.listing.files
+        side = recipe.side_for(self.shorter, len(files), self.settings.size)
+        images = self.reader.read_some(
+            unsettled(self.settings, recipe, side, self.channels),
+            sample_listing(self.listing, JUDGED),
+        )
+        frozen = frozen_network(recipe, self.channels, side, self.settings)
+        seed, group_by = self.settings.seed, self.settings.group_by
+        return survey_heads(frozen, images, group_by, seed, self.on_step)
 
 
 def _trained(
@@ -172,7 +191,7 @@ def _bring(size: tuple[int, int]) -> str:
 
 
 def frozen_network(
-    recipe: FrozenRecipe, channels: int, side: int, settings: Settings
+    recipe: FrozenRecipe, channels: int, side: int, settings: Settings, pooling: str | None = None
 ) -> FrozenNetwork:
     """The network with its published weights, and the cache of what it said.
 
@@ -181,8 +200,12 @@ def frozen_network(
         channels: 1 or 3.
         side: of the images, in pixels.
         settings: what was asked for.
+        pooling: of its features; None: the recipe's.
 
     Raises:
         UserError: the weights are not installed.
     """
-    return FrozenNetwork(recipe.make(channels), recipe.name, side, settings.precision)
+    network = recipe.make(channels)
+    pooling = recipe.pooling if pooling is None else pooling
+    pooled = network if pooling is None else network.pooled_by(pooling)
+    return FrozenNetwork(pooled, recipe.name, side, settings.precision)

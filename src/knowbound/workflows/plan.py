@@ -24,7 +24,7 @@ from knowbound.objectives.choice import with_batches
 from knowbound.outputs import Field
 from knowbound.training import Training
 from knowbound.training.loop import Progress
-from knowbound.workflows.audition import Audition
+from knowbound.workflows.audition import Audition, Head
 from knowbound.workflows.network_choice import BASE_SHARE, choose_network, frozen_network
 from knowbound.workflows.reading import Reader, Reads
 from knowbound.workflows.recipes import FrozenRecipe, Maker, Recipe, recipe_for
@@ -161,7 +161,7 @@ def plan_fit(
     audition = choose_network(reader, settings, objective, size, channels, on_step)
     recipe = recipe_for(audition.chosen)
     if isinstance(recipe, FrozenRecipe):
-        side = settings.size or recipe.side_for(min(size), len(listing.files))
+        side = recipe.side_for(min(size), len(listing.files), settings.size)
         return _frozen_plan(reader, settings, recipe, side, channels, audition)
     return _trained_plan(reader, settings, recipe, channels, audition, objective)
 
@@ -180,14 +180,15 @@ def _frozen_plan(
         UserError: settings of a training, or a detector that a frozen network cannot have.
     """
     refuse_training(settings, recipe.name)
-    detector = make_detector(settings.detector or recipe.detector, ("stages", "features"))
+    head = audition.head or Head(recipe.pooling, settings.detector or recipe.detector)
+    detector = make_detector(head.detector, ("stages", "features"))
     if detector.moves_images:
         raise UserError(
             f"the detector {settings.detector} moves every image by a gradient, which features kept "
             f"on disk do not have; take --detector {recipe.detector}, or another network"
         )
+    frozen = frozen_network(recipe, channels, side, settings, head.pooling)  # its errors come first
     reads = reader.read(unsettled(settings, recipe, side, channels))
-    frozen = frozen_network(recipe, channels, side, settings)
     groups = _grouped(reads, settings)
     refuse_unprovable_error(settings, groups.count)
     share = settings.held_out or held_share(settings, groups.count)
@@ -207,7 +208,7 @@ def _frozen_plan(
         _shape_words(reads.preprocessing),
         f"the network {recipe.name}, frozen"
         + (", which the outliers of unknown kind change nothing of" if reads.outliers else ""),
-        f"the detector {settings.detector or recipe.detector}",
+        f"the detector {head}",
         "the threshold from leaving pictures out in turn, as they are few"
         if few
         else _held_words(share, groups, reads.known),

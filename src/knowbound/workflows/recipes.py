@@ -1,11 +1,21 @@
 """What each network is trained with where nothing is asked for, as it served the paper's data."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
-from knowbound.backbones import Backbone, EfficientNetLite, LeNet, WideResNet, efficientnet_lite
+from knowbound.backbones import (
+    Backbone,
+    EfficientNetLite,
+    LeNet,
+    Pretrained,
+    WideResNet,
+    efficientnet_lite,
+)
 from knowbound.backbones.efficientnet_lite import PUBLISHED, Variant
+from knowbound.backbones.pretrained import pretrained_side
 from knowbound.data.augmentation import Augmentation
 from knowbound.data.preprocessing import Fit, Preprocessing
 from knowbound.errors import UserError
@@ -39,9 +49,10 @@ class Recipe:
 class FrozenRecipe:
     """A network whose weights are published and stay as they are.
 
-    name: as ``fit --backbone`` takes it; side: in pixels, of the square images it takes where
+    name: for people and files; side: in pixels, of the square images it takes where
     nothing is asked for; full_side: of those it was trained on; make: from the channels of an
-    image, 1 or 3, to the network; detector: on its features; fit: how a picture becomes square.
+    image, 1 or 3, to the network; detector: on its features; pooling: of its features, None where
+    it has one alone; fit: how a picture becomes square; fixed: whether it takes no other side.
     """
 
     name: str
@@ -49,31 +60,66 @@ class FrozenRecipe:
     full_side: int
     make: Callable[[int], Backbone]
     detector: str = "relative_centre"
+    pooling: str | None = "middle"
     fit: Fit = "crop"
+    fixed: bool = False
 
-    def side_for(self, shorter: int, pictures: int) -> int:
-        """The side for a folder: the full one where the pictures have as much to show and are few.
+    def side_for(self, shorter: int, pictures: int, asked: int | None = None) -> int:
+        """The side for a folder: the full one where the pictures have about as much to show and are
+        few.
 
         Args:
             shorter: median of the pictures' shorter sides, in pixels.
             pictures: how many there are.
+            asked: the side that was asked for, if one was.
+
+        Raises:
+            UserError: a side that the network cannot take was asked for.
         """
-        full = shorter >= self.full_side and pictures <= FEW_PICTURES
+        if self.fixed and asked not in (None, self.side):
+            raise UserError(
+                f"images of {asked} pixels were asked for, but {self.name} takes {self.side} alone; "
+                "leave --size out"
+            )
+        if asked is not None:
+            return asked
+        full = shorter >= ENLARGED * self.full_side and pictures <= FEW_PICTURES
         return self.full_side if full else self.side
 
 
 def recipe_for(name: str) -> Recipe | FrozenRecipe:
     """The recipe of a network.
 
+    Args:
+        name: of ``RECIPES`` or ``FROZEN``; else of a vision network of ``transformers``: a folder, or
+            a name on the hub with its owner, such as "facebook/dinov2-small".
+
     Raises:
-        UserError: an unknown name.
+        UserError: an unknown name, or a network that cannot be read.
     """
     recipes: dict[str, Recipe | FrozenRecipe] = {**RECIPES, **FROZEN}
-    if name not in recipes:
-        raise UserError(
-            f"the backbone {name!r} is unknown; expected one of auto, {', '.join(recipes)}"
-        )
-    return recipes[name]
+    if name in recipes:
+        return recipes[name]
+    if Path(name).is_dir() or "/" in name:
+        return _pretrained(name)
+    raise UserError(
+        f"the backbone {name!r} is unknown; expected one of auto, {', '.join(recipes)}, or a vision "
+        "network of transformers: a folder, or a name on the hub such as facebook/dinov2-small"
+    )
+
+
+def _pretrained(name: str) -> FrozenRecipe:
+    """The recipe of a network of ``transformers``; of its files only the small ones are read."""
+    side = pretrained_side(name)
+    plain = Path(name).resolve().name if Path(name).is_dir() else name
+    return FrozenRecipe(
+        name=re.sub(r"[^A-Za-z0-9._-]+", "-", plain).lstrip("._-")[:100] or "network",
+        side=side,
+        full_side=side,
+        make=lambda channels: Pretrained.load(name, channels=channels),
+        pooling=None,
+        fixed=True,
+    )
 
 
 def _lenet(preprocessing: Preprocessing, gain: float) -> Maker:
@@ -138,6 +184,8 @@ VARIANTS: dict[str, Variant] = {
     "efficientnet-lite1": "lite1",
     "efficientnet-lite2": "lite2",
 }
+ENLARGED = 0.9
+"""A picture may be enlarged from so many of its pixels a side."""
 FEW_PICTURES = 2000
 """Up to which a frozen network may take three times as long for each."""
 FROZEN = {

@@ -25,7 +25,7 @@ class Settings:
         synthetic: whether to show outliers made from the known images themselves, where the
             objective can use them.
         detector: a name of ``knowbound.names.DETECTORS``.
-        backbone: a name of ``RECIPES`` or ``FROZEN``, or ``auto``.
+        backbone: as ``recipe_for`` takes it, or ``auto``.
         audition: share of the usual training's steps that ``auto`` may spend on trying what it
             cannot know, from 0 (nothing is tried) to 1.
         size: side in pixels of the square images the network takes.
