@@ -10,6 +10,7 @@ from knowbound.backbones import Backbone
 from knowbound.boundary import Boundary
 from knowbound.building import Base, Built, Chosen, OnStep, Parts, Trainer, build
 from knowbound.data.preprocessing import Preprocessing
+from knowbound.data.source import Source
 from knowbound.data.split import Split
 from knowbound.detectors.detector import Detector
 from knowbound.evidence import Evidence
@@ -150,7 +151,7 @@ def _parts(experiment: Experiment) -> Parts:
         detector=(
             partial(_tuned, tune, experiment.split)
             if tune
-            else lambda _: Chosen(experiment.detector())
+            else lambda *_: Chosen(experiment.detector())
         ),
         training=experiment.training,
         preprocessing=Preprocessing(height, width, channels),
@@ -160,7 +161,14 @@ def _parts(experiment: Experiment) -> Parts:
     )
 
 
-def _tuned(tune: Callable[[Backbone, Split], Chosen], split: Split, backbone: Backbone) -> Chosen:
+def _tuned(
+    tune: Callable[[Backbone, Split], Chosen],
+    split: Split,
+    backbone: Backbone,
+    learned: Source,
+    held_out: Source,
+) -> Chosen:
+    del learned, held_out  # the split has them
     return tune(backbone, split)
 
 

@@ -36,7 +36,7 @@ PARTS = Parts(
     backbone=partial(LeNet, height=16, width=16, hidden=8),
     backbone_name="lenet",
     objective=Contrastive(dim=3, rule=BalancedBatches(images=12, outs=6)),
-    detector=lambda _: Chosen(NearestCentre()),
+    detector=lambda *_: Chosen(NearestCentre()),
     training=TRAINING,
     preprocessing=Preprocessing(16, 16, 1),
     acceptance=0.9,
@@ -111,7 +111,7 @@ def test_the_trainer_gets_images_and_what_a_checkpoint_must_agree_with() -> None
 
 
 def test_what_is_noted() -> None:
-    parts = replace(PARTS, detector=lambda _: Chosen(NearestCentre(), note={"chosen": "by hand"}))
+    parts = replace(PARTS, detector=lambda *_: Chosen(NearestCentre(), note={"chosen": "by hand"}))
     about = build(
         parts, LEARNED, HELD, [OUTS], data_sha256=HASHES, note={"images": 7}
     ).boundary.about
@@ -131,7 +131,8 @@ def test_what_is_noted() -> None:
 def test_the_detector_is_made_for_the_trained_network() -> None:
     seen: list[bool] = []
 
-    def choose(network: Backbone) -> Chosen:
+    def choose(network: Backbone, learned: Source, held_out: Source) -> Chosen:
+        assert (learned, held_out) == (LEARNED, HELD)
         seen.append(network.training)
         with torch.no_grad():
             assert network(torch.zeros(1, 1, 16, 16)).get("logits").shape == (1, 3)

@@ -5,7 +5,7 @@ import torch
 from knowbound.detectors import CentreAndStages, TwoHeads
 from knowbound.objectives.choice import make_objective
 from knowbound.outputs import Outputs
-from knowbound.workflows.settings import usual_detector
+from knowbound.workflows.settings import usual_detectors
 
 
 def outputs(seed: int) -> Outputs:
@@ -31,16 +31,14 @@ def test_score_of_one_head_class_of_the_other() -> None:
     assert both.centres_in("embedding") is not None
 
 
-def test_it_judges_networks_of_two_heads_where_no_detector_is_named() -> None:
+def test_it_comes_into_question_for_networks_of_two_heads() -> None:
     names = ("ce", "ml", "odm", "two_heads", "oe")
     made = {name: make_objective(name, outs=name not in ("ce", "ml")) for name in names}
-    few = {name: usual_detector(objective) for name, objective in made.items()}
-    assert set(few.values()) == {"max_softmax", "nearest_centre"}
-    usual = {name: usual_detector(objective, plenty=True) for name, objective in made.items()}
+    usual = {name: usual_detectors(objective) for name, objective in made.items()}
     assert usual == {
-        "ce": "max_softmax",
-        "ml": "centre_and_stages",
-        "odm": "centre_and_stages",
-        "two_heads": "two_heads",
-        "oe": "max_softmax",
+        "ce": ("max_softmax",),
+        "ml": ("nearest_centre", "centre_and_stages"),
+        "odm": ("nearest_centre", "centre_and_stages"),
+        "two_heads": ("nearest_centre", "two_heads"),
+        "oe": ("max_softmax",),
     }

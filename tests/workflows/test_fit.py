@@ -29,7 +29,7 @@ from knowbound.objectives import (
 )
 from knowbound.training.loop import Progress
 from knowbound.workflows.fit import kept_state, run_plan
-from knowbound.workflows.plan import Folders, Plan, count_activations, held_share, plan_fit
+from knowbound.workflows.plan import Folders, Plan, held_share, plan_fit
 from knowbound.workflows.settings import Settings
 from tests.samples import blobs, write_folder
 
@@ -238,7 +238,8 @@ def test_objectives_that_learn_logits_from_outliers(
     plan = planned(folders[0], [folders[1]], objective=objective)
     assert type(plan.parts.objective) is kind
     assert plan.parts.objective.called(outs=True) == objective
-    detector = plan.parts.detector(plan.parts.backbone(logits=3)).detector
+    network, source = plan.parts.backbone(logits=3), plan.known.source
+    detector = plan.parts.detector(network, source, source).detector
     assert type(detector) is MaxSoftmax
     with pytest.raises(UserError, match="asked for without outliers"):
         planned(folders[0], objective=objective)
@@ -256,21 +257,6 @@ def test_what_is_held_out_leaves_room_for_one_odd_picture(images: int, held: int
     assert math.ceil((n + 1) * 0.95) <= (n if images < 134 else n - 1)
 
 
-def test_every_block_is_measured_where_there_are_images_enough(tmp_path: Path) -> None:
-    """LeNet has 20 + 50 + 500 activations: ten images for each."""
-    write_folder(tmp_path / "few", blobs(per_class=30))
-    plan = planned(tmp_path / "few", size=16)
-    make, heads = plan.parts.backbone, plan.parts.objective.head_sizes(3)
-    assert count_activations(make, heads, plan.parts.preprocessing) == 570
-    network = make(**heads)
-    assert type(plan.parts.detector(network).detector) is DETECTORS["nearest_centre"]
-    assert "the detector nearest_centre" in plan.summary[-1]
-    write_folder(tmp_path / "many", blobs(per_class=1900))
-    many = planned(tmp_path / "many", size=16, group_by="none")
-    assert many.groups.count >= 5700
-    assert type(many.parts.detector(network).detector) is DETECTORS["centre_and_stages"]
-
-
 @pytest.fixture(scope="module")
 def trained() -> knowbound.Boundary:
     with TemporaryDirectory() as folder:
@@ -284,7 +270,8 @@ def test_every_detector_can_be_chosen_saved_and_loaded(
 ) -> None:
     assert type(trained.detector) is DETECTORS["stage_mahalanobis"]
     plan = planned(folders[0], objective="two_heads", detector=name, size=16)
-    detector = plan.parts.detector(trained.backbone).detector
+    source = plan.known.source
+    detector = plan.parts.detector(trained.backbone, source, source).detector
     assert type(detector) is DETECTORS[name]
     held_out = blobs(per_class=20, seed=5)
     (boundary,) = with_detectors(trained, [detector], plan.known.source, held_out)

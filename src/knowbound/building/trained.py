@@ -80,15 +80,15 @@ class Parts:
     """What a boundary is built from.
 
     backbone: from the heads' sizes, as keyword arguments, to a network with fresh weights;
-    detector: from the trained network to a fresh detector, with what to note of its choice; base:
-    what is trained first, if anything; acceptance, by, confidence, max_error: the promise, as in
+    detector: from the trained network, the images that it learned and those held out, to a fresh
+    detector, with what to note of its choice; base: what is trained first, if anything; acceptance, by, confidence, max_error: the promise, as in
     ``Boundary.calibrate``; judging: number format, as in ``Boundary``.
     """
 
     backbone: Callable[..., Backbone]
     backbone_name: str
     objective: Objective
-    detector: Callable[[Backbone], Chosen]
+    detector: Callable[[Backbone, Source, Source], Chosen]
     training: Training
     preprocessing: Preprocessing
     acceptance: float = 0.95
@@ -190,7 +190,7 @@ def build(
         identity=identity,
         on_step=on_step,
     )
-    chosen = parts.detector(backbone)
+    chosen = parts.detector(backbone, learned, held_out)
     settings = {
         "objective": parts.objective.to_dict(),
         "training": asdict(parts.training),

@@ -182,7 +182,7 @@ def fit(
         str | None,
         typer.Option(
             help="How images are scored.",
-            show_default="nearest_centre; with many images centre_and_stages; max_softmax under ce",
+            show_default="nearest_centre or centre_and_stages, by held-out images; max_softmax under ce",
         ),
     ] = None,
     compile: Compile = None,

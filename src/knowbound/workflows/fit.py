@@ -29,6 +29,7 @@ from knowbound.training import Trained
 from knowbound.training.loop import Progress
 from knowbound.training.pace import Precision
 from knowbound.training.processes import wait_for_processes
+from knowbound.workflows.detector_choice import describe_choice
 from knowbound.workflows.plan import Folders, Plan, plan_fit
 from knowbound.workflows.settings import Settings
 
@@ -63,7 +64,11 @@ class Fitted:
     def _how(self) -> tuple[str, ...]:
         made = self.trained
         if isinstance(made, Trained):
-            return (f"Trained in {made.seconds:.0f} s ({made.pace}).",)
+            choice = describe_choice(self.boundary.about["settings"])
+            return (
+                f"Trained in {made.seconds:.0f} s ({made.pace}).",
+                *((choice,) if choice else ()),
+            )
         few = (
             (
                 "Few pictures: the threshold comes from leaving them out in turn, so that all are "
@@ -137,8 +142,8 @@ def fit(
         objective: a name of ``knowbound.names.OBJECTIVES`` (default: ODM), or one of your own.
         synthetic: whether to show outliers made from the known images themselves.
         detector: a name of ``knowbound.detectors.DETECTORS`` (default
-            nearest_centre, with many images centre_and_stages, under
-            cross-entropy max_softmax).
+            nearest_centre or centre_and_stages, whichever is better on held-out
+            images; under cross-entropy max_softmax).
         backbone: ``lenet``, ``wrn-16-2``, ``wrn-28-10``, ``efficientnet-lite0`` (frozen; also 1 and
             2), a folder or hub name of a vision network of ``transformers`` (frozen), or ``auto``
             by the images.

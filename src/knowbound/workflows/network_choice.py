@@ -30,7 +30,7 @@ from knowbound.workflows.audition import (
 from knowbound.workflows.heads import Surveyed, best_of, shown, survey_heads
 from knowbound.workflows.reading import Reader
 from knowbound.workflows.recipes import FROZEN, FrozenRecipe, Recipe, has_weights, recipe_for
-from knowbound.workflows.settings import Settings, training_of, unsettled, usual_detector
+from knowbound.workflows.settings import Settings, training_of, unsettled, usual_detectors
 
 PHOTOGRAPHS = "efficientnet-lite0"
 """The frozen network that ``auto`` tries."""
@@ -158,7 +158,7 @@ def _trained(
         name,
         recipe.make(shape, objective.scale),
         Base(objective, training),
-        make_detector(usual_detector(objective), outputs),
+        make_detector(usual_detectors(objective)[0], outputs),
         settings.audition,
         on_step,
     )

@@ -1,15 +1,16 @@
 """Everything that ``fit`` decides before the training starts, so that it can be shown and checked."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from knowbound.boundary.threshold import check_error, least_groups
-from knowbound.building import Base, Chosen, Parts
+from knowbound.building import Base, Parts
 from knowbound.building.frozen import FrozenParts
 from knowbound.data.groups import Groups, group_images
 from knowbound.data.outs.synthetic import USUAL_IMAGES
@@ -25,9 +26,10 @@ from knowbound.outputs import Field
 from knowbound.training import Training
 from knowbound.training.loop import Progress
 from knowbound.workflows.audition import Audition, Head
+from knowbound.workflows.detector_choice import choose_detector
 from knowbound.workflows.network_choice import BASE_SHARE, choose_network, frozen_network
 from knowbound.workflows.reading import Reader, Reads
-from knowbound.workflows.recipes import FrozenRecipe, Maker, Recipe, recipe_for
+from knowbound.workflows.recipes import FrozenRecipe, Recipe, recipe_for
 from knowbound.workflows.settings import (
     Settings,
     check_numbers,
@@ -35,15 +37,13 @@ from knowbound.workflows.settings import (
     refuse_training,
     training_of,
     unsettled,
-    usual_detector,
+    usual_detectors,
 )
 
 NOTHING_ASKED = Settings()
 GB = 10**9
 LARGE = GB // 10
 """Bytes of weights from which the network's size is told."""
-IMAGES_PER_ACTIVATION = 10
-"""Known images, or groups of them, from which every block is measured: docs/synthetic_outliers.md."""
 SPARED = 0.3
 """The share of the images or groups up to which more are held out than it takes."""
 COPIES = 4
@@ -141,8 +141,8 @@ def plan_fit(
     check_numbers(settings)
     objective = choose_objective(settings, any(given))
     outputs: tuple[Field, ...] = ("stages", "features", *objective.heads)
-    detector = settings.detector or usual_detector(objective)
-    make_detector(detector, outputs)  # a name that cannot be is told now
+    if settings.detector:
+        make_detector(settings.detector, outputs)  # a name that cannot be is told now
     refuse_split_folders(known)
     listing = list_pictures(known, classes=True)
     size, colour = measure_folder(known, classes=True, listing=listing)
@@ -239,14 +239,12 @@ def _trained_plan(
     name = objective.called(made or shown)
     training = training_of(settings, recipe, preprocessing.height)
     make = recipe.make(preprocessing, objective.scale)
-    heads = objective.head_sizes(len(inside.source.class_names))
-    plenty = groups.count >= IMAGES_PER_ACTIVATION * count_activations(make, heads, preprocessing)
-    detector = settings.detector or usual_detector(objective, plenty)
+    detectors = (settings.detector,) if settings.detector else usual_detectors(objective)
     parts = Parts(
         backbone=make,
         backbone_name=backbone,
         objective=objective,
-        detector=lambda _: Chosen(make_detector(detector, outputs)),
+        detector=partial(choose_detector, detectors, outputs, seed=settings.seed),
         training=training,
         preprocessing=preprocessing,
         acceptance=settings.acceptance,
@@ -262,24 +260,11 @@ def _trained_plan(
         f"the network {backbone}" + (f" of {weights / GB:.2g} GB" if weights > LARGE else ""),
         f"the objective {name.upper()}"
         + (" with outliers made from the known images" if made else ""),
-        f"the detector {detector}",
+        f"the detector {' or '.join(detectors)}"
+        + (", by the held-out images" if len(detectors) > 1 else ""),
         _held_words(share, groups, inside),
     )
     return _plan(reads, parts, settings, groups, share, chosen, audition)
-
-
-def count_activations(make: Maker, heads: Mapping[str, int], preprocessing: Preprocessing) -> int:
-    """How many pooled activations a network's blocks have together; nothing is computed.
-
-    Args:
-        make: from the heads' sizes to the network.
-        heads: their sizes.
-        preprocessing: of its images.
-    """
-    with torch.device("meta"):
-        network = make(**heads).eval()
-        shape = (2, preprocessing.channels, preprocessing.height, preprocessing.width)
-        return int(network(torch.empty(shape), stages=True).get("stages").shape[1])
 
 
 def _grouped(reads: Reads, settings: Settings) -> Groups:

@@ -175,21 +175,23 @@ def choose_objective(settings: Settings, outliers: bool) -> Objective:
     return make_objective(name, margin=settings.margin, dim=settings.dim, outs=outliers)
 
 
-def usual_detector(objective: Objective, plenty: bool = False) -> str:
-    """The detector of a network where none is named: by the heads its objective reads.
+def usual_detectors(objective: Objective) -> tuple[str, ...]:
+    """The detectors that come into question where none is named, by the heads the objective reads.
 
     The activations of every block are measured by their covariance.  Of few images it is that of
-    the training images alone, and new images of the known classes lie anywhere.
+    the training images alone, and new images of the known classes lie anywhere.  So which one is
+    better is measured on the images (``detector_choice``).
 
     Args:
-        objective: that it is trained with.
-        plenty: whether there are images enough for the covariance of every block.
+        objective: that the network is trained with.
+
+    Returns:
+        Their names, the plainest first.
     """
     if objective.heads[0] == "logits":
-        return "max_softmax"
-    if not plenty:
-        return "nearest_centre"
-    return "two_heads" if "logits" in objective.heads else "centre_and_stages"
+        return ("max_softmax",)
+    blocks = "two_heads" if "logits" in objective.heads else "centre_and_stages"
+    return ("nearest_centre", blocks)
 
 
 def unsettled(
