@@ -144,8 +144,23 @@ def test_a_survey_leaves_each_class_out_in_turn() -> None:
         out = labels == label
         areas.append(float(auroc(nearest[held & ~out], nearest[out])))
     assert found.novelty_auroc == pytest.approx(np.mean(areas))
-    assert found.alike.tolist()[:2] == [1, 0]
+    assert found.alike.tolist()[:3] == [1, 0, 1]
     assert not found.is_enough
+
+
+def test_of_many_classes_some_are_left_out_in_turn() -> None:
+    labels = np.repeat(np.arange(30), 4)
+    vectors = torch.randn(120, 5)
+    made: list[NearestCentre] = []
+
+    def make() -> NearestCentre:
+        made.append(NearestCentre("features"))
+        return made[-1]
+
+    found = audition.survey(vectors, labels, np.arange(120), make, 0)
+    assert found is not None
+    assert len(made) == 1 + audition.IN_TURN == 21
+    assert found.alike.shape == (30,)
 
 
 def test_a_survey_of_two_classes_knows_no_novelty_and_of_too_few_images_nothing() -> None:

@@ -2,11 +2,11 @@
 classes that are left out."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from knowbound.data.pictures.folder import FolderRead
 from knowbound.data.pictures.picture_lists import Listing
 from knowbound.data.source import Source
 from knowbound.detectors.choice import make_detector
-from knowbound.detectors.detector import Detector
+from knowbound.detectors.detector import Detector, class_means
 from knowbound.errors import UserError
 from knowbound.files import replace_file
 from knowbound.metrics import auroc
@@ -52,6 +52,8 @@ VIEWS, BATCH = 100, 96
 tell little of a small set."""
 ENOUGH = 0.97
 """A mark of a survey at which nothing else is tried."""
+IN_TURN = 20
+"""Classes that a survey leaves out in turn at most."""
 EACH_IN_TURN = "each class in turn"
 """What was left out in a survey."""
 
@@ -244,9 +246,9 @@ class Survey:
     """How a frozen network does on every class: what costs nothing once its features are there.
 
     accuracy: of held-out images, all classes learned; novelty_auroc: mean over the classes, each
-    left out in turn, of its images against held-out images of the others; None for two classes;
-    alike: (C,) the class that most images of each are taken for while it is left out; held: (L,)
-    which images were held out.
+    left out in turn (of many classes ``IN_TURN``), of its images against held-out images of the
+    others; None for two classes; alike: (C,) the class whose mean is nearest to that of each; held:
+    (L,) which images were held out.
     """
 
     accuracy: float
@@ -289,16 +291,25 @@ def survey(
     held[positions] = True
     whole = _taught(make(), vectors, labels, ~held)
     accuracy = float(np.mean(whole.classify(vectors[held]).numpy() == labels[held]))
-    alike, novelty = np.arange(classes), []
-    for label in range(classes if classes > 2 else 0):
+    novelty = []
+    drawn = np.random.default_rng([seed, 10]).permutation(classes)[:IN_TURN]
+    for label in drawn.tolist() if classes > 2 else ():
         out = labels == label
         others = np.delete(np.arange(classes), label)
         detector = _taught(make(), vectors, np.searchsorted(others, labels), ~held & ~out)
-        taken = others[detector.classify(vectors[out]).numpy()]
-        alike[label] = np.bincount(taken, minlength=classes).argmax()
         scores = detector.score(vectors).double().numpy()
         novelty.append(float(auroc(scores[held & ~out], scores[out])))
-    return Survey(accuracy, float(np.mean(novelty)) if novelty else None, alike, held)
+    rate = float(np.mean(novelty)) if novelty else None
+    return Survey(accuracy, rate, _most_alike(vectors, labels), held)
+
+
+def _most_alike(vectors: Tensor, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(C,) the class whose mean vector (C, R) is nearest to that of each; itself where it is
+    alone."""
+    means = class_means(vectors, torch.from_numpy(labels))
+    apart = torch.cdist(means, means).fill_diagonal_(math.inf)
+    nearest: NDArray[np.int64] = apart.argmin(dim=1).numpy()
+    return nearest
 
 
 def _taught(
@@ -485,7 +496,7 @@ def trial_steps(steps: int, share: float, pictures: int) -> int:
         share: above 0, at most 1.
         pictures: that are learned.
     """
-    return max(1, min(round(share * steps), ceil(VIEWS * pictures / BATCH)))
+    return max(1, min(round(share * steps), math.ceil(VIEWS * pictures / BATCH)))
 
 
 @torch.no_grad()
