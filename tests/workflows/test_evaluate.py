@@ -142,7 +142,12 @@ def test_a_network_of_logits_is_compared_by_every_detector(smoothed: Boundary, p
 
 def test_further_detectors_make_the_promise_of_the_model(place: Path) -> None:
     boundary = knowbound.fit(
-        place / "known", confidence=0.95, per_class=True, held_out=0.1, **QUICK
+        place / "known",
+        detector="nearest_centre",
+        confidence=0.95,
+        per_class=True,
+        held_out=0.1,
+        **QUICK,
     )
     found = evaluate(
         boundary,
