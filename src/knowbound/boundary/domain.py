@@ -12,7 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
@@ -217,33 +220,32 @@ def _factor(inputs: Tensor, share: Tensor, penalty: Tensor, weight: Tensor) -> T
 def _descend(
     loss: Callable[[Tensor], Tensor], start: Tensor, factor: Tensor
 ) -> tuple[Tensor, bool]:
-    """Weights of less loss, and whether it is the least."""
-    moved = torch.zeros_like(start, requires_grad=True)
-    search = torch.optim.LBFGS(
-        [moved],
-        max_iter=STEPS,
-        history_size=STEPS,
-        tolerance_grad=TOLERANCE,
-        tolerance_change=0.0,
-        line_search_fn="strong_wolfe",
-    )
+    """Weights of less loss, and whether it is the least.
 
-    def weights() -> Tensor:
+    SciPy's search, as torch's optimizers import torch's compiler, which takes two seconds.
+    """
+
+    def weights(moved: Tensor) -> Tensor:
         turned: Tensor = torch.linalg.solve_triangular(factor.T, moved[:, None], upper=True)
         return start + turned[:, 0]
 
-    def closure() -> Tensor:
-        search.zero_grad()
-        value = loss(weights())
-        value.backward()
-        return value
+    def value_and_slope(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        moved = torch.from_numpy(values).to(start.device).requires_grad_()
+        with torch.enable_grad():
+            value = loss(weights(moved))
+            (slope,) = torch.autograd.grad(value, moved)
+        return float(value.detach()), slope.cpu().numpy()
 
-    with torch.enable_grad():
-        search.step(closure)
-        closure()
-    gradient = moved.grad
-    done = gradient is not None and float(gradient.abs().max()) <= TOLERANCE
-    return weights().detach(), done
+    limits = {"maxiter": STEPS, "maxfun": 2 * STEPS, "maxcor": STEPS}
+    found = minimize(
+        value_and_slope,
+        np.zeros(len(start)),
+        jac=True,
+        method="L-BFGS-B",
+        options={**limits, "gtol": TOLERANCE, "ftol": 0.0},
+    )
+    done = bool(np.abs(found.jac).max() <= TOLERANCE)
+    return weights(torch.from_numpy(found.x).to(start.device)).detach(), done
 
 
 def _parts(labels: Tensor, near_labels: Tensor) -> tuple[Tensor, Tensor, str]:
