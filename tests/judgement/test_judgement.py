@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from knowbound.judgement import DECISIONS, Judgement, Verdict, verdicts
+from knowbound.judgement import DECISIONS, Judgement, Verdict, nothing_judged, verdicts
 from knowbound.labels import Decision
 
 NAMES = ("stop", "yield")
@@ -56,3 +56,17 @@ def test_numbers_are_plain_python_numbers() -> None:
     numbers = [f.name for f in fields(Verdict) if f.type is float]
     assert numbers == ["score", "threshold", "p_value", "domain_score"]
     assert all(type(getattr(verdict, name)) is float for name in numbers)
+
+
+def test_of_no_image_there_is_a_judgement_with_every_column() -> None:
+    nothing = nothing_judged()
+    assert [column.shape for column in nothing] == [(0, 0), (0,), (0,), (0,), (0,), (0,)]
+    assert [str(column.dtype) for column in nothing] == [
+        "float32",
+        "float64",
+        "float64",
+        "float64",
+        "int64",
+        "int64",
+    ]
+    assert verdicts(nothing, [], ["a"]) == []

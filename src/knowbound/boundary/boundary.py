@@ -26,7 +26,7 @@ from knowbound.detectors import DETECTORS
 from knowbound.detectors.detector import Detector
 from knowbound.detectors.learning import check_scores
 from knowbound.errors import UserError
-from knowbound.judgement import Judgement, Verdict, verdicts
+from knowbound.judgement import Judgement, Verdict, nothing_judged, verdicts
 from knowbound.judgement.false_discovery import check_fdr, verdicts_at_fdr
 from knowbound.model_folder.card import write_card
 from knowbound.outputs import Outputs
@@ -522,8 +522,7 @@ def join(parts: Sequence[Judgement[Tensor]]) -> Judgement[Array]:
         parts: of the batches, in order.
     """
     if not parts:
-        none, whole = np.empty(0), np.empty(0, np.int64)
-        return Judgement(np.empty((0, 0), np.float32), none, none, none, whole, whole)
+        return nothing_judged()
     columns = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
     return Judgement(*columns)
 

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
+
 from knowbound.labels import Decision
+from knowbound.values import Array
 
 A = TypeVar("A")
 """A torch tensor in the forward pass, a NumPy array everywhere else."""
@@ -26,6 +29,16 @@ class Judgement(NamedTuple, Generic[A]):
     """(N,) int64, index of the class each image is taken for."""
     decision: A
     """(N,) int64, index into ``DECISIONS``: 0 known, 1 novelty, 2 anomaly."""
+
+
+WHOLE = ("nearest", "decision")
+"""The columns of whole numbers."""
+
+
+def nothing_judged() -> Judgement[Array]:
+    """The judgement of no image, its columns of the types of others."""
+    columns = (np.empty(0, np.int64 if name in WHOLE else None) for name in Judgement._fields)
+    return Judgement(*columns)._replace(embedding=np.empty((0, 0), np.float32))
 
 
 @dataclass(frozen=True, slots=True)
