@@ -1,7 +1,7 @@
 """Verdicts for pictures: one row for each, whatever is wrong with it."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,7 +37,7 @@ class Prediction:
 
     def row(self) -> dict[str, str | float | None]:
         """The columns of the table, by name."""
-        said = asdict(self.verdict) if self.verdict else dict.fromkeys(_SAID)
+        said = {name: getattr(self.verdict, name) if self.verdict else None for name in _SAID}
         renamed = {_RENAMED.get(name, name): value for name, value in said.items()}
         return {"path": self.path, **renamed, "error": self.error, "remark": self.remark}
 
