@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,14 @@ def model(root: Path) -> Path:
     place = root.parent / "model"
     command = ["fit", root / "train", "-o", place, *FIT[:3], "3000", *FIT[4:]]
     words = [sys.executable, "-c", "from knowbound.cli import main; main()", *map(str, command)]
-    running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell starts its background jobs with the signal ignored
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     while running.poll() is None and not list(place.glob("checkpoint*")):
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
