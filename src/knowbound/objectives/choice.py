@@ -1,7 +1,7 @@
 """The objective of a name that a user gave; what cannot be is refused in a sentence."""
 
 from collections.abc import Collection
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from knowbound.errors import UserError
 from knowbound.objectives import OBJECTIVES
@@ -62,8 +62,7 @@ def with_batches(
         changes["same_share"] = same_share
     if isinstance(objective, TwoHeads) and isinstance(objective.metric, Contrastive):
         changes["metric"] = replace(objective.metric, same_share=same_share)
-    changed: Objective = replace(objective, **changes)  # type: ignore[type-var]
-    return changed
+    return objective.changed(**changes)
 
 
 def _check_outs(name: str, kind: type[Objective], outs: bool) -> None:
@@ -94,5 +93,4 @@ def _check_settings(name: str, kind: type[Objective], given: Collection[str]) ->
 
 def _settings(kind: type[Objective]) -> set[str]:
     """The settings that an objective of this kind takes; for two heads, its metric loss."""
-    kind = Contrastive if kind is TwoHeads else kind
-    return {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return (Contrastive if kind is TwoHeads else kind).setting_names()

@@ -2,8 +2,8 @@
 network says of them."""
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, replace
-from typing import Any, ClassVar, Protocol
+from dataclasses import asdict, fields, replace
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -97,9 +97,25 @@ class Objective(ABC):
         """
         return {"logits": classes}
 
-    def without_outs(self) -> "Objective":
+    def without_outs(self) -> Self:
         """The same objective for batches of known images alone, as many in a batch."""
-        return replace(self, rule=self.rule.without_outs())  # type: ignore[type-var]
+        return self.changed(rule=self.rule.without_outs())
+
+    def changed(self, **changes: Any) -> Self:
+        """The same objective with other settings.
+
+        Args:
+            changes: fields of the dataclass and their values.
+        """
+        record: Any = self  # a dataclass, which only its subclass is declared to be
+        changed: Self = replace(record, **changes)
+        return changed
+
+    @classmethod
+    def setting_names(cls) -> set[str]:
+        """The names of its settings."""
+        record: Any = cls
+        return {field.name for field in fields(record)}
 
     @property
     def scale(self) -> float:
@@ -118,7 +134,8 @@ class Objective(ABC):
     def to_dict(self) -> JsonObject:
         """The settings as JSON values."""
         rule = {"name": type(self.rule).__name__, **asdict(self.rule)}
-        return {"name": self.name, **asdict(self), "rule": rule}  # type: ignore[call-overload]
+        record: Any = self
+        return {"name": self.name, **asdict(record), "rule": rule}
 
 
 class MetricObjective(Objective):
