@@ -1,11 +1,13 @@
-"""A source of images -> batches on the device of a network."""
+"""A source of images -> batches on the device of a network, and what was said of them as one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from knowbound.data.source import Source, to_unit_interval
+from knowbound.judgement import Judgement, nothing_judged
+from knowbound.values import Array
 
 BATCH = 512
 """Images decoded, or on an accelerator judged, at once."""
@@ -30,3 +32,15 @@ def image_batches(network: nn.Module, source: Source) -> Iterator[Tensor]:
     for start in range(0, len(source), size):
         pixels = to_unit_interval(source.images(slice(start, start + size)))
         yield torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)
+
+
+def join(parts: Sequence[Judgement[Tensor]]) -> Judgement[Array]:
+    """The judgements of the batches of some images as one, in arrays.
+
+    Args:
+        parts: of the batches, in order.
+    """
+    if not parts:
+        return nothing_judged()
+    columns = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
+    return Judgement(*columns)

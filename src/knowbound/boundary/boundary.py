@@ -4,7 +4,7 @@ out."""
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, get_args, overload
+from typing import Literal, get_args, overload
 
 import numpy as np
 import torch
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from knowbound._version import __version__
-from knowbound.backbones import BACKBONES, Backbone, OwnNetwork, as_backbone
-from knowbound.boundary.batches import image_batches
+from knowbound.backbones import BACKBONES, as_backbone
+from knowbound.boundary.batches import image_batches, join
 from knowbound.boundary.domain import Domain
 from knowbound.boundary.likeness import Likeness
 from knowbound.boundary.model_file import read_model, write_model
+from knowbound.boundary.parts import described, make_domain, own_network, part_of, resize_buffer
+from knowbound.boundary.remembered import packed, unpacked
 from knowbound.boundary.threshold import By, Threshold
 from knowbound.data.outs.anomalies import usual_anomalies
 from knowbound.data.pictures.given import Picture, image_of, is_one, one_or_several
@@ -26,14 +28,12 @@ from knowbound.detectors import DETECTORS
 from knowbound.detectors.detector import Detector
 from knowbound.detectors.learning import check_scores
 from knowbound.errors import UserError
-from knowbound.judgement import Judgement, Verdict, nothing_judged, verdicts
+from knowbound.judgement import Judgement, Verdict, verdicts
 from knowbound.judgement.false_discovery import check_fdr, verdicts_at_fdr
 from knowbound.model_folder.card import write_card
 from knowbound.outputs import Outputs
 from knowbound.values import Array, JsonMapping, JsonObject
 
-DOMAINS: dict[str, type[Domain] | type[Likeness]] = {kind.name: kind for kind in (Domain, Likeness)}
-"""By the names that a saved model may hold; format 1 has the image statistics."""
 ANOMALIES_EACH, LEAST_ANOMALIES, MOST_ANOMALIES = 6, 2000, 6000
 """Synthetic anomalies for each known image, and how many at least and at most."""
 DOMAIN_IMAGES = 4000
@@ -187,11 +187,11 @@ class Boundary(nn.Module):
             learned: fingerprints (``data.pictures.copies``) of the known images, held-out ones too.
             shown: of the out-of-distribution images seen in training.
         """
-        self.learned_pictures, self.shown_pictures = _packed(learned), _packed(shown)
+        self.learned_pictures, self.shown_pictures = packed(learned), packed(shown)
 
     def fingerprints(self) -> tuple[list[str], list[str]]:
         """What ``remember`` was given: fingerprints of the learned and of the shown pictures."""
-        return _unpacked(self.learned_pictures), _unpacked(self.shown_pictures)
+        return unpacked(self.learned_pictures), unpacked(self.shown_pictures)
 
     @torch.no_grad()
     def calibrate(
@@ -447,8 +447,8 @@ class Boundary(nn.Module):
             "knowbound": __version__,
             "class_names": list(self.class_names),
             "preprocessing": self.preprocessing.to_dict(),
-            "backbone": _described(_own(self.backbone), self.backbone.settings, BACKBONES),
-            "detector": _described(self.detector, self.detector.settings, DETECTORS),
+            "backbone": described(own_network(self.backbone), self.backbone.settings, BACKBONES),
+            "detector": described(self.detector, self.detector.settings, DETECTORS),
             "domain": self.domain.name,
             "acceptance": self.acceptance,
             "judging": self.judging,
@@ -473,17 +473,17 @@ class Boundary(nn.Module):
                 weights do not fit.
         """
         boundary = cls(
-            _part(description["backbone"], BACKBONES, "backbone"),
-            _part(description["detector"], DETECTORS, "detector"),
+            part_of(description["backbone"], BACKBONES, "backbone"),
+            part_of(description["detector"], DETECTORS, "detector"),
             Preprocessing.from_dict(description["preprocessing"]),
             description["class_names"],
             acceptance=description["acceptance"],
             judging=description.get("judging", "float32"),
             about=description["about"],
         )
-        boundary.domain = DOMAINS[description["domain"]]()
+        boundary.domain = make_domain(description["domain"])
         for name, tensor in tensors.items():  # buffers that fitting sizes: centres, precision, ...
-            _resize_buffer(boundary, name, tensor.shape)
+            resize_buffer(boundary, name, tensor.shape)
         no_error = {"threshold.error": torch.zeros(0, dtype=torch.float64)}
         boundary.load_state_dict({**no_error, **tensors})  # which older models of format 2 lack
         return boundary.eval()
@@ -515,18 +515,6 @@ class Boundary(nn.Module):
             ) from error
 
 
-def join(parts: Sequence[Judgement[Tensor]]) -> Judgement[Array]:
-    """The judgements of the batches of some images as one, in arrays.
-
-    Args:
-        parts: of the batches, in order.
-    """
-    if not parts:
-        return nothing_judged()
-    columns = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
-    return Judgement(*columns)
-
-
 def _anomalies(known: int) -> int:
     """How many synthetic anomalies stand against so many known images."""
     return max(LEAST_ANOMALIES, min(ANOMALIES_EACH * known, MOST_ANOMALIES))
@@ -536,45 +524,3 @@ def _some(sources: Sequence[Source]) -> list[Source]:
     """At most ``DOMAIN_IMAGES`` images of each source, the same in every boundary: this draw is no
     part of a training's randomness."""
     return [source.sample(DOMAIN_IMAGES, np.random.default_rng(0)) for source in sources]
-
-
-def _packed(digests: Sequence[str]) -> Tensor:
-    """Sixteen hexadecimal digits each -> (N,) int64, in rising order."""
-    return torch.tensor(
-        [int(digest, 16) - 2**63 for digest in sorted(set(digests))], dtype=torch.int64
-    )
-
-
-def _unpacked(numbers: Tensor) -> list[str]:
-    return [f"{number + 2**63:016x}" for number in numbers.tolist()]
-
-
-def _own(backbone: Backbone) -> nn.Module:
-    """The network that was given, out of its coat."""
-    return backbone.network if isinstance(backbone, OwnNetwork) else backbone
-
-
-def _described(part: nn.Module, settings: JsonMapping, table: JsonMapping) -> JsonObject:
-    for name, kind in table.items():
-        if type(part) is kind:
-            return {"name": name, "settings": dict(settings)}
-    raise UserError(
-        f"{type(part).__name__} cannot be saved: loading must not run unknown code, so only "
-        f"{sorted(table)} can be; save its state_dict yourself"
-    )
-
-
-def _part(found: JsonMapping, table: JsonMapping, kind: str) -> Any:
-    if found["name"] not in table:
-        raise ValueError(
-            f"the {kind} {found['name']!r} is unknown; this version has {sorted(table)}"
-        )
-    return table[found["name"]](**found["settings"])
-
-
-def _resize_buffer(module: nn.Module, name: str, shape: torch.Size) -> None:
-    owner, _, last = name.rpartition(".")
-    part = module.get_submodule(owner)
-    buffer = dict(part.named_buffers(recurse=False)).get(last)
-    if buffer is not None and buffer.shape != shape:
-        part.register_buffer(last, buffer.new_empty(shape))

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from knowbound.boundary.boundary import Boundary, join
+from knowbound.boundary.batches import join
+from knowbound.boundary.boundary import Boundary
 from knowbound.boundary.selective_risk import ErrorNotKept
 from knowbound.boundary.threshold import Threshold
 from knowbound.data.source import Source

@@ -52,8 +52,8 @@ def loss_experiments(
             found.append(replace(base, method=name, variant=variant, objective=objective))
     for name in CLASS_LOSSES:
         objective = make_objective(name, outs=True)
-        changes = {"method": name, "objective": objective, "detector": MaxSoftmax}
-        found.append(replace(odm, variant="seen out", **changes))  # type: ignore[arg-type]
+        seen = replace(odm, method=name, variant="seen out")
+        found.append(replace(seen, objective=objective, detector=MaxSoftmax))
     return tuple(found)
 
 
