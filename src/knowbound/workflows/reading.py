@@ -1,11 +1,11 @@
 """The folders that ``fit`` was given, read for a network."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from knowbound.data.pictures.copies import refuse_overlap, refuse_two_classes
-from knowbound.data.pictures.folder import FolderRead, read_folder
+from knowbound.data.pictures.folder import FolderRead, ReadBefore, read_folder
 from knowbound.data.pictures.picture_lists import Listing
 from knowbound.data.pictures.reading_estimate import estimate_reading
 from knowbound.data.pictures.value_range import settle
@@ -43,6 +43,8 @@ class Reader:
     memory_limit: int
     max_pixels: int
     progress: OnFile | None = None
+    before: ReadBefore = field(default_factory=ReadBefore)
+    """Pictures of samples: where the whole is read alike, they are not decoded again."""
 
     def read(self, unsettled: Preprocessing) -> Reads:
         """Every folder.
@@ -76,7 +78,8 @@ class Reader:
             UserError: images that cannot be used, or take more memory than is allowed.
         """
         preprocessing = settle(unsettled, self.listing, self.max_pixels)
-        return self._read(self.known, preprocessing, self._threads(listing, preprocessing), listing)
+        threads = self._threads(listing, preprocessing)
+        return self._read(self.known, preprocessing, threads, listing, sample=True)
 
     def _threads(self, listing: Listing, preprocessing: Preprocessing) -> int:
         estimate = estimate_reading(listing, preprocessing, memory_limit=self.memory_limit)
@@ -89,6 +92,7 @@ class Reader:
         preprocessing: Preprocessing,
         threads: int,
         listing: Listing | None = None,
+        sample: bool = False,
     ) -> FolderRead:
         return read_folder(
             folder,
@@ -99,4 +103,6 @@ class Reader:
             max_pixels=self.max_pixels,
             progress=self.progress,
             listing=listing,
+            before=self.before,
+            sample=sample,
         )

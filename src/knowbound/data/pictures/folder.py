@@ -92,6 +92,24 @@ class _Read:
     loss: Loss | None = None
 
 
+class ReadBefore:
+    """Files that were read already, by how they became images: no file is decoded twice alike.
+
+    What is kept is given once.  So the images of a sample are held until the whole folder is read.
+    """
+
+    def __init__(self) -> None:
+        self._reads: dict[tuple[Path, Preprocessing], _Read] = {}
+
+    def keep(self, path: Path, preprocessing: Preprocessing, read: _Read) -> None:
+        """Keep what a file gave."""
+        self._reads[path, preprocessing] = read
+
+    def take(self, path: Path, preprocessing: Preprocessing) -> _Read | None:
+        """What the file gave; None where it was not read, or was taken already."""
+        return self._reads.pop((path, preprocessing), None)
+
+
 def read_folder(
     folder: Path,
     preprocessing: Preprocessing,
@@ -102,6 +120,8 @@ def read_folder(
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] | None = None,
     listing: Listing | None = None,
+    before: ReadBefore | None = None,
+    sample: bool = False,
 ) -> FolderRead:
     """Every picture of a folder (with ``classes``, ``class/.../picture``) or of a list of pictures,
     as ``list_pictures`` has it.
@@ -116,6 +136,8 @@ def read_folder(
         max_pixels: the most width x height a picture's header may announce.
         progress: called with (files done, files).
         listing: of this very folder, where it was listed before.
+        before: files that were read already; they are not decoded again.
+        sample: whether these files are to be kept there, for a whole that is read later.
 
     Raises:
         UserError: for a folder that cannot be used, that has no readable picture, or (with
@@ -125,9 +147,15 @@ def read_folder(
     listing = listing or list_pictures(folder, classes)
     files = listing.files
     got = _Collected(len(files), preprocessing, memory_limit)
-    reads = in_order(lambda path: _read(path, preprocessing, max_pixels), files, workers)
-    for position, read in enumerate(reads):
+    before = before or ReadBefore()
+
+    def read_one(path: Path) -> _Read:
+        return before.take(path, preprocessing) or _read(path, preprocessing, max_pixels)
+
+    for position, read in enumerate(in_order(read_one, files, workers)):
         got.add(position, files[position], read)
+        if sample:
+            before.keep(files[position], preprocessing, read)
         if progress:
             progress(position + 1, len(files))
     if not got.kept:
