@@ -121,7 +121,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             draw(asked.classes, folder, seed, 40)
-            plan = plan_fit(folder / "train", settings=Settings(backbone="efficientnet-lite2"))
+            plan = plan_fit(folder / "train", settings=Settings(backbone="efficientnet-lite0"))
             parts = plan.parts
             assert isinstance(parts, FrozenParts)
             learned, known, new = (

@@ -197,7 +197,7 @@ class EfficientNetLite(Backbone):
             "unit_length": unit_length,
             "pooling": pooling,
         }
-        self.pooling = pooling
+        self.pooling: str = pooling
         self.stem = ConvNorm(3, STEM, kernel=3, stride=2)
         self.blocks, self.ends = _blocks(PUBLISHED[variant])
         self.head = ConvNorm(_scaled(GROUPS[-1].channels, PUBLISHED[variant].width), FEATURES)
@@ -254,7 +254,7 @@ class EfficientNetLite(Backbone):
             )
         other = copy.copy(self)
         other.settings = {**self.settings, "pooling": pooling}
-        other.pooling = pooling  # type: ignore[assignment]
+        other.pooling = pooling
         return other
 
     def with_all_poolings(self) -> Self:

@@ -81,8 +81,9 @@ class Parts:
 
     backbone: from the heads' sizes, as keyword arguments, to a network with fresh weights;
     detector: from the trained network, the images that it learned and those held out, to a fresh
-    detector, with what to note of its choice; base: what is trained first, if anything; acceptance, by, confidence, max_error: the promise, as in
-    ``Boundary.calibrate``; judging: number format, as in ``Boundary``.
+    detector, with what to note of its choice; base: what is trained first, if anything; acceptance,
+    by, confidence, max_error: the promise, as in ``Boundary.calibrate``; judging: number format, as
+    in ``Boundary``.
     """
 
     backbone: Callable[..., Backbone]
