@@ -166,9 +166,9 @@ def _tuned(
     split: Split,
     backbone: Backbone,
     learned: Source,
-    held_out: Source,
+    choosing: Source | None,
 ) -> Chosen:
-    del learned, held_out  # the split has them
+    del learned, choosing  # the split has its own
     return tune(backbone, split)
 
 

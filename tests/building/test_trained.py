@@ -131,15 +131,15 @@ def test_what_is_noted() -> None:
 def test_the_detector_is_made_for_the_trained_network() -> None:
     seen: list[bool] = []
 
-    def choose(network: Backbone, learned: Source, held_out: Source) -> Chosen:
-        assert (learned, held_out) == (LEARNED, HELD)
+    def choose(network: Backbone, learned: Source, choosing: Source | None) -> Chosen:
+        assert (learned, choosing) == (LEARNED, OUTS)
         seen.append(network.training)
         with torch.no_grad():
             assert network(torch.zeros(1, 1, 16, 16)).get("logits").shape == (1, 3)
         return Chosen(MaxSoftmax(), tuning="tried")
 
     parts = replace(PARTS, objective=CrossEntropy(RandomBatches(images=12)), detector=choose)
-    built = build(parts, LEARNED, HELD, data_sha256=HASHES)
+    built = build(parts, LEARNED, HELD, choosing=OUTS, data_sha256=HASHES)
     assert seen == [False]
     assert built.chosen.tuning == "tried"
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from knowbound.data.group_hold_out import hold_out_groups
+from knowbound.data.group_hold_out import draw_share, hold_out_groups
 from knowbound.errors import UserError
 
 Indices = NDArray[np.int64]
@@ -131,3 +131,14 @@ def test_groups_that_cannot_be_parted_are_named() -> None:
         hold_out_groups(np.zeros(40, np.int64), np.arange(40) % 10, 0.3, rng, least=19)
     with pytest.raises(UserError, match="a held-out share of 1.5"):
         hold_out_groups(np.zeros(40, np.int64), None, 1.5, rng)
+
+
+def test_a_share_of_each_class_rounded_down_is_drawn_in_whole_groups() -> None:
+    labels = np.repeat([0, 1, 2], [12, 6, 3])
+    groups = np.arange(21) // 3  # 4, 2 and 1 groups
+    drawn = draw_share(labels, groups, 0.5, np.random.default_rng(0))
+    assert np.bincount(labels[drawn], minlength=3).tolist() == [6, 3, 0]
+    assert all((groups == group).sum() == 3 for group in np.unique(groups[drawn]))
+    assert len(np.unique(groups[drawn])) == 3
+    assert not len(draw_share(labels, groups, 0.2, np.random.default_rng(0)))
+    assert not len(draw_share(labels[:0], groups[:0], 0.5, np.random.default_rng(0)))

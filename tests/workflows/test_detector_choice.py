@@ -1,5 +1,7 @@
 """Which detector a trained network gets: what is measured, and what is said of it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,10 @@ from knowbound.data.outs.exchanged import exchanged_patches
 from knowbound.data.source import Source
 from knowbound.detectors import CentreAndStages, NearestCentre
 from knowbound.workflows.detector_choice import NOTE, choose_detector, describe_choice
-from tests.samples import blobs
+from knowbound.workflows.fit import run_plan
+from knowbound.workflows.plan import plan_fit
+from knowbound.workflows.settings import Settings
+from tests.samples import blobs, write_folder
 
 BOTH = ("nearest_centre", "centre_and_stages")
 OUTPUTS = ("stages", "features", "embedding")
@@ -55,16 +60,18 @@ def test_the_one_with_the_larger_area_is_taken(network: LeNet) -> None:
         }[best]
     )
     assert (note["images"], note["exchanged"]) == (24, 1000)
-    assert describe_choice({NOTE: note}).startswith(f"Detector: {best}. AUROC of 24 held-out")
+    assert describe_choice({NOTE: note}).startswith(
+        f"Detector: {best}. AUROC of 24 further held-out"
+    )
 
 
 def test_images_of_one_class_and_one_name_leave_no_choice(network: LeNet) -> None:
     learned, held = blobs(per_class=20), blobs(per_class=8, seed=3)
     one = held.take(np.flatnonzero(held.labels == 1))
-    for names, images in ((BOTH, one), (BOTH[:1], held)):
+    for names, images in ((BOTH, one), (BOTH, None), (BOTH[:1], held)):
         chosen = choose_detector(names, OUTPUTS, network, learned, images)
         assert isinstance(chosen.detector, NearestCentre)
-        assert not chosen.note
+        assert ("too few images" in describe_choice(chosen.note)) == (names == BOTH)
     assert describe_choice({}) == ""
 
 
@@ -76,3 +83,22 @@ def test_what_cannot_learn_is_not_taken(network: LeNet) -> None:
     )
     assert chosen.note[NOTE]["auroc"]["centre_and_stages"] == 0.0
     assert isinstance(chosen.detector, NearestCentre)
+
+
+@pytest.mark.parametrize(("per_class", "spared"), [(60, 0), (200, 48)])
+def test_fit_chooses_by_images_that_set_no_threshold(
+    per_class: int, spared: int, tmp_path: Path
+) -> None:
+    """Of 3 x 64 held-out images a quarter; of 3 x 19 the threshold needs all."""
+    write_folder(tmp_path, blobs(per_class=per_class))
+    asked = Settings(
+        size=16, steps=3, held_out=0.32, synthetic=False, group_by="none", precision="float32"
+    )
+    plan = plan_fit(tmp_path, settings=asked)
+    fitted = run_plan(plan)
+    note = fitted.boundary.about["settings"][NOTE]
+    assert note.get("images", 0) == spared
+    held = round(0.32 * per_class) * 3
+    assert len(fitted.held_out) == held - spared == fitted.boundary.threshold.describe()["images"]
+    assert len(fitted.train) == 3 * per_class - held
+    assert any(line.startswith("Detector: ") for line in fitted.summary)

@@ -80,8 +80,8 @@ class Parts:
     """What a boundary is built from.
 
     backbone: from the heads' sizes, as keyword arguments, to a network with fresh weights;
-    detector: from the trained network, the images that it learned and those held out, to a fresh
-    detector, with what to note of its choice; base: what is trained first, if anything; acceptance,
+    detector: from the trained network, the images that it learned and those to choose by, if there
+    are any, to a fresh detector, with what to note of its choice; base: what is trained first, if anything; acceptance,
     by, confidence, max_error: the promise, as in ``Boundary.calibrate``; judging: number format, as
     in ``Boundary``.
     """
@@ -89,7 +89,7 @@ class Parts:
     backbone: Callable[..., Backbone]
     backbone_name: str
     objective: Objective
-    detector: Callable[[Backbone, Source, Source], Chosen]
+    detector: Callable[[Backbone, Source, Source | None], Chosen]
     training: Training
     preprocessing: Preprocessing
     acceptance: float = 0.95
@@ -124,6 +124,7 @@ def build(
     seen_out: Sequence[OutSet | Source] = (),
     *,
     held_groups: NDArray[np.int64] | None = None,
+    choosing: Source | None = None,
     data_sha256: Mapping[str, str],
     identity: JsonMapping | None = None,
     note: JsonMapping | None = None,
@@ -141,6 +142,8 @@ def build(
             anomaly also teach the domain score.
         held_groups: (N,) of the held-out images that belong together (copies, tracks); None: each
             is on its own.
+        choosing: images of the same classes, neither learned nor held out, to choose the detector
+            by.
         data_sha256: hash of every set of images, by its role; a checkpoint must agree with it.
         identity: what else a checkpoint must agree with.
         note: what to add to the settings in the model's ``about``.
@@ -191,7 +194,7 @@ def build(
         identity=identity,
         on_step=on_step,
     )
-    chosen = parts.detector(backbone, learned, held_out)
+    chosen = parts.detector(backbone, learned, choosing)
     settings = {
         "objective": parts.objective.to_dict(),
         "training": asdict(parts.training),

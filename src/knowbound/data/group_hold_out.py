@@ -53,6 +53,25 @@ def hold_out_groups(
     return np.flatnonzero(draw.held[draw.group_of])
 
 
+def draw_share(labels: Indices, groups: Indices, share: float, rng: np.random.Generator) -> Indices:
+    """Sorted indices of the images of a random ``share`` of each class's groups, rounded down, so
+    that every class that had a group keeps one.
+
+    Args:
+        labels: (N,) classes 0..C-1.
+        groups: (N,) the group of each image; one with images of several classes counts for that of
+            its first image.
+        share: from 0 to below 1.
+        rng: draws the groups.
+    """
+    ids, first = np.unique(groups, return_index=True)
+    drawn = []
+    for label in range(int(labels.max(initial=-1)) + 1):
+        own = ids[labels[first] == label]
+        drawn.append(rng.choice(own, int(share * len(own)), replace=False))
+    return np.flatnonzero(np.isin(groups, np.concatenate([*drawn, ids[:0]])))
+
+
 def _wanted(counts: Indices, share: float, least: int) -> Indices:
     """(C,) groups to hold out of each class, of ``counts`` (C,) that it has."""
     most = np.maximum(counts - 2, 1)

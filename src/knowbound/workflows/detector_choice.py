@@ -22,7 +22,7 @@ from knowbound.values import JsonMapping
 LEARNED = 6_000
 """Training images that the candidates learn from at most."""
 JUDGED = 1_000
-"""Held-out images at most, and images with exchanged patches."""
+"""Known images at most, and images with exchanged patches."""
 NOTE = "detector_choice"
 """The key of what is noted."""
 
@@ -32,11 +32,11 @@ def choose_detector(
     outputs: tuple[Field, ...],
     network: Backbone,
     learned: Source,
-    held_out: Source,
+    choosing: Source | None,
     *,
     seed: int = 0,
 ) -> Chosen:
-    """The detector that best tells held-out images from the same images with patches exchanged.
+    """The detector that best tells known images from the same images with patches exchanged.
 
     Patches are exchanged between classes.  Such images are made of known parts, and ``fit`` does
     not train on them, so they stand for the novelties that are not there.
@@ -46,26 +46,34 @@ def choose_detector(
         outputs: of the network.
         network: trained.
         learned: images that it was trained on, labels 0..C-1.
-        held_out: others, of the same classes.
+        choosing: others, of the same classes, that set no threshold: of two scores the one that is
+            better on some images looks too good on them.  None: there are too few to spare any.
         seed: of the draws.
 
     Returns:
-        A fresh detector, and a note of each one's AUROC in 0..1.  The first one without a note,
-        where it is the only one or fewer than two classes have held-out images.
+        A fresh detector, and a note of each one's AUROC in 0..1.  The first one, where there is no
+        other, nothing to choose by, or one class alone in it.
     """
-    if len(names) == 1 or len(np.unique(held_out.labels)) < 2:
+    if len(names) == 1:
         return Chosen(make_detector(names[0], outputs))
+    if choosing is None or len(np.unique(choosing.labels)) < 2:
+        return Chosen(make_detector(names[0], outputs), note={NOTE: {"taken": names[0]}})
     rng = np.random.default_rng([seed, 9])
-    learned, held_out = _some_of_each(learned, rng), held_out.sample(JUDGED, rng)
-    exchanged = exchanged_patches(held_out, JUDGED, rng)
-    given = [_outputs(network, source) for source in (learned, held_out, exchanged)]
+    learned, choosing = _some_of_each(learned, rng), choosing.sample(JUDGED, rng)
+    exchanged = exchanged_patches(choosing, JUDGED, rng)
+    given = [_outputs(network, source) for source in (learned, choosing, exchanged)]
     labels = torch.from_numpy(learned.labels)
     marks = {
         name: _mark(make_detector(name, outputs), given, labels, learned.class_names)
         for name in names
     }
     best = max(names, key=marks.__getitem__)
-    note = {"images": len(held_out), "exchanged": len(exchanged), "auroc": marks}
+    note = {
+        "taken": best,
+        "images": len(choosing),
+        "exchanged": len(exchanged),
+        "auroc": marks,
+    }
     return Chosen(make_detector(best, outputs), note={NOTE: note})
 
 
@@ -78,10 +86,11 @@ def describe_choice(settings: JsonMapping) -> str:
     note = settings.get(NOTE)
     if not note:
         return ""
-    rates = sorted(note["auroc"].items(), key=lambda item: -item[1])
-    told = ", ".join(f"{name} {share:.1%}" for name, share in rates)
+    if "auroc" not in note:
+        return f"Detector: {note['taken']}; to choose another, too few images can be held out."
+    told = ", ".join(f"{name} {share:.1%}" for name, share in note["auroc"].items())
     return (
-        f"Detector: {rates[0][0]}. AUROC of {note['images']:,} held-out images against "
+        f"Detector: {note['taken']}. AUROC of {note['images']:,} further held-out images against "
         f"{note['exchanged']:,} made of parts of two classes: {told}."
     )
 
@@ -90,12 +99,12 @@ def _mark(
     detector: Detector, given: Sequence[Outputs], labels: Tensor, names: Sequence[str]
 ) -> float:
     """The AUROC; 0 for a detector that cannot learn from these images."""
-    learned, held_out, exchanged = (detector.read(outputs) for outputs in given)
+    learned, known, exchanged = (detector.read(outputs) for outputs in given)
     try:
         detector.learn(learned, labels, names)
     except UserError:
         return 0.0
-    inside, outside = (detector.score(v).double().numpy() for v in (held_out, exchanged))
+    inside, outside = (detector.score(v).double().numpy() for v in (known, exchanged))
     return float(auroc(inside, outside))
 
 

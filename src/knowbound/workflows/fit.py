@@ -16,7 +16,7 @@ from knowbound.boundary.selective_risk import ErrorNotKept
 from knowbound.boundary.threshold import ClassAcceptance, least_groups
 from knowbound.building import build
 from knowbound.building.frozen import Embedded, FrozenParts, build_frozen
-from knowbound.data.group_hold_out import hold_out_groups
+from knowbound.data.group_hold_out import draw_share, hold_out_groups
 from knowbound.data.pictures.copies import fingerprints
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet
@@ -34,6 +34,10 @@ from knowbound.workflows.plan import Folders, Plan, plan_fit
 from knowbound.workflows.settings import Settings
 
 CHECKPOINT = "checkpoint.safetensors"
+CHOOSING = 0.25
+"""Share of the held-out groups that the detector is chosen by."""
+LEAST_CHOOSING = 40
+"""Groups that it takes at least."""
 NAMED = 8
 """Classes that a sentence names at most."""
 
@@ -239,19 +243,21 @@ def _run(
     plan: Plan, output: Path | None, resume: bool, on_step: Callable[[Progress], None] | None
 ) -> Fitted:
     known, groups, parts = plan.known.source, plan.groups.ids, plan.parts
-    held_out = _held_out(plan)
+    kept = _held_out(plan)
+    chosen_by = _chosen_by(plan, kept)
+    held_out = np.setdiff1d(kept, chosen_by)
     shown = {f"outliers {i + 1}": read.sha256 for i, read in enumerate(plan.shown)}
     hashes = {"known": plan.known.sha256, **shown}
     note = {
         "held_out": plan.held_out,
         "group_by": plan.group_by,
         "groups": plan.groups.rule,
-        "images": len(known) - len(held_out),
+        "images": len(known) - len(kept),
         "outliers": [len(read.source) for read in plan.shown],
         **({"audition": plan.audition.to_dict()} if plan.audition.trials else {}),
     }
     held = known.take(held_out)
-    learned = known.take(np.setdiff1d(np.arange(len(known)), held_out))
+    learned = known.take(np.setdiff1d(np.arange(len(known)), kept))
     declared = [
         *(OutSet(read.source, Kind.NOVELTY) for read in plan.novelties),
         *(OutSet(read.source, Kind.ANOMALY) for read in plan.anomalies),
@@ -281,6 +287,7 @@ def _run(
             held,
             [*(read.source for read in plan.outliers), *declared],
             held_groups=groups[held_out],
+            choosing=known.take(chosen_by) if len(chosen_by) else None,
             data_sha256=hashes,
             identity={"held_out": plan.held_out},
             note=note,
@@ -306,8 +313,23 @@ def _run(
     return Fitted(built.boundary, built.trained, learned, held, accepted)
 
 
+def _chosen_by(plan: Plan, kept: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions, of those kept from training, of the images to choose the detector by: a quarter of
+    the groups, where the threshold can spare them, else none."""
+    parts, none = plan.parts, kept[:0]
+    if isinstance(parts, FrozenParts) or len(plan.detectors) == 1:
+        return none
+    groups = plan.groups.ids[kept]
+    rng = np.random.default_rng([parts.seed, 11])
+    drawn = draw_share(plan.known.source.labels[kept], groups, CHOOSING, rng)
+    count = len(np.unique(groups[drawn]))
+    least = least_groups(parts.acceptance, parts.confidence, parts.max_error)
+    spared = len(np.unique(groups)) - count >= 2 * (least + 1)
+    return kept[drawn] if spared and count >= LEAST_CHOOSING else none
+
+
 def _held_out(plan: Plan) -> NDArray[np.int64]:
-    """Positions of the known images to set the threshold from."""
+    """Positions of the known images that are kept from training."""
     if plan.held_out == 0:
         return np.empty(0, dtype=np.int64)
     parts, known = plan.parts, plan.known.source

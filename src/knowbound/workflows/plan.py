@@ -76,6 +76,8 @@ class Plan:
     """What was chosen for the user, a sentence each."""
     audition: Audition
     """How the network was chosen."""
+    detectors: tuple[str, ...]
+    """Those that come into question, the plainest first."""
 
     @property
     def summary(self) -> tuple[str, ...]:
@@ -213,7 +215,9 @@ def _frozen_plan(
         if few
         else _held_words(share, groups, reads.known),
     )
-    return _plan(reads, parts, settings, groups, 0.0 if few else share, chosen, audition)
+    held_out = 0.0 if few else share
+    detectors = (head.detector,)
+    return _plan(reads, parts, settings, groups, held_out, chosen, audition, detectors)
 
 
 def _trained_plan(
@@ -261,10 +265,10 @@ def _trained_plan(
         f"the objective {name.upper()}"
         + (" with outliers made from the known images" if made else ""),
         f"the detector {' or '.join(detectors)}"
-        + (", by the held-out images" if len(detectors) > 1 else ""),
+        + (", by held-out images" if len(detectors) > 1 else ""),
         _held_words(share, groups, inside),
     )
-    return _plan(reads, parts, settings, groups, share, chosen, audition)
+    return _plan(reads, parts, settings, groups, share, chosen, audition, detectors)
 
 
 def _grouped(reads: Reads, settings: Settings) -> Groups:
@@ -292,6 +296,7 @@ def _plan(
     held_out: float,
     chosen: tuple[str, ...],
     audition: Audition,
+    detectors: tuple[str, ...],
 ) -> Plan:
     return Plan(
         known=reads.known,
@@ -304,6 +309,7 @@ def _plan(
         held_out=held_out,
         chosen=chosen,
         audition=audition,
+        detectors=detectors,
     )
 
 
