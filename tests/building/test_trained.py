@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from knowbound.backbones import Backbone, LeNet
+from knowbound.backbones import Backbone, Ensemble, LeNet
 from knowbound.building import Base, Chosen, OnStep, Parts, build, train_base
 from knowbound.data.augmentation import Augmentation
 from knowbound.data.preprocessing import Preprocessing
@@ -219,3 +219,58 @@ def test_too_few_held_out_images_are_said() -> None:
 
 def test_progress_names_its_part() -> None:
     assert Progress(1, 2, 0.5, 3.0).stage == "training"
+
+
+def test_several_networks_are_those_of_the_next_seeds_side_by_side() -> None:
+    built = build(replace(PARTS, networks=2), LEARNED, HELD, [OUTS], data_sha256=HASHES)
+    ensemble = built.boundary.backbone
+    assert isinstance(ensemble, Ensemble)
+    for number, member in enumerate(ensemble.members):
+        alone = replace(PARTS, training=replace(TRAINING, seed=number))
+        trained = build(alone, LEARNED, HELD, [OUTS], data_sha256=HASHES)
+        assert torch.equal(weights(member), weights(trained.boundary.backbone))
+    about = built.boundary.about
+    assert (about["train_images"], about["settings"]["networks"]) == (2 * 6 * 18, 2)
+    judged = built.boundary.judge(HELD)
+    assert judged.embedding.shape == (len(HELD), 2 * 3)
+
+
+def test_all_networks_are_shown_the_same_synthetic_outliers() -> None:
+    trainer = copying(LeNet(embedding=3, height=16, width=16, hidden=8))
+    base = Base(PARTS.objective.without_outs(), TRAINING, synthetic=30)
+    parts = replace(PARTS, trainer=trainer, base=base, networks=2)
+    built = build(parts, LEARNED, HELD, data_sha256=HASHES)
+    (_, first, _, training, *_), (_, second, _, other, *_) = trainer.given
+    assert first
+    assert all(a is b for a, b in zip(first, second, strict=True))
+    assert (training.seed, other.seed) == (0, 1)
+    assert built.boundary.about["train_images"] == 2 * (6 * 18 + 18)
+
+
+class Stopped(Exception):
+    """Somebody pulled the plug."""
+
+
+@pytest.mark.parametrize("stop_at", ["base, network 2 of 3", "network 2 of 3", "network 3 of 3"])
+def test_several_networks_continue_where_they_were_stopped(tmp_path: Path, stop_at: str) -> None:
+    base = Base(PARTS.objective.without_outs(), replace(TRAINING, steps=4), synthetic=30)
+    parts = replace(PARTS, networks=3, base=base)
+    stages: list[str] = []
+
+    def stop(progress: Progress) -> None:
+        if progress.stage == stop_at and progress.step == 4:
+            raise Stopped
+
+    def note(progress: Progress) -> None:
+        if progress.stage not in stages:
+            stages.append(progress.stage)
+
+    given = {"data_sha256": HASHES, "checkpoint": tmp_path / "checkpoint.safetensors"}
+    with pytest.raises(Stopped):
+        build(parts, LEARNED, HELD, [OUTS], **given, on_step=stop)  # type: ignore[arg-type]
+    resumed = build(parts, LEARNED, HELD, [OUTS], **given, resume=True, on_step=note)  # type: ignore[arg-type]
+    assert stages[0] == stop_at
+    assert "network 1 of 3" not in stages
+    whole = build(parts, LEARNED, HELD, [OUTS], data_sha256=HASHES)
+    assert torch.equal(weights(resumed.boundary.backbone), weights(whole.boundary.backbone))
+    assert resumed.boundary.about["train_images"] <= whole.boundary.about["train_images"]

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from knowbound.backbones import LeNet, WideResNet
+from knowbound.backbones import Backbone, Ensemble, LeNet, WideResNet
 from knowbound.boundary import Boundary
 from knowbound.data.pictures.parts import Files
 from knowbound.data.preprocessing import Preprocessing
@@ -62,6 +62,23 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Boundary, Path]:
     made, path = boundary(), tmp_path_factory.mktemp("onnx") / "model.onnx"
     assert export(made, path, images=blobs(10, seed=2).images(slice(None))) == 30 + 256
     return made, path
+
+
+def test_an_ensemble_is_one_graph(tmp_path: Path) -> None:
+    networks: list[Backbone] = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        networks.append(LeNet(embedding=4, height=16, width=16))
+    made = Boundary(
+        Ensemble.of(networks), NearestCentre(), Preprocessing(16, 16, 1), blobs(40).class_names
+    )
+    made.learn(blobs(40)).calibrate(blobs(20, seed=1))
+    export(made, tmp_path / "model.onnx", images=blobs(10, seed=2).images(slice(None)))
+    images = blobs(30, seed=3).images(slice(None))
+    ours, theirs = made.judge(images), ExportedModel.load(tmp_path / "model.onnx").judge(images)
+    assert theirs.embedding.shape == (90, 8)
+    np.testing.assert_array_equal(theirs.decision, ours.decision)
+    np.testing.assert_allclose(theirs.score, ours.score, rtol=1e-4, atol=1e-5)
 
 
 def test_the_answers_are_those_of_the_boundary(exported: tuple[Boundary, Path]) -> None:

@@ -324,3 +324,26 @@ def test_a_largest_error_is_refused_before_training_or_the_training_is_kept(
     with pytest.raises(UserError, match="no threshold keeps the error.*continue it with --resume"):
         run_plan(plan, output=tmp_path / "model")
     assert kept_state(tmp_path / "model")
+
+
+def test_three_networks_are_one_model_of_one_answer(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    known, outs = folders
+    plan = planned(known, [outs], **QUICK, networks=3)
+    assert any("3 networks lenet that judge together" in line for line in plan.summary)
+    fitted = run_plan(plan, output=tmp_path / "model")
+    assert kept_state(tmp_path / "model") == []
+    loaded = knowbound.Boundary.load(tmp_path / "model")
+    images = fitted.held_out.images(slice(None))
+    judged, again = fitted.boundary.judge(images), loaded.judge(images)
+    np.testing.assert_array_equal(again.score, judged.score)
+    np.testing.assert_array_equal(again.decision, judged.decision)
+    assert judged.embedding.shape == (len(images), 3 * 32)
+    assert "ensemble of 3 lenet" in (tmp_path / "model" / "card.md").read_text()
+
+
+def test_a_number_of_networks_that_cannot_be(folders: tuple[Path, Path]) -> None:
+    for networks in (0, 21):
+        with pytest.raises(UserError, match=rf"number of networks of {networks} .* from 1 to 20"):
+            planned(folders[0], networks=networks)

@@ -97,6 +97,7 @@ def fine(folder: Path) -> None:
         (empty, (), "cannot be read as a model"),
         (fine, ("--size", "64"), f"net takes {SIDE} alone; leave --size out"),
         (fine, ("--steps", "5"), "net is frozen and nothing is trained"),
+        (fine, ("--networks", "3"), "number of networks (3) was asked for, but net is frozen"),
         (None, (), "the backbone"),
     ],
 )

@@ -98,6 +98,14 @@ def fit(
             show_default="10 for odm, ml and two_heads, else the loss's own",
         ),
     ] = None,
+    networks: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Networks that are trained, from other seeds, and judge together; each takes the "
+            "time of one.",
+        ),
+    ] = 1,
     steps: Annotated[
         int | None,
         typer.Option(help="Training steps.", show_default="1500 for lenet, 1400 for wrn", min=1),
@@ -221,6 +229,7 @@ def fit(
             size=size,
             dim=dim,
             margin=margin,
+            networks=networks,
             steps=steps,
             learning_rate=learning_rate,
             acceptance=acceptance,

@@ -42,7 +42,7 @@ def card_facts(description: JsonMapping) -> JsonObject:
         "knowbound": description.get("knowbound"),
         "knows": list(description.get("class_names", ())),
         "takes": description.get("preprocessing"),
-        "network": (description.get("backbone") or {}).get("name"),
+        "network": _network(description.get("backbone") or {}),
         "detector": (description.get("detector") or {}).get("name"),
         "objective": about.get("objective"),
         "audition": settings.get("audition"),
@@ -102,6 +102,15 @@ def write_card(folder: Path, description: JsonMapping) -> None:
     text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
     replace_file(folder / FACTS, text.encode())
     replace_file(folder / CARD, card_text(facts).encode())
+
+
+def _network(backbone: JsonMapping) -> str | None:
+    """The network's name; of an ensemble the number and the name of its members."""
+    members = (backbone.get("settings") or {}).get("members")
+    if not members:
+        return backbone.get("name")
+    kinds = sorted({member["name"] for member in members})
+    return f"ensemble of {len(members)} {' and '.join(kinds)}"
 
 
 def _learned(facts: JsonMapping) -> list[str]:

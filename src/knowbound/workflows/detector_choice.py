@@ -9,7 +9,7 @@ from torch import Tensor
 
 from knowbound.backbones import Backbone
 from knowbound.boundary.batches import image_batches
-from knowbound.building.trained import Chosen
+from knowbound.building import Chosen
 from knowbound.data.outs.exchanged import exchanged_patches
 from knowbound.data.source import Source
 from knowbound.detectors.choice import make_detector

@@ -118,6 +118,7 @@ def fit(
     channels: int | None = None,
     dim: int | None = None,
     margin: float | None = None,
+    networks: int = 1,
     steps: int | None = None,
     learning_rate: float | None = None,
     acceptance: float = 0.95,
@@ -155,6 +156,8 @@ def fit(
         channels: 1 or 3 (default: grey if no picture has colour).
         dim: length of the embedding.
         margin: of a metric loss, in its own unit (default: the loss's).
+        networks: how many are trained, from the seeds ``seed``, ``seed + 1``, ..., and judge
+            together; each takes the time of one.
         steps: of the training.
         learning_rate: the largest.
         acceptance: share of new in-distribution images to accept, between 0 and 1.
@@ -186,6 +189,7 @@ def fit(
         channels=channels,
         dim=dim,
         margin=margin,
+        networks=networks,
         steps=steps,
         learning_rate=learning_rate,
         acceptance=acceptance,

@@ -257,11 +257,15 @@ def _trained_plan(
         max_error=settings.max_error,
         judging=settings.judging,
         base=_base(objective, training) if made else None,
+        networks=settings.networks,
     )
     weights = refuse_large_network(parts, len(inside.source.class_names), reader.memory)
     chosen = (
         _shape_words(preprocessing),
-        f"the network {backbone}" + (f" of {weights / GB:.2g} GB" if weights > LARGE else ""),
+        (f"{settings.networks} networks" if settings.networks > 1 else "the network")
+        + f" {backbone}"
+        + (f" of {weights / GB:.2g} GB" if weights > LARGE else "")
+        + (" that judge together" if settings.networks > 1 else ""),
         f"the objective {name.upper()}"
         + (" with outliers made from the known images" if made else ""),
         f"the detector {' or '.join(detectors)}"
@@ -327,9 +331,10 @@ def refuse_large_network(parts: Parts, classes: int, memory: int) -> int:
     with torch.device("meta"):
         network = parts.backbone(**parts.objective.head_sizes(classes))
     weights = sum(4 * parameter.numel() for parameter in network.parameters())
-    if COPIES * weights > memory:
+    needed = (COPIES + parts.networks - 1) * weights
+    if needed > memory:
         raise UserError(
-            f"training {parts.backbone_name} at this size takes about {COPIES * weights / GB:.2g} "
+            f"training {parts.backbone_name} at this size takes about {needed / GB:.2g} "
             f"GB for its weights alone, more than the {memory / GB:.2g} GB allowed; ask for smaller "
             "images with --size, take --backbone wrn-16-2, or allow more with --memory"
         )

@@ -14,6 +14,8 @@ from knowbound.training.pace import Precision
 from knowbound.workflows.recipes import FrozenRecipe, Recipe
 
 CHECKPOINT_EVERY = 100
+MOST_NETWORKS = 20
+"""That judge together: each takes the time of one, in training and in judging."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Settings:
         channels: 1 or 3.
         dim: length of the embedding.
         margin: of a metric loss, in its own unit.
+        networks: how many are trained, from other seeds, and judge together.
         steps: of the training.
         learning_rate: the largest.
         acceptance: share of new in-distribution images to accept, between 0 and 1.
@@ -61,6 +64,7 @@ class Settings:
     channels: int | None = None
     dim: int | None = None
     margin: float | None = None
+    networks: int = 1
     steps: int | None = None
     learning_rate: float | None = None
     acceptance: float = 0.95
@@ -97,6 +101,12 @@ def check_numbers(settings: Settings) -> None:
             settings.audition,
             0 <= settings.audition <= 1,
             "one from 0 (nothing is tried) to 1, such as 0.2",
+        ),
+        (
+            "a number of networks",
+            settings.networks,
+            1 <= settings.networks <= MOST_NETWORKS,
+            f"one from 1 to {MOST_NETWORKS}",
         ),
         ("steps", settings.steps, settings.steps is None or settings.steps >= 1, "1 or more"),
         ("a learning rate", rate, rate is None or 0 < rate < math.inf, "a number above 0"),
@@ -149,6 +159,7 @@ def refuse_training(settings: Settings, name: str) -> None:
     """
     asked = {
         "an objective": settings.objective,
+        "a number of networks": settings.networks if settings.networks > 1 else None,
         "a number of steps": settings.steps,
         "a learning rate": settings.learning_rate,
         "a length of the embedding": settings.dim,
