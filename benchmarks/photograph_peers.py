@@ -114,9 +114,11 @@ def main() -> None:
     )
     parser.add_argument("classes", type=Path)
     parser.add_argument("--anomalies", action="append", default=[], metavar="NAME=DIR")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="for pytorch_ood_peers.py")
     asked = parser.parse_args()
     sets = {name: Path(at) for name, _, at in (t.partition("=") for t in asked.anomalies)}
     found: dict[str, list[list[float]]] = {}
+    kept: dict[str, NDArray[np.generic]] = {}
     for seed in range(3):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
@@ -128,6 +130,11 @@ def main() -> None:
                 features(parts.frozen, parts, folder / part) for part in ("train", "test", "new")
             )
             others = [new, *(features(parts.frozen, parts, place) for place in sets.values())]
+        kept |= {f"learned {seed}": learned, f"labels {seed}": plan.known.source.labels}
+        kept |= {f"known {seed}": known}
+        kept |= {
+            f"{name} {seed}": rows for name, rows in zip(("novelty", *sets), others, strict=True)
+        }
         detector = make_detector("relative_centre", ("features",))
         detector.fit(torch.from_numpy(learned), torch.from_numpy(plan.known.source.labels))
         scorers = {name: on_units(peer, learned) for name, peer in PEERS.items()}
@@ -137,6 +144,8 @@ def main() -> None:
             found.setdefault(name, []).append(
                 [100 * float(auroc(inside, score(rows))) for rows in others]
             )
+    if asked.keep:
+        np.savez(asked.keep, **kept)  # type: ignore[arg-type]
     print("| | " + " | ".join(["novelty AUROC", *(f"{name} AUROC" for name in sets)]) + " |")
     print("|---" * (len(sets) + 2) + "|")
     for name, rows in found.items():
