@@ -16,16 +16,12 @@ from PIL import Image
 from knowbound.errors import UserError
 from knowbound.workflows.predict import Prediction
 from knowbound.workflows.tables import table_writer
+from tests.command import knowbound
 from tests.samples import PLACES, blob_images
 
 NAMES = ("arbre vert", "Straße", "木")
 """Names of classes as people give them."""
 FIT = ("--size", "16", "--steps", "60", "--precision", "float32", "--no-synthetic")
-
-
-def knowbound(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from knowbound.cli import main; main()", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def phone_picture(image: Image.Image, path: Path) -> None:

@@ -11,11 +11,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from knowbound.backbones import LeNet
 from knowbound.boundary.boundary import Boundary
 from knowbound.cli import main
+from knowbound.data.augmentation import Augmentation
 from knowbound.errors import UserError
+from knowbound.objectives import Contrastive
+from knowbound.objectives.batches import BalancedBatches
+from knowbound.training.loop import train
 from knowbound.training.processes import join_processes
+from knowbound.training.settings import Training
+from tests.command import knowbound
 from tests.samples import blobs, write_folder
 
 SCRIPT = """
@@ -24,37 +32,25 @@ import sys
 import weakref
 import torch
 from safetensors.torch import save_file
-from knowbound.backbones import LeNet
 from knowbound.errors import UserError
-from knowbound.objectives import Contrastive
-from knowbound.objectives.batches import BalancedBatches
 from knowbound.training.processes import check_same_start, join_processes, leave_processes
-from knowbound.training.settings import Training
-from knowbound.training.loop import train
-from knowbound.data.augmentation import Augmentation
-from tests.samples import blobs
+from tests.training.test_processes import loss_and_gradients
 
 torch.set_num_threads(1)
-rank = int(os.environ.get("RANK", "0"))
-if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-    join_processes()
-    try:
-        check_same_start(100 * rank, "checkpoint")
-        sys.exit("different steps were not noticed")
-    except UserError as error:
-        assert "[0, 100]" in str(error), error
-torch.manual_seed(0)
-backbone = LeNet(embedding=3, height=16, width=16, hidden=16)
-objective = Contrastive(dim=3, rule=BalancedBatches(images=int(sys.argv[2]), outs=6))
-training = Training(steps=1, augmentation=Augmentation(shift=1), precision="float32")
-result = train(backbone, blobs(), [blobs(first=3, classes=2)], objective, training)
-if torch.distributed.is_initialized():
-    group = weakref.ref(torch.distributed.group.WORLD)
-    leave_processes()
-    assert group() is None, "something keeps the connection, and with it threads, until Python ends"
-if rank == 0:
-    gradients = {name: weight.grad.contiguous() for name, weight in backbone.named_parameters()}
-    save_file({**gradients, "loss": torch.tensor(result.loss)}, sys.argv[1])
+rank = int(os.environ["RANK"])
+join_processes()
+try:
+    check_same_start(100 * rank, "checkpoint")
+    sys.exit("different steps were not noticed")
+except UserError as error:
+    assert "[0, 100]" in str(error), error
+for images in map(int, sys.argv[2:]):
+    found = loss_and_gradients(images)
+    if rank == 0:
+        save_file(found, f"{sys.argv[1]}/{images}.safetensors")
+group = weakref.ref(torch.distributed.group.WORLD)
+leave_processes()
+assert group() is None, "something keeps the connection, and with it threads, until Python ends"
 """
 
 
@@ -72,6 +68,9 @@ if os.environ.get("RANK") == "0":
     os.replace = replace_slowly
 """
 
+SIZES = (12, 13)
+"""Images of a batch: one that two processes share evenly, one that they do not."""
+
 RANK_1_MUST_NOT_WRITE = """
 import os
 if os.environ.get("RANK") == "1":
@@ -84,12 +83,8 @@ if os.environ.get("RANK") == "1":
 def launch(
     processes: int, *words: object, path: Path | None = None, code: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    """The words as Python's arguments, in as many processes on the CPU, as torchrun starts them."""
-    torchrun = (
-        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-        if processes > 1
-        else []
-    )
+    """The words as Python's arguments, in several processes on the CPU, as torchrun starts them."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     inherited = os.environ.get("PYTHONPATH")
     paths = os.pathsep.join(map(str, filter(None, (path, Path(__file__).parents[2], inherited))))
     environment = {
@@ -107,21 +102,37 @@ def launch(
     return done
 
 
-def loss_and_gradients(processes: int, images: int, folder: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
+def loss_and_gradients(images: int) -> dict[str, torch.Tensor]:
+    """Of one step on a batch of so many images, in as many processes as there are."""
+    torch.manual_seed(0)
+    backbone = LeNet(embedding=3, height=16, width=16, hidden=16)
+    objective = Contrastive(dim=3, rule=BalancedBatches(images=images, outs=6))
+    training = Training(steps=1, augmentation=Augmentation(shift=1), precision="float32")
+    result = train(backbone, blobs(), [blobs(first=3, classes=2)], objective, training)
+    gradients = {
+        name: weight.grad.contiguous()
+        for name, weight in backbone.named_parameters()
+        if weight.grad is not None
+    }
+    return {**gradients, "loss": torch.tensor(result.loss)}
 
-    script, out = folder / "script.py", folder / f"{processes}-{images}.safetensors"
-    script.write_text(SCRIPT)
-    launch(processes, script, out, images)
-    return load_file(out)
 
-
-@pytest.mark.parametrize("images", [12, 13], ids=["even", "not divisible"])
-def test_two_processes_train_as_one(images: int, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of what two processes found, for each number of images."""
     if not torch.distributed.is_available():
         pytest.skip("this torch has no distributed package")
-    one, two = loss_and_gradients(1, images, tmp_path), loss_and_gradients(2, images, tmp_path)
+    folder = tmp_path_factory.mktemp("two")
+    (folder / "script.py").write_text(SCRIPT)
+    launch(2, folder / "script.py", folder, *SIZES)
+    return folder
+
+
+@pytest.mark.parametrize("images", SIZES, ids=["even", "not divisible"])
+def test_two_processes_train_as_one(images: int, by_two: Path) -> None:
+    one, two = loss_and_gradients(images), load_file(by_two / f"{images}.safetensors")
     assert two.keys() == one.keys()
+    assert len(one) > 5
     for name, expected in one.items():
         assert (two[name] - expected).abs().max() <= 1e-6 * max(1.0, float(expected.abs().max())), (
             name
@@ -150,10 +161,9 @@ def test_fit_in_two_processes_prints_and_writes_once(tmp_path: Path) -> None:
         "nearest_centre",
         "-o",
     )
-    one, two = (
-        launch(1, *words, tmp_path / "one"),
-        launch(2, *words, tmp_path / "two", path=tmp_path / "path"),
-    )
+    one = knowbound(*words[2:], tmp_path / "one")
+    assert one.returncode == 0, one.stderr
+    two = launch(2, *words, tmp_path / "two", path=tmp_path / "path")
     # The seconds of the training are the machine's: only what stands before them is compared
     heads = [line[:11] for line in two.stdout.splitlines()]
     assert heads == [line[:11] for line in one.stdout.splitlines()]

@@ -125,11 +125,11 @@ def test_fit_returns_a_calibrated_boundary_that_says_how_it_was_made(
 
 
 @pytest.mark.parametrize(
-    ("stage", "step", "synthetic"),
-    [("training", 9, False), ("base", 5, True), ("training", 9, True)],
+    ("stage", "step", "again", "synthetic"),
+    [("training", 9, 11, False), ("base", 5, 3, True), ("training", 9, 11, True)],
 )
 def test_a_training_killed_in_between_resumes_to_the_same_model(
-    stage: str, step: int, synthetic: bool, folders: tuple[Path, Path], tmp_path: Path
+    stage: str, step: int, again: int, synthetic: bool, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     known, outs = folders
     plan = often_kept(planned(known, [outs], **(QUICK | {"synthetic": synthetic})))
@@ -143,13 +143,18 @@ def test_a_training_killed_in_between_resumes_to_the_same_model(
         run_plan(plan, output=tmp_path / "killed", on_step=kill_at(step, stage))
     assert kept_state(tmp_path / "killed")
     seen: list[tuple[str, int]] = []
-    run_plan(
-        plan,
-        output=tmp_path / "killed",
-        resume=True,
-        on_step=lambda progress: seen.append((progress.stage, progress.step)),
-    )
+
+    def note(progress: Progress) -> None:
+        seen.append((progress.stage, progress.step))
+        if seen.count(("training", again)) == 1 and seen[-1] == ("training", again):
+            raise Killed  # a resumed training can be killed, too
+
+    with pytest.raises(Killed):
+        run_plan(plan, output=tmp_path / "killed", resume=True, on_step=note)
     assert seen[0] == (stage, {"base": 5, "training": 6}[stage])  # kept after 4 and after 5
+    before = len(seen)
+    run_plan(plan, output=tmp_path / "killed", resume=True, on_step=note)
+    assert seen[before] == ("training", 1 if again < 5 else 11)  # kept after the base and after 10
     # the weights' name carries their hash
     whole, killed = (
         [p.name for p in (tmp_path / f).glob("*.safetensors")] for f in ("whole", "killed")
