@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 import tarfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from knowbound.errors import UserError
 from knowbound.judgement import Judgement, Verdict
 from knowbound.workflows.kept_parts import kept_parts, write_part
 from knowbound.workflows.predict import Counted, find_inputs, predict_parts
-from knowbound.workflows.tables import read_table, table_writer
+from knowbound.workflows.tables import read_decisions, read_table, table_writer
 from tests.boundary.test_boundary import boundary
 from tests.samples import blobs, write_folder
 
@@ -111,6 +112,12 @@ def test_a_killed_run_resumes_and_every_row_is_there_once(
     assert counted.total == 17
     assert counted.counts["error"] == 1
     assert list(read_table(table)) == list(predict_parts(model, inputs(place)))
+    said = [row.verdict.decision if row.verdict else "" for row in read_table(table)]
+    assert list(read_decisions(table)) == said
+    assert counted.counts == {
+        **dict.fromkeys(counted.counts, 0),
+        **Counter(w or "error" for w in said),
+    }
 
 
 def test_parts_can_be_decided_on_together(place: Path, tmp_path: Path, model: Boundary) -> None:

@@ -122,10 +122,15 @@ def join_parquet(parts: Sequence[Path], path: Path) -> None:
                     writer.write_table(file.read_row_group(group))
 
 
-def read_rows(path: Path) -> Iterator[JsonObject]:
-    """The rows of a table, in order, by the names of their columns."""
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[JsonObject]:
+    """The rows of a table, in order, by the names of their columns.
+
+    Args:
+        path: of the table.
+        columns: those that are wanted; None: all.
+    """
     with _pyarrow(path).parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(WRITTEN):
+        for batch in file.iter_batches(WRITTEN, columns=columns):
             yield from batch.to_pylist()
 
 

@@ -70,17 +70,24 @@ def verdicts(
         thresholds: (N,) of each image.
         class_names: of the classes 0..C-1.
     """
+    columns = zip(
+        judgement.decision.tolist(),
+        judgement.nearest.tolist(),
+        judgement.score.tolist(),
+        thresholds,
+        judgement.p_value.tolist(),
+        judgement.domain_score.tolist(),
+        strict=True,
+    )
     return [
         Verdict(
-            decision=DECISIONS[int(judgement.decision[i])],
-            class_name=class_names[nearest] if judgement.decision[i] == 0 else None,
+            decision=DECISIONS[decision],
+            class_name=class_names[nearest] if decision == 0 else None,
             nearest_class=class_names[nearest],
-            score=float(judgement.score[i]),
+            score=score,
             threshold=float(threshold),
-            p_value=float(judgement.p_value[i]),
-            domain_score=float(judgement.domain_score[i]),
+            p_value=p_value,
+            domain_score=domain_score,
         )
-        for i, (nearest, threshold) in enumerate(
-            zip(map(int, judgement.nearest), thresholds, strict=True)
-        )
+        for decision, nearest, score, threshold, p_value, domain_score in columns
     ]

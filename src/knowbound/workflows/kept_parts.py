@@ -7,7 +7,6 @@ import json
 import math
 import os
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,13 @@ from knowbound.files import replace_file, sentence_for
 from knowbound.files.lock import locked
 from knowbound.files.own_output import check_overwrite
 from knowbound.workflows.predict import COLUMNS, Counted, Judge, decide_together, predict_part
-from knowbound.workflows.tables import check_ending, join_tables, read_table, write_table
+from knowbound.workflows.tables import (
+    check_ending,
+    join_tables,
+    read_decisions,
+    read_table,
+    write_table,
+)
 
 FORMAT, FORMAT_VERSION = "knowbound-parts", 1
 PLAN = "plan.json"
@@ -54,7 +59,7 @@ class KeptParts:
     def rows(self) -> int:
         """How many rows the finished parts have."""
         finished = set(range(self.count)) - set(self.missing())
-        return sum(1 for number in finished for _ in read_table(self.path(number)))
+        return sum(1 for number in finished for _ in read_decisions(self.path(number)))
 
     def join(self, *, fdr: float | None = None, domain_threshold: float = math.inf) -> Counted:
         """Put all parts into the table, and remove them.
@@ -70,12 +75,12 @@ class KeptParts:
             UserError: the table cannot be written; the parts are still there.
         """
         paths = [self.path(number) for number in range(self.count)]
-        rows = chain.from_iterable(map(read_table, paths))
         counted = Counted()
         if fdr is None:
             join_tables(paths, self.table)
-            deque(counted(rows), maxlen=0)
+            counted.add(chain.from_iterable(map(read_decisions, paths)))
         else:
+            rows = chain.from_iterable(map(read_table, paths))
             write_table(counted(decide_together(rows, fdr, domain_threshold)), self.table)
         _clear(self.folder)
         return counted

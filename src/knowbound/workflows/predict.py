@@ -1,8 +1,10 @@
 """Verdicts for pictures: one row for each, whatever is wrong with it."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain, islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,11 +37,14 @@ class Prediction:
     """What to know about a file that was read all the same, such as an animation of which the
     first frame was used."""
 
+    def cells(self) -> tuple[str | float | None, ...]:
+        """The values of the table's columns, in the order of ``COLUMNS``."""
+        said = _said_by(self.verdict) if self.verdict else _NOTHING
+        return (self.path, *said, self.error, self.remark)
+
     def row(self) -> dict[str, str | float | None]:
         """The columns of the table, by name."""
-        said = {name: getattr(self.verdict, name) if self.verdict else None for name in _SAID}
-        renamed = {_RENAMED.get(name, name): value for name, value in said.items()}
-        return {"path": self.path, **renamed, "error": self.error, "remark": self.remark}
+        return dict(zip(COLUMNS, self.cells(), strict=True))
 
     @classmethod
     def of_row(cls, row: JsonMapping) -> "Prediction":
@@ -63,6 +68,8 @@ class Prediction:
 
 _SAID = tuple(field.name for field in fields(Verdict))
 _RENAMED = {"decision": "verdict", "class_name": "class"}
+_said_by = attrgetter(*_SAID)
+_NOTHING = (None,) * len(_SAID)
 COLUMNS = ("path", *(_RENAMED.get(name, name) for name in _SAID), "error", "remark")
 """Of the table: those of a ``Verdict`` between the path and what went wrong."""
 NUMBERS = tuple(field.name for field in fields(Verdict) if field.type is float)
@@ -236,6 +243,15 @@ class Counted:
         for row in rows:
             self.counts[str(row.verdict.decision) if row.verdict else "error"] += 1
             yield row
+
+    def add(self, words: Iterable[str]) -> None:
+        """Count rows that have passed before.
+
+        Args:
+            words: what each says, "" where there is no verdict.
+        """
+        for word, count in Counter(words).items():
+            self.counts[word or "error"] += count
 
     @property
     def total(self) -> int:

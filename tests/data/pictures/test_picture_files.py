@@ -78,7 +78,15 @@ def test_pillow_warns_nobody_and_the_filters_stay(
         assert len(caught) == 1
 
 
-def test_the_look_ahead_is_bounded_and_the_order_kept() -> None:
+@pytest.mark.parametrize(
+    ("quick", "ahead"),
+    [(float("inf"), 2 * picture_files.GROUP), (0.0, 4 * 2 + 1)],
+    ids=["quick pictures", "slow pictures"],
+)
+def test_the_look_ahead_is_bounded_and_the_order_kept(
+    quick: float, ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture_files, "QUICK", quick)
     begun: list[int] = []
 
     def items() -> Iterator[int]:
@@ -91,10 +99,11 @@ def test_the_look_ahead_is_bounded_and_the_order_kept() -> None:
         return item * item
 
     results = in_order(function, items(), workers=2)
-    assert [next(results) for _ in range(5)] == [0, 1, 4, 9, 16]
-    assert len(begun) <= 5 + 4 * 2
+    for done in range(300):
+        assert next(results) == done * done
+        assert len(begun) <= done + 1 + ahead
     results.close()  # type: ignore[attr-defined]
-    assert len(begun) <= 5 + 4 * 2
+    assert len(begun) <= 300 + ahead
     assert list(in_order(function, range(50), workers=4)) == [i * i for i in range(50)]
 
 

@@ -1,5 +1,7 @@
 """What is said of a picture that is read all the same: its name, its frames, how it is turned."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,45 @@ def test_every_exif_orientation_is_applied_once(
     assert (
         np.abs(image.transpose(1, 2, 0).astype(int) - expected).mean() < 8
     )  # JPEG smears the colour edges
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A part of a PNG."""
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+def exif_of(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
+PROFILE = f"\nexif\n{len(exif_of(6)):8}\n{exif_of(6).hex()}\n".encode()
+XMP = b'<x:xmpmeta tiff:Orientation="6"/>'
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["before the pixels", "behind the pixels"])
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (b"eXIf", exif_of(6).removeprefix(b"Exif\0\0")),
+        (b"tEXt", b"Raw profile type exif\0" + PROFILE),
+        (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(PROFILE)),
+        (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP),
+    ],
+    ids=["EXIF", "profile", "packed profile", "XMP"],
+)
+def test_a_png_is_turned_wherever_it_says_so(
+    kind: bytes, content: bytes, last: bool, tmp_path: Path
+) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    plain = (tmp_path / "a.png").read_bytes()
+    place = plain.index(b"IEND" if last else b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(plain[:place] + chunk(kind, content) + plain[place:])
+    picture, remark = open_picture(tmp_path / "a.png")
+    np.testing.assert_array_equal(np.asarray(picture), np.rot90(RGB, -1))
+    assert remark == ""
 
 
 def test_broken_exif_costs_a_remark_and_not_the_picture(

@@ -93,8 +93,7 @@ def decode(
     Raises:
         UnreadableImageError: the reason why there is no picture.
     """
-    with ExitStack() as stack:
-        words = stack.enter_context(overheard())
+    with overheard() as words, ExitStack() as stack:
         return decode_held(path, max_pixels, shrink_to, content, wide, stack, words)
 
 
@@ -167,7 +166,7 @@ def _load(
     width, height = picture.size
     _draft(picture, shrink_to)
     _check_pixels((width, height), picture.size, max_pixels)
-    stack.enter_context(GATE.reserve(_bytes_to_decode(picture, (width, height))))
+    GATE.reserve_in(stack, _bytes_to_decode(picture, (width, height)))
     kind = wide_kind(picture)
     if kind and not wide:
         picture.info[SIXTEEN_BITS] = True
@@ -216,7 +215,7 @@ def _tiff_values(
         header = read_header(file)
         height, width = header.size
         _check_pixels((width, height), (width, height), max_pixels)
-        stack.enter_context(GATE.reserve(3 * header.nbytes))
+        GATE.reserve_in(stack, 3 * header.nbytes)
         return read_values(file, header)
     except UnknownTiffError as error:
         raise UnreadableImageError(

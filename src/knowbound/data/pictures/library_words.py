@@ -6,7 +6,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,7 @@ _listeners = 0
 _rule: list[object] = []
 
 
-@contextmanager
-def overheard() -> Iterator[list[str]]:
+def overheard() -> AbstractContextManager[list[str]]:
     """The first lines that are said in this thread inside the block, while none is shown.
 
     Pillow's warnings and log records come from Python.  Of the C libraries only libtiff speaks, on
@@ -40,14 +39,38 @@ def overheard() -> Iterator[list[str]]:
     the thread that decodes.  Where Pillow carries libtiff inside itself (on Windows) there is no
     handler to replace, and its lines go where they went.
     """
-    lines: list[str] = []
-    before = _heard.lines
-    _heard.lines = lines
+    return _Overheard()
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """No warning of Pillow inside the block: around many pictures, so that the rule is not made for
+    each.
+
+    Not ``warnings.catch_warnings``: it puts back a whole list at its end, so that threads would
+    undo each other's.
+    """
+    _silence()
     try:
-        with _warnings_silenced():
-            yield lines
+        yield
     finally:
-        _heard.lines = before
+        _end_silence()
+
+
+class _Overheard:
+    """A class, since a generator takes three times as long to enter, and small pictures are
+    many."""
+
+    def __enter__(self) -> list[str]:
+        self.before = _heard.lines
+        lines: list[str] = []
+        _heard.lines = lines
+        _silence()
+        return lines
+
+    def __exit__(self, *_: object) -> None:
+        _heard.lines = self.before
+        _end_silence()
 
 
 def listen_to_libtiff() -> None:
@@ -123,25 +146,21 @@ def _loaded_libraries() -> Iterator[str]:
         yield from map(str, sorted(place.glob("libtiff*")))
 
 
-@contextmanager
-def _warnings_silenced() -> Iterator[None]:
-    """No warning of Pillow while at least one thread is in here.
-
-    Not ``warnings.catch_warnings``: it puts back a whole list at its end, so that threads would
-    undo each other's.
-    """
+def _silence() -> None:
+    """No warning of Pillow from here on, until as many ``_end_silence`` have been called."""
     global _listeners
     with _lock:
         _listeners += 1
         if _listeners == 1:
             warnings.filterwarnings("ignore", module=r"PIL\.")
             _rule.append(warnings.filters[0])
-    try:
-        yield
-    finally:
-        with _lock:
-            _listeners -= 1
-            if _listeners == 0:
-                rule = _rule.pop()
-                if rule in warnings.filters:
-                    warnings.filters.remove(rule)  # type: ignore[attr-defined]
+
+
+def _end_silence() -> None:
+    global _listeners
+    with _lock:
+        _listeners -= 1
+        if _listeners == 0:
+            rule = _rule.pop()
+            if rule in warnings.filters:
+                warnings.filters.remove(rule)  # type: ignore[attr-defined]

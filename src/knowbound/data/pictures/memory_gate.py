@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 BUDGET = 2 * 1024**3
 SMALL = 16 * 1024**2
@@ -38,6 +38,11 @@ class MemoryGate:
             with self._freed:
                 self.used -= size
                 self._freed.notify_all()
+
+    def reserve_in(self, stack: ExitStack, size: int) -> None:
+        """The same block until ``stack`` ends; nothing is entered for a small picture."""
+        if size >= SMALL:
+            stack.enter_context(self.reserve(size))
 
 
 GATE = MemoryGate()

@@ -21,7 +21,7 @@ from knowbound.data.pictures.decoding import (
     reason_of,
 )
 from knowbound.data.pictures.identification import UnreadableImageError, open_file
-from knowbound.data.pictures.library_words import overheard
+from knowbound.data.pictures.library_words import overheard, silenced
 from knowbound.data.pictures.remarks import cut_remark
 from knowbound.data.preprocessing import Picture, Preprocessing, UnknownRangeError
 
@@ -47,6 +47,9 @@ QUICK = 0.0005
 half of it, a JPEG of 256 x 256 more."""
 MANY = 1000
 """Pictures that are read on threads before one thread is tried again."""
+GROUP = 32
+"""Quick pictures that are read in one go: whoever hands over less, waits more than it reads where
+other programs want the cores."""
 LATEST = 9
 """Groups of pictures whose median tells whether they are quick: the first ones also load what reads
 them, and a busy machine makes any one slow."""
@@ -115,8 +118,7 @@ def read_decoded(
 ) -> DecodedImage:
     """What ``read_image`` gives, with the decoded picture between, and its size."""
     preprocessing.check_settled()
-    with ExitStack() as stack:
-        words = stack.enter_context(overheard())
+    with overheard() as words, ExitStack() as stack:
         picture, size, remark = decode_held(
             path,
             max_pixels,
@@ -197,7 +199,7 @@ def in_order(
     """``function`` of each item, in order, computed on threads (Pillow frees the GIL while it
     decodes) a few items ahead.
 
-    One thread computes, in groups, while an item takes it less than ``QUICK`` as a rule: small
+    One thread computes, in groups of up to ``GROUP``, while an item takes it less than ``QUICK`` as a rule: small
     pictures are mostly work that needs the GIL, and threads that wait for it take twice as long.
 
     Args:
@@ -210,18 +212,19 @@ def in_order(
     with ThreadPoolExecutor(workers) as pool:
         for item in left:
             again = chain([item], left)
-            yield from _while_quick(function, again, pool, 4 * workers)
+            yield from _while_quick(function, again, pool)
             yield from _on_threads(function, islice(again, MANY), pool, 4 * workers)
 
 
 def _while_quick(
-    function: Callable[[T], R], items: Iterator[T], pool: ThreadPoolExecutor, ahead: int
+    function: Callable[[T], R], items: Iterator[T], pool: ThreadPoolExecutor
 ) -> Iterator[R]:
     """Results for as long as an item is quick, of one group at a time beside the caller's work."""
 
     def compute(group: list[T]) -> tuple[list[R], float]:
         started = time.perf_counter()
-        return [function(item) for item in group], time.perf_counter() - started
+        with silenced():
+            return [function(item) for item in group], time.perf_counter() - started
 
     size, took = 1, deque[float](maxlen=LATEST)
     waiting = pool.submit(compute, list(islice(items, size)))
@@ -230,7 +233,7 @@ def _while_quick(
         if len(took) == LATEST and median(took) >= QUICK:
             yield from results
             return
-        size = min(2 * size, ahead // 2) if took[-1] < QUICK else 1
+        size = min(2 * size, GROUP) if took[-1] < QUICK else 1
         waiting = pool.submit(compute, list(islice(items, size)))
         try:
             yield from results

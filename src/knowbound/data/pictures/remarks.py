@@ -11,6 +11,8 @@ from knowbound.data.preprocessing import Picture, Preprocessing, wide_values
 
 # The frames of other formats are pages, views of one scene (MPO) or layers (PSD).
 ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
+TELL_UPRIGHT = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
+"""Entries in which a picture may say how it is to be turned; of a PNG that has been loaded, all."""
 CUT = 0.01
 """The share of a picture's values beyond the range from which on it is said."""
 
@@ -54,12 +56,14 @@ def _count_frames(picture: ImageFile.ImageFile) -> int:
 
 def turn_upright(picture: Image.Image) -> tuple[Image.Image, str]:
     """The picture turned as its EXIF says.  Broken EXIF costs the rotation, not the picture."""
+    if picture.format == "PNG" and picture.info.keys().isdisjoint(TELL_UPRIGHT):
+        return picture, ""
     try:
         ImageOps.exif_transpose(picture, in_place=True)
         return picture, ""
     except Exception:
         bare = picture.copy()
-        for key in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
+        for key in TELL_UPRIGHT:
             bare.info.pop(key, None)
         return bare, "its EXIF data are broken: it may stand on its side"
 
