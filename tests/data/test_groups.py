@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from knowbound.data.copies import fingerprints, near_pairs
+from knowbound.data.groups import _split as split
 from knowbound.data.groups import group_images
 from knowbound.data.sets.cifar10 import read_cifar10
 from knowbound.data.sets.mnist import read_mnist
@@ -203,3 +204,15 @@ def test_what_has_no_group_is_alone_and_said() -> None:
 def test_what_cannot_be_grouped(by: str, paths: list[str] | None, match: str) -> None:
     with pytest.raises(UserError, match=match):
         group_images(images(2), paths, by)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("a/b.png", "b.png", "/b.png", "a//b.c.png", "a/.hid", "a/x.", "a/..", "..", "a/./b"),
+        *("a/b/", "./a.b", ".", "", "/", "//a/b", "a/.b.c", "x/y/../z.png", "a b/c d.jpg"),
+    ],
+)
+def test_a_name_is_taken_apart_as_a_path_is(path: str) -> None:
+    slow = Path(path)
+    assert split(path, Path) == (slow.parent, slow.name, slow.stem)

@@ -78,8 +78,8 @@ def fingerprints(source: Source) -> Fingerprints:
 
 
 def near_pairs(prints: Fingerprints, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(P, 2) indices of nearly equal images, the smaller first; of equal images only the first
-    stands for all.
+    """(P, 2) indices of nearly equal images, the smaller first, in ascending order; of equal images
+    only the first stands for all.
 
     Args:
         prints: of N images.
@@ -100,7 +100,7 @@ def near_pairs(prints: Fingerprints, labels: NDArray[np.int64]) -> NDArray[np.in
             good = _distances(compared, one, other) <= limit
             one, other = one[good], other[good]
         pairs.append(np.stack([chosen[one], chosen[other]], axis=1))
-    return np.concatenate(pairs)
+    return np.unique(np.concatenate(pairs), axis=0)
 
 
 def _candidates(points: NDArray[np.float64], radius: float) -> Iterator[Pairs]:
@@ -109,14 +109,20 @@ def _candidates(points: NDArray[np.float64], radius: float) -> Iterator[Pairs]:
     sample = KDTree(points[:: max(1, count // 1000)])
     crowd = sample.count_neighbors(whole, radius) / sample.n
     size = max(256, int(TOGETHER / crowd))
+    if size >= count:  # each pair once, without its distance: half the time
+        yield from _in_blocks(*whole.query_pairs(radius, output_type="ndarray").T)
+        return
     for start in range(0, count, size):
-        part = whole if size >= count else KDTree(points[start : start + size])
+        part = KDTree(points[start : start + size])
         near = part.sparse_distance_matrix(whole, radius, output_type="ndarray")
         one, other = near["i"] + start, near["j"]
         once = one < other
-        one, other = one[once], other[once]
-        for first in range(0, len(one), 8 * BLOCK):
-            yield one[first : first + 8 * BLOCK], other[first : first + 8 * BLOCK]
+        yield from _in_blocks(one[once], other[once])
+
+
+def _in_blocks(one: NDArray[np.int64], other: NDArray[np.int64]) -> Iterator[Pairs]:
+    for first in range(0, len(one), 8 * BLOCK):
+        yield one[first : first + 8 * BLOCK], other[first : first + 8 * BLOCK]
 
 
 def _distances(

@@ -1,12 +1,15 @@
 """Which images belong together, and must stay on one side of every hold-out: copies, near copies,
 and the frames of one track, the pictures of one folder, the images of one patient."""
 
+import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,10 +157,11 @@ def _matches(pattern: str, paths: Sequence[str]) -> tuple[list[object], str]:
 
 def _tracks(source: Source, paths: Sequence[str], *, sure: bool) -> tuple[list[object], str]:
     """Folder and track of each name; with ``sure`` in every class, else where it convinces."""
-    names = [Path(path) for path in paths]
+    folder = cache(Path)
+    names = [_split(path, folder) for path in paths]
     stems = [EXPORTED.sub("", name.stem) for name in names]
     keys: list[object] = [
-        (name.parent, stem, "export") if stem != name.stem else None
+        (name.folder, stem, "export") if stem != name.stem else None
         for name, stem in zip(names, stems, strict=True)
     ]
     exported = sum(key is not None for key in keys)
@@ -170,7 +174,7 @@ def _tracks(source: Source, paths: Sequence[str], *, sure: bool) -> tuple[list[o
     example, taken = "", []
     for label in np.unique(source.labels):
         members = np.flatnonzero(source.labels == label)
-        tracks = _class_tracks([names[i].parent for i in members], [matches[i] for i in members])
+        tracks = _class_tracks([names[i].folder for i in members], [matches[i] for i in members])
         if sure or _convinces(tracks):
             taken.append(int(label))
             for i, track in zip(members, tracks, strict=True):
@@ -186,6 +190,25 @@ def _tracks(source: Source, paths: Sequence[str], *, sure: bool) -> tuple[list[o
     if exported:
         said.append(f"{exported} names are exported copies of an original")
     return keys, " and ".join(said)
+
+
+class _Name(NamedTuple):
+    """A path, as ``Path`` takes it apart: its parent, its name, and the name without the ending."""
+
+    folder: Path
+    name: str
+    stem: str
+
+
+def _split(path: str, folder: Callable[[str], Path]) -> _Name:
+    """folder: gives the same object for all pictures of a folder; one for each would take longer
+    than all else."""
+    head, name = os.path.split(path)
+    if name in ("", "."):
+        whole = Path(path)
+        return _Name(whole.parent, whole.name, whole.stem)
+    dot = name.rfind(".")
+    return _Name(folder(head), name, name[:dot] if 0 < dot < len(name) - 1 else name)
 
 
 Track = tuple[Path, str, int]
