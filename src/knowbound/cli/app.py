@@ -14,6 +14,7 @@ from knowbound.cli.evaluate import evaluate
 from knowbound.cli.export import export
 from knowbound.cli.finished import adjust, show
 from knowbound.cli.fit import fit
+from knowbound.cli.flags import Command, Group
 from knowbound.cli.predict import predict
 from knowbound.cli.reproduce import reproduce_app
 from knowbound.cli.serving import serve
@@ -23,6 +24,7 @@ from knowbound.memory import keep_freed_memory
 
 app = typer.Typer(
     name="knowbound",
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -32,7 +34,7 @@ app = typer.Typer(
     "fit --help`.",
 )
 for command in (demo, fit, predict, evaluate, show, adjust, export, serve, cache):
-    app.command()(command)
+    app.command(cls=Command)(command)
 app.add_typer(reproduce_app, name="reproduce")
 TRAINING = (
     *("accelerate", "jinja2", "markupsafe", "plotly", "pooch", "requests", "safetensors"),

@@ -12,7 +12,8 @@ from knowbound.cli.progress import training_bar
 
 def demo(
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Where the models and the report go.")
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="Where the models and the report go."),
     ] = Path("runs/demo"),
     seed: Seed = 0,
 ) -> None:

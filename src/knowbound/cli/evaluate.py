@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from knowbound.cli.console import console, print_problems, print_results
-from knowbound.cli.options import Model, Overwrite
+from knowbound.cli.options import SEVERAL, Model, Overwrite
 from knowbound.cli.progress import reading_bar
 from knowbound.errors import UserError
 
@@ -24,21 +24,19 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME=DIR",
-            help="Images of related classes that the model was not taught. May be repeated.",
+            help=f"Images of related classes that the model was not taught. {SEVERAL}",
         ),
     ] = None,
     anomaly: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=DIR", help="Images of nothing like the classes. May be repeated."
-        ),
+        typer.Option(metavar="NAME=DIR", help=f"Images of nothing like the classes. {SEVERAL}"),
     ] = None,
     detector: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Also measure this detector on the same network. May be repeated; 'all': every "
-            "one that the network can have.",
+            help="Also measure this detector on the same network; all: every one that the network "
+            f"can have. {SEVERAL}",
         ),
     ] = None,
     fit_on: Annotated[
@@ -53,7 +51,7 @@ def evaluate(
         typer.Option(
             metavar="MISTAKE=COST",
             help="What a mistake costs, such as novelty-as-known=10: says which acceptance costs "
-            "least. May be repeated, or several separated by commas.",
+            "least. May be repeated, or hold several with commas between.",
         ),
     ] = None,
     overwrite: Overwrite = False,

@@ -18,7 +18,8 @@ def export(
     check: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Pictures to compare the two models on, besides generated images."
+            metavar="DIR",
+            help="Pictures on which folder and file are compared, besides generated images.",
         ),
     ] = None,
     int8: Annotated[

@@ -7,6 +7,7 @@ import typer
 
 from knowbound.cli.console import console
 from knowbound.cli.options import (
+    Acceptance,
     AnyModel,
     Confidence,
     Model,
@@ -51,9 +52,7 @@ def _description(model: Path) -> JsonObject:
 
 def adjust(
     model: Model,
-    acceptance: Annotated[
-        float, typer.Option(help="Share of new known images to accept from now on.")
-    ],
+    acceptance: Acceptance,
     output: NewModel,
     confidence: Confidence = None,
     overwrite: Overwrite = False,

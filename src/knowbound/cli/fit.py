@@ -1,5 +1,6 @@
 """The command that makes a model from a folder of labelled images."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -7,6 +8,8 @@ import typer
 
 from knowbound.cli.console import console, print_problems
 from knowbound.cli.options import (
+    SEVERAL,
+    Acceptance,
     Compile,
     Confidence,
     MaxPixels,
@@ -17,10 +20,19 @@ from knowbound.cli.options import (
 )
 from knowbound.cli.progress import reading_bar, training_bar
 from knowbound.errors import UserError
-from knowbound.names import BACKBONES, OBJECTIVES, ObjectiveName
+from knowbound.names import BACKBONES, DETECTORS, OBJECTIVES, ObjectiveName
 
 if TYPE_CHECKING:
     from knowbound.data.preprocessing import Range
+
+OUTLIERS, PROMISE, PICTURES = "Outliers", "The promise", "Pictures"
+NETWORK, MACHINE = "Network and training", "Machine"
+"""Headings in the help."""
+
+
+def _named(what: str, meanings: Mapping[str, str]) -> str:
+    """Names with their meanings, as a list in the help."""
+    return "\n".join((what, *(f"- {name}: {meaning}" for name, meaning in meanings.items())))
 
 
 def fit(
@@ -36,66 +48,89 @@ def fit(
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="Images of none of the classes, unlabelled. May be given several times.",
+            help=f"Outliers: images of none of the classes, unlabelled. {SEVERAL}",
+            rich_help_panel=OUTLIERS,
         ),
     ] = None,
     novelties: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Images of other classes of the same kind of picture."),
+        typer.Option(
+            metavar="DIR",
+            help=f"Outliers of one kind: other classes, the same sort of picture. {SEVERAL}",
+            rich_help_panel=OUTLIERS,
+        ),
     ] = None,
     anomalies: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Images of nothing like the classes."),
+        typer.Option(
+            metavar="DIR",
+            help=f"Outliers of the other kind: nothing like the classes. {SEVERAL}",
+            rich_help_panel=OUTLIERS,
+        ),
     ] = None,
     synthetic: Annotated[
         bool,
         typer.Option(
             "--synthetic/--no-synthetic",
-            help="Also show outliers that are made from the known images themselves.",
+            help="Also learn from outliers that are made from the known images themselves.",
+            rich_help_panel=OUTLIERS,
         ),
     ] = True,
     objective: Annotated[
         ObjectiveName | None,
         typer.Option(
-            help="What the network is trained for. "
-            + "; ".join(f"{name}: {meaning}" for name, meaning in OBJECTIVES.items()),
+            metavar="NAME",
+            help=_named("What the network is trained for.", OBJECTIVES),
             show_default="odm with --outliers, else ml",
+            rich_help_panel=NETWORK,
         ),
     ] = None,
     backbone: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="The network. "
-            + "; ".join(f"{name}: {meaning}" for name, meaning in BACKBONES.items())
-            + "; a folder or a name on the hub such as facebook/dinov2-small: that vision network of "
-            "transformers, frozen; knowbound[transformers].",
+            help=_named("The network.", BACKBONES)
+            + "\n- a folder, or a name on the hub such as facebook/dinov2-small: that vision network "
+            "of transformers, frozen; knowbound[transformers]",
+            rich_help_panel=NETWORK,
         ),
     ] = "auto",
     audition: Annotated[
         float,
         typer.Option(
             metavar="SHARE",
-            help="Share of a usual training's steps that auto may spend on trying networks; 0: "
-            "it tries none.",
+            help="Share of a usual training's steps that --backbone auto may spend on trying "
+            "networks; 0: it tries none.",
+            rich_help_panel=NETWORK,
         ),
     ] = 0.2,
     size: Annotated[
         int | None,
         typer.Option(
-            help="Side in pixels of the images the network sees.",
+            metavar="PIXELS",
+            help="Side of the images that the network sees.",
             show_default="28, 32 or 160",
             min=16,
+            rich_help_panel=PICTURES,
         ),
     ] = None,
     dim: Annotated[
-        int | None, typer.Option(help="Length of the embedding.", show_default="32", min=1)
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Length of the embedding.",
+            show_default="32",
+            min=1,
+            rich_help_panel=NETWORK,
+        ),
     ] = None,
     margin: Annotated[
         float | None,
         typer.Option(
+            metavar="DISTANCE",
             help="Distance that different classes are pushed apart to, in the loss's own unit.",
             show_default="10 for odm, ml and two_heads, else the loss's own",
+            rich_help_panel=NETWORK,
         ),
     ] = None,
     networks: Annotated[
@@ -104,20 +139,36 @@ def fit(
             metavar="N",
             help="Networks that are trained, from other seeds, and judge together; each takes the "
             "time of one.",
+            rich_help_panel=NETWORK,
         ),
     ] = 1,
     steps: Annotated[
         int | None,
-        typer.Option(help="Training steps.", show_default="1500 for lenet, 1400 for wrn", min=1),
+        typer.Option(
+            metavar="N",
+            help="Training steps.",
+            show_default="1500 for lenet, 1400 for wrn",
+            min=1,
+            rich_help_panel=NETWORK,
+        ),
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Largest learning rate.", show_default="0.002 for lenet, 0.004 for wrn"),
+        typer.Option(
+            metavar="RATE",
+            help="Largest learning rate.",
+            show_default="0.002 for lenet, 0.004 for wrn",
+            rich_help_panel=NETWORK,
+        ),
     ] = None,
-    acceptance: Annotated[float, typer.Option(help="Share of new known images to accept.")] = 0.95,
+    acceptance: Acceptance = 0.95,
     per_class: Annotated[
         bool,
-        typer.Option("--per-class", help="Set a threshold for each class that has enough images."),
+        typer.Option(
+            "--per-class",
+            help="Set a threshold for each class that has enough images.",
+            rich_help_panel=PROMISE,
+        ),
     ] = False,
     confidence: Confidence = None,
     max_error: Annotated[
@@ -127,6 +178,7 @@ def fit(
             help="Accept fewer images where needed, so that at most this share of the accepted "
             "ones has the wrong class, with 95% confidence (or --confidence).",
             show_default="no such promise",
+            rich_help_panel=PROMISE,
         ),
     ] = None,
     group_by: Annotated[
@@ -135,6 +187,7 @@ def fit(
             metavar="RULE",
             help="Which images belong together, besides copies: auto, none, folder, name, or a "
             "regular expression on the file's name.",
+            rich_help_panel=PROMISE,
         ),
     ] = "auto",
     value_range: Annotated[
@@ -144,17 +197,21 @@ def fit(
             metavar="RANGE",
             help="Values that become black and white in pictures of more than 8 bits: full, auto "
             "(measured), or LOW,HIGH.",
+            rich_help_panel=PICTURES,
         ),
     ] = "full",
     background: Annotated[
         Literal["white", "black", "auto"],
-        typer.Option(help="What lies under transparent pixels; auto: by contrast."),
+        typer.Option(
+            help="What lies under transparent pixels; auto: by contrast.", rich_help_panel=PICTURES
+        ),
     ] = "white",
     aspect: Annotated[
         Literal["stretch", "crop", "pad"] | None,
         typer.Option(
             help="How a picture becomes square: resized whole, its middle, or padded.",
             show_default="crop for efficientnet, else stretch",
+            rich_help_panel=PICTURES,
         ),
     ] = None,
     max_pixels: MaxPixels = 100_000_000,
@@ -164,33 +221,41 @@ def fit(
             metavar="GB",
             help="The most memory that reading and training may take.",
             show_default="four fifths of the machine's",
+            rich_help_panel=MACHINE,
         ),
     ] = None,
     held_out: Annotated[
         float | None,
         typer.Option(
+            metavar="SHARE",
             help="Share of the images that is kept out of the training and sets the threshold.",
             show_default="0.1, more of small sets",
+            rich_help_panel=PROMISE,
         ),
     ] = None,
     precision: Annotated[
         Literal["auto", "float32", "bf16"],
         typer.Option(
-            help="Number format of the training; auto: the one this machine is fast with."
+            help="Number format of the training; auto: the one this machine is fast with.",
+            rich_help_panel=MACHINE,
         ),
     ] = "auto",
     judging: Annotated[
         Literal["float32", "bf16"],
         typer.Option(
             help="Number format that the model judges in, on every machine; bf16: nearly twice as "
-            "fast on processors that multiply it, slower on others."
+            "fast on processors that multiply it, slower on others.",
+            rich_help_panel=MACHINE,
         ),
     ] = "float32",
     detector: Annotated[
         str | None,
         typer.Option(
-            help="How images are scored.",
-            show_default="nearest_centre or centre_and_stages, by held-out images; max_softmax under ce",
+            metavar="NAME",
+            help=_named("How images are scored.", DETECTORS),
+            show_default="nearest_centre or centre_and_stages, by held-out images; max_softmax under "
+            "ce",
+            rich_help_panel=NETWORK,
         ),
     ] = None,
     compile: Compile = None,

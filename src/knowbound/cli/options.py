@@ -7,27 +7,37 @@ import typer
 
 from knowbound.errors import UserError
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder that `knowbound fit` wrote.")]
+FOLDER = "Folder that `knowbound fit` wrote"
+SEVERAL = "May be repeated."
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help=f"{FOLDER}.")]
 AnyModel = Annotated[
     Path,
     typer.Argument(
-        metavar="MODEL", help="Folder that `knowbound fit` wrote, or an exported .onnx file."
+        metavar="MODEL", help=f"{FOLDER}, or file that `knowbound export` wrote (.onnx)."
     ),
 ]
 NewModel = Annotated[
-    Path, typer.Option("-o", "--output", metavar="MODEL", help="Folder the model is written to.")
+    Path, typer.Option("-o", "--output", metavar="MODEL", help="Folder to write the model to.")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of everything random.", min=0)]
+Acceptance = Annotated[
+    float, typer.Option(metavar="SHARE", help="Share of new known images to accept.")
+]
 Confidence = Annotated[
     float | None,
     typer.Option(
-        help="Promise the acceptance with this confidence, such as 0.95.",
-        show_default="on average",
+        metavar="SHARE",
+        help="Keep the promised acceptance with this confidence, such as 0.95.",
+        show_default="kept on average",
     ),
 ]
 MaxPixels = Annotated[
     int,
-    typer.Option(help="Pictures whose header announces more pixels than this are not read.", min=1),
+    typer.Option(
+        metavar="N",
+        help="Pictures whose header announces more pixels than this are not read.",
+        min=1,
+    ),
 ]
 Compile = Annotated[
     bool | None,
@@ -38,7 +48,7 @@ Compile = Annotated[
     ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace what is already there.", show_default=False)
+    bool, typer.Option("--overwrite", help="Replace what is there already.", show_default=False)
 ]
 
 

@@ -23,7 +23,7 @@ def predict(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Pictures, folders, lists (.csv, .txt, ...; - on standard input), zip and tar "
             "archives, WebDataset shards, Parquet files.",
         ),
@@ -33,6 +33,7 @@ def predict(
         typer.Option(
             "-o",
             "--output",
+            metavar="FILE",
             help="Table to write: .csv, .jsonl or .parquet; - for CSV on standard output.",
             show_default="lines on the terminal",
         ),
@@ -50,21 +51,22 @@ def predict(
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Continue a run that was stopped; its finished parts are kept."
+            "--resume", help="Continue a run that was stopped, with the parts it has finished."
         ),
     ] = False,
     ray: Annotated[
         bool,
         typer.Option(
-            "--ray", help="Judge with Ray: on all cores of this machine, or on a cluster."
+            "--ray", help="Judge with Ray: on all cores of this machine, or on --ray-address."
         ),
     ] = False,
     ray_address: Annotated[
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="The cluster, such as auto or ray://host:10001.",
-            show_default="one on this machine, which ends with the run",
+            help="Judge on this cluster: ray://host:10001, or auto for the one that this machine "
+            "is part of.",
+            show_default="with --ray, one on this machine, which ends with the run",
         ),
     ] = None,
     image_column: Annotated[

@@ -6,18 +6,27 @@ from typing import Annotated, Literal
 import typer
 
 from knowbound.cli.console import console, print_results
+from knowbound.cli.flags import Command, Group
 from knowbound.cli.options import Compile, Seed
 from knowbound.cli.progress import training_bar
 
 reproduce_app = typer.Typer(
-    no_args_is_help=True, help="Make the paper's tables and figures again, on the real data."
+    cls=Group,
+    no_args_is_help=True,
+    help="Make the paper's tables and figures again, on the real data.",
 )
 
 Data = Annotated[
     Path, typer.Option(metavar="DIR", help="Folder that holds mnist/, svhn/ and cifar10/.")
 ]
+Seeds = Annotated[
+    int,
+    typer.Option(metavar="N", help="Train with so many seeds, and give their mean.", min=1),
+]
 Results = Annotated[Path, typer.Option(metavar="DIR", help="Where the rows and the pictures go.")]
-Download = Annotated[bool, typer.Option("--download", help="Fetch missing official files.")]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch the official files that are missing.")
+]
 SignData = Annotated[
     Path, typer.Option(metavar="DIR", help="Folder that holds tt100k/ and background/.")
 ]
@@ -30,11 +39,11 @@ KeepModels = Annotated[
 ]
 
 
-@reproduce_app.command()
+@reproduce_app.command(cls=Command)
 def table3(
     data: Data,
     results: Results = Path("results"),
-    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 3,
+    seeds: Seeds = 3,
     download: Download = False,
 ) -> None:
     """Table 3: MNIST 2, 6, 7 against novelties, noise, SVHN and CIFAR-10. About ten minutes on 2
@@ -59,11 +68,11 @@ def table3(
     print_results(rows, published("table3"))
 
 
-@reproduce_app.command()
+@reproduce_app.command(cls=Command)
 def losses(
     data: Data,
     results: Results = Path("results"),
-    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 1,
+    seeds: Seeds = 1,
     validation: Annotated[
         bool, typer.Option("--validation", help="Use the split on which settings are chosen.")
     ] = False,
@@ -90,7 +99,7 @@ def losses(
     console().print(f"Table: [bold]{write_losses(results, validation=validation)}[/bold]")
 
 
-@reproduce_app.command()
+@reproduce_app.command(cls=Command)
 def figure1(
     data: Data, results: Results = Path("results"), seed: Seed = 0, download: Download = False
 ) -> None:
@@ -116,7 +125,7 @@ def figure1(
     console().print(f"Picture: {results / 'figure1.png'}. Interactive: {results / 'figure1.html'}")
 
 
-@reproduce_app.command()
+@reproduce_app.command(cls=Command)
 def table1(
     data: Annotated[
         Path,
@@ -166,12 +175,12 @@ def table1(
     console().print(f"The same in both conventions beside the paper's numbers: [bold]{page}[/bold]")
 
 
-@reproduce_app.command()
+@reproduce_app.command(cls=Command)
 def table2(
     data: SignData,
     results: Results = Path("results"),
     scale: ScaleName = "cpu",
-    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 1,
+    seeds: Seeds = 1,
     compile: Compile = None,
     keep_models: KeepModels = False,
 ) -> None:
@@ -203,13 +212,14 @@ def table2(
     print_results(rows, published("table2"))
 
 
-@reproduce_app.command()
+@reproduce_app.command(cls=Command)
 def table4(
     data: SignData,
     results: Results = Path("results"),
     scale: ScaleName = "cpu",
     splits: Annotated[
-        int, typer.Option(help="How many of the ten random splits.", min=1, max=10)
+        int,
+        typer.Option(metavar="N", help="How many of the ten random splits.", min=1, max=10),
     ] = 10,
     compile: Compile = None,
     keep_models: KeepModels = False,
@@ -240,7 +250,7 @@ def table4(
     print_results(rows, published("table4"))
 
 
-@reproduce_app.command()
+@reproduce_app.command(cls=Command)
 def figure2(data: SignData, results: Results = Path("results")) -> None:
     """Figure 2: one sign of each class of the restricted split. Half a minute.
 
@@ -253,7 +263,7 @@ def figure2(data: SignData, results: Results = Path("results")) -> None:
     console().print(f"Picture: {write_figure2(data, results)}")
 
 
-@reproduce_app.command()
+@reproduce_app.command(cls=Command)
 def figure3(
     data: SignData,
     results: Results = Path("results"),
@@ -262,9 +272,7 @@ def figure3(
     compile: Compile = None,
 ) -> None:
     """Figure 3: embeddings of ML and ODM on traffic signs, as a picture and as an interactive page.
-
-    Takes the models that `table2 --keep-models` left in RESULTS/models, and trains them where there
-    are none.
+    Takes the models that `table2 --keep-models` left in RESULTS/models; missing ones are trained.
 
     **Example**
 

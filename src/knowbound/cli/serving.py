@@ -10,73 +10,113 @@ from typing import Annotated
 import typer
 
 from knowbound.cli.console import console
-from knowbound.cli.options import MaxPixels
+from knowbound.cli.options import FOLDER, MaxPixels
 from knowbound.errors import UserError
 from knowbound.files import sentence_for
 
 TOKEN = "KNOWBOUND_TOKEN"
+KEPT, BOUNDS = "Rejected pictures", "Bounds"
+"""Headings in the help."""
 
 
 def serve(
     models: Annotated[
         list[Path],
         typer.Argument(
-            metavar="MODEL...",
-            help="Folders that `knowbound fit` wrote, or exported .onnx files. NAME=PATH names one. "
-            "The first answers requests that name none.",
+            metavar="MODEL",
+            help=f"{FOLDER}, or file that `knowbound export` wrote (.onnx); NAME=MODEL names it. Of "
+            "several, the first answers requests that name none.",
         ),
     ],
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0: for other machines, too.")
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="Address to listen on; 0.0.0.0: for other machines, too."
+        ),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(help="Port to listen on; 0: a free one.", min=0, max=65535)
+        int,
+        typer.Option(metavar="N", help="Port to listen on; 0: a free one.", min=0, max=65535),
     ] = 8000,
     token_file: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="File with the token that every request must bring. Other machines need one.",
+            help="File with the token that every request must bring; other machines may ask only "
+            "with one.",
             show_default=f"the variable {TOKEN}",
         ),
     ] = None,
+    reload_seconds: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="How often a new model is looked for in the same place; 0: never.",
+        ),
+    ] = 2.0,
     keep_novelties: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep rejected pictures as DIR/novelty and DIR/anomaly."),
+        typer.Option(
+            metavar="DIR",
+            help="Keep rejected pictures, in DIR/novelty and DIR/anomaly.",
+            rich_help_panel=KEPT,
+        ),
     ] = None,
     keep_at_most: Annotated[
-        int, typer.Option(help="The most pictures in that folder.", min=1)
+        int,
+        typer.Option(metavar="N", help="The most pictures in DIR.", min=1, rich_help_panel=KEPT),
     ] = 10_000,
-    keep_gb: Annotated[float, typer.Option(help="The most gigabytes in that folder.")] = 1.0,
+    keep_gb: Annotated[
+        float,
+        typer.Option(metavar="GB", help="The most gigabytes in DIR.", rich_help_panel=KEPT),
+    ] = 1.0,
     max_batch: Annotated[
-        int, typer.Option(help="The most pictures judged in one pass.", min=1)
+        int,
+        typer.Option(
+            metavar="N",
+            help="The most pictures judged in one pass.",
+            min=1,
+            rich_help_panel=BOUNDS,
+        ),
     ] = 64,
     max_wait_ms: Annotated[
         float,
-        typer.Option(help="Milliseconds that a picture waits for others, to be judged with them."),
+        typer.Option(
+            metavar="MS",
+            help="Milliseconds that a picture waits for others, to be judged with them.",
+            rich_help_panel=BOUNDS,
+        ),
     ] = 5.0,
     queue: Annotated[
         int,
         typer.Option(
-            help="The most pictures that may wait; further ones are refused (503).", min=1
+            metavar="N",
+            help="The most pictures that may wait; further ones are refused (503).",
+            min=1,
+            rich_help_panel=BOUNDS,
         ),
     ] = 1024,
     max_pictures: Annotated[
-        int, typer.Option(help="The most pictures of one request.", min=1)
+        int,
+        typer.Option(
+            metavar="N", help="The most pictures of one request.", min=1, rich_help_panel=BOUNDS
+        ),
     ] = 256,
     max_request_mb: Annotated[
-        float, typer.Option(help="The most megabytes of one request.")
+        float,
+        typer.Option(
+            metavar="MB", help="The most megabytes of one request.", rich_help_panel=BOUNDS
+        ),
     ] = 64.0,
     max_pixels: MaxPixels = 50_000_000,
     timeout: Annotated[
-        float, typer.Option(help="Seconds within which a request must arrive, and be answered.")
-    ] = 30.0,
-    reload_seconds: Annotated[
         float,
         typer.Option(
-            help="A new model in the same place is looked for every so many seconds; 0: never."
+            metavar="SECONDS",
+            help="Time within which a request must arrive, and be answered.",
+            rich_help_panel=BOUNDS,
         ),
-    ] = 2.0,
+    ] = 30.0,
     access_log: Annotated[
         bool,
         typer.Option(
