@@ -5,7 +5,9 @@
 #     -e KNOWBOUND_TOKEN="$(openssl rand -hex 32)" -v "$PWD/model.onnx:/model/model.onnx:ro" knowbound
 #
 # A new model is noticed where its folder is mounted (-v "$PWD/models:/model:ro"), not the file.
-FROM python:3.12-slim-bookworm AS build
+# Another base with Python 3.11 or later as `python`: --build-arg BASE=...
+ARG BASE=python:3.12-slim-bookworm
+FROM ${BASE} AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY src ./src
@@ -13,7 +15,7 @@ RUN python -m venv /app \
  && /app/bin/pip install --no-cache-dir --no-compile --constraint constraints.txt '.[serve,onnx-runtime]' \
  && /app/bin/python -m compileall -q /app/lib
 
-FROM python:3.12-slim-bookworm
+FROM ${BASE}
 COPY --from=build /app /app
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001:10001
