@@ -1,8 +1,9 @@
 # A service that judges with one exported model: no torch, no root, nothing written.
 #
 #   docker build -t knowbound .
+#   export KNOWBOUND_TOKEN="$(openssl rand -hex 32)"
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges -p 8000:8000 \
-#     -e KNOWBOUND_TOKEN="$(openssl rand -hex 32)" -v "$PWD/model.onnx:/model/model.onnx:ro" knowbound
+#     -e KNOWBOUND_TOKEN -v "$PWD/model.onnx:/model/model.onnx:ro" knowbound
 #
 # A new model is noticed where its folder is mounted (-v "$PWD/models:/model:ro"), not the file.
 # Another base with Python 3.11 or later as `python`: --build-arg BASE=...
