@@ -9,6 +9,7 @@ from pathlib import Path
 from knowbound._version import __version__
 from knowbound.errors import UserError
 from knowbound.files.file_set import read_files
+from knowbound.files.lock import LOCK
 from knowbound.values import JsonObject
 
 FORMAT = "knowbound-model"
@@ -16,6 +17,8 @@ FORMAT_VERSION = 2
 READABLE = (1, 2)
 """Format versions this version reads."""
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+CHECKPOINT = "checkpoint.safetensors"
+"""What a training that was stopped is resumed from, in the folder of the model to be."""
 
 
 def read_verified(folder: Path) -> tuple[JsonObject, bytes]:
@@ -28,12 +31,8 @@ def read_verified(folder: Path) -> tuple[JsonObject, bytes]:
     Raises:
         UserError: a missing or damaged file, or an unknown format version.
     """
+    check_there(folder)
     path = folder / DESCRIPTION
-    if not path.is_file():
-        raise UserError(
-            f"there is no model in {folder} ({DESCRIPTION} is missing); expected a folder that "
-            "`knowbound fit -o` wrote"
-        )
     try:
         content, parts = read_files(folder, DESCRIPTION, lambda text: [weights_of(path, text)])
     except OSError as error:
@@ -49,6 +48,33 @@ def read_verified(folder: Path) -> tuple[JsonObject, bytes]:
             f"one in {DESCRIPTION}; copy both"
         )
     return description, weights
+
+
+def check_there(folder: Path) -> None:
+    """Check that a folder holds a model, before its files are read.
+
+    Args:
+        folder: of the model.
+
+    Raises:
+        UserError: it holds none, with what it is instead and what to do.
+    """
+    if (folder / DESCRIPTION).is_file():
+        return
+    reason, advice = f"{DESCRIPTION} is missing", "expected a folder that `knowbound fit -o` wrote"
+    if folder.is_file():
+        reason = "it is a file"
+        if (folder.parent / DESCRIPTION).is_file():
+            advice = f"give the folder, {folder.parent}"
+    elif not folder.exists():
+        reason = "there is no such folder"
+    elif any((folder / name).exists() for name in (LOCK, CHECKPOINT)):
+        reason = "its training has not ended"
+        advice = (
+            "wait for its end; if it was stopped, give the command of the training again, with "
+            "--resume"
+        )
+    raise UserError(f"there is no model in {folder} ({reason}); {advice}")
 
 
 def weights_of(path: Path, content: bytes) -> str:

@@ -6,10 +6,8 @@ from typing import Protocol
 
 from knowbound.errors import UserError
 from knowbound.files import sentence_for
+from knowbound.model_folder.description import DESCRIPTION, check_there
 from knowbound.workflows.predict import Judge
-
-INDEX = "model.json"
-"""The file of a model's folder that names all others, with their checksums."""
 
 
 class Model(Judge, Protocol):
@@ -42,7 +40,7 @@ def load_model(path: Path) -> Model:
 
 def index_of(path: Path) -> Path:
     """The one file that changes whenever the model at ``path`` does."""
-    return path if path.suffix == ".onnx" else path / INDEX
+    return path if path.suffix == ".onnx" else path / DESCRIPTION
 
 
 def fingerprint(path: Path) -> str:
@@ -55,6 +53,8 @@ def fingerprint(path: Path) -> str:
         UserError: it cannot be read.
     """
     index = index_of(path)
+    if path.suffix != ".onnx":
+        check_there(path)
     try:
         return hashlib.sha256(index.read_bytes()).hexdigest()[:12]
     except OSError as error:

@@ -17,6 +17,7 @@ from knowbound.boundary import Boundary
 from knowbound.data.outs.anomalies import anomaly_images
 from knowbound.errors import UserError
 from knowbound.files import replace_file
+from knowbound.files.ending import check_ending
 from knowbound.files.own_output import check_overwrite
 from knowbound.judgement import Judgement
 from knowbound.product.int8_weights import round_weights
@@ -162,8 +163,7 @@ def _cost(
 def _check(boundary: Boundary, path: Path, overwrite: bool) -> None:
     """Raises UserError where the boundary cannot be exported there."""
     boundary.check_calibrated()
-    if path.suffix != ".onnx":
-        raise UserError(f"{path} ends in {path.suffix or 'nothing'!r}; expected .onnx")
+    check_ending(path, (".onnx",))
     if boundary.detector.moves_images:
         raise UserError(
             f"{type(boundary.detector).__name__} moves images by a gradient of the network, which "

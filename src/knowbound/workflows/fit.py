@@ -24,6 +24,7 @@ from knowbound.errors import UserError
 from knowbound.files import check_writable
 from knowbound.files.lock import locked
 from knowbound.labels import Kind
+from knowbound.model_folder.description import CHECKPOINT
 from knowbound.objectives import Objective
 from knowbound.training import Trained
 from knowbound.training.loop import Progress
@@ -33,7 +34,6 @@ from knowbound.workflows.detector_choice import describe_choice
 from knowbound.workflows.plan import Folders, Plan, plan_fit
 from knowbound.workflows.settings import Settings
 
-CHECKPOINT = "checkpoint.safetensors"
 CHOOSING = 0.25
 """Share of the held-out groups that the detector is chosen by."""
 LEAST_CHOOSING = 40

@@ -14,7 +14,7 @@ from typing import IO, Protocol
 
 from knowbound.data.parquet import join_parquet, parquet_table, read_rows
 from knowbound.errors import UserError
-from knowbound.files import cannot_write
+from knowbound.files import cannot_write, ending
 from knowbound.files.own_output import check_overwrite
 from knowbound.values import JsonObject
 from knowbound.workflows.predict import COLUMNS, NUMBERS, Prediction
@@ -94,11 +94,9 @@ def check_ending(path: Path) -> None:
         path: of the table.
 
     Raises:
-        UserError: another ending.
+        UserError: a folder, or another ending.
     """
-    if path.suffix not in OPENERS:
-        expected = ", ".join(OPENERS)
-        raise UserError(f"{path} ends in {path.suffix or 'nothing'!r}; expected {expected}, or -")
+    ending.check_ending(path, tuple(OPENERS), besides="or -")
 
 
 def write_table(

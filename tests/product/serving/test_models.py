@@ -73,7 +73,7 @@ def test_a_damaged_or_missing_one_changes_nothing(model: Path) -> None:
 def test_names(model: Path) -> None:
     models = loaded(model)
     assert models.named("model") is models.named(None)
-    with pytest.raises(Refusal, match="there is model") as caught:
+    with pytest.raises(Refusal, match="expected one of 'model'") as caught:
         models.named("other")
     assert caught.value.status == 404
     models.stop()

@@ -82,7 +82,7 @@ def test_one_picture_as_the_body(service: Running) -> None:
 
 def test_models_by_name(service: Running) -> None:
     assert service.predict(("a", shade(0)), query="?model=second").said["model"] == "second"
-    assert "first, second" in sentence(service.predict(("a", shade(0)), query="?model=x"), 404)
+    assert "'first', 'second'" in sentence(service.predict(("a", shade(0)), query="?model=x"), 404)
     said = service.ask("GET", "/v1/models").said
     assert [one["name"] for one in said["models"]] == ["first", "second"]
     assert said["limits"]["pictures"] == LIMITS.pictures

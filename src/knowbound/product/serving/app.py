@@ -237,5 +237,5 @@ def _finite(row: Prediction) -> dict[str, str | float | None]:
 
 def _unreadable(rows: Sequence[Prediction]) -> str:
     if len(rows) == 1:
-        return f"this is no picture that can be read: {rows[0].error}"
+        return f"the picture cannot be read: {rows[0].error}"
     return f"none of the {len(rows)} pictures can be read; the first: {rows[0].error}"

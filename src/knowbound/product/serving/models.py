@@ -121,8 +121,8 @@ class Models:
         if name is None:
             return next(iter(self._served.values()))
         if name not in self._served:
-            known = ", ".join(self._served)
-            raise Refusal(404, f"there is no model {name[:60]!r} here; there is {known}")
+            known = ", ".join(map(repr, self._served))
+            raise Refusal(404, f"there is no model {name[:60]!r} here; expected one of {known}")
         return self._served[name]
 
     def __iter__(self) -> Iterator[Served]:
