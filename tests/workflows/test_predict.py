@@ -6,13 +6,16 @@ import json
 import weakref
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from knowbound.errors import UserError
+from knowbound.judgement import Verdict
 from knowbound.judgement.false_discovery import novelties_at_fdr
+from knowbound.labels import Decision
 from knowbound.workflows.predict import (
     COLUMNS,
     NUMBERS,
@@ -150,6 +153,33 @@ def test_tables_hold_what_the_rows_hold(ending: str, pictures: Path, tmp_path: P
         assert (line["verdict"], line["class"]) == (str(said.decision), said.class_name)
         for name in NUMBERS:
             assert line[name] == pytest.approx(getattr(said, name))
+
+
+def test_a_table_is_written_byte_for_byte_as_by_names(tmp_path: Path) -> None:
+    """The slow way: every column by its name, through a writer of dictionaries."""
+    said = Verdict(Decision.KNOWN, "a, b", "a, b", 0.1 + 0.2, float("inf"), 1 / 3, float("nan"))
+    new = replace(said, decision=Decision.NOVELTY, class_name=None, score=1e-17)
+    rows = [
+        Prediction('in/"quoted", name.png', said, remark="turned"),
+        Prediction("in/b.png", new),
+        Prediction("in/c.png", None, error="two\nlines"),
+    ]
+    with table_writer(tmp_path / "a.csv") as write:
+        for row in rows:
+            write(row)
+    with (tmp_path / "slow.csv").open("w", newline="", encoding="utf-8") as file:
+        slow = csv.DictWriter(file, COLUMNS)
+        slow.writeheader()
+        for row in rows:
+            given = {} if row.verdict is None else asdict(row.verdict)
+            named = {
+                {"decision": "verdict", "class_name": "class"}.get(name, name): value
+                for name, value in given.items()
+            }
+            slow.writerow({"path": row.path, **named, "error": row.error, "remark": row.remark})
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "slow.csv").read_bytes()
+    assert [list(row.row()) for row in rows] == [list(COLUMNS)] * 3
+    assert rows[1].row()["verdict"] == "novelty"
 
 
 def test_rows_written_before_an_error_stay(pictures: Path, tmp_path: Path) -> None:

@@ -162,9 +162,9 @@ def read_list(file: Path, *, classes: bool = False) -> Listing:
 
 def _sorted_files(folder: Path, skipped: Skipped) -> list[Path]:
     order = cache(natural_order)  # the names of folders come again and again
+    depth = len(folder.parts)
     return sorted(
-        _walk(folder, skipped),
-        key=lambda path: [order(part) for part in path.relative_to(folder).parts],
+        _walk(folder, skipped), key=lambda path: [order(part) for part in path.parts[depth:]]
     )
 
 
