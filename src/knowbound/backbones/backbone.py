@@ -1,7 +1,9 @@
 """A network: images -> ``Outputs``.  The base of every network here, and a coat for one of yours."""
 
 from abc import abstractmethod
-from typing import ClassVar, Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,24 @@ from torch.nn.functional import normalize
 
 from knowbound.outputs import Field, Head, Outputs
 from knowbound.values import JsonObject
+
+Depth = Literal["last", "all"]
+"""How much of a network is fine-tuned: its last blocks, or all of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Halves:
+    """A network in two parts, of which the second is fine-tuned.
+
+    Attributes:
+        before: from images (N, C, H, W) in [0, 1] to what the second part is given.
+        after: from that to the features (N, F).
+        tuned: the modules of the second part.
+    """
+
+    before: Callable[[Tensor], Tensor]
+    after: Callable[[Tensor], Tensor]
+    tuned: tuple[nn.Module, ...]
 
 
 class Backbone(nn.Module):
@@ -25,6 +45,19 @@ class Backbone(nn.Module):
     """Whether embeddings are scaled to Euclidean length 1."""
     poolings: ClassVar[tuple[str, ...]] = ()
     """The ways of pooling that its features can be asked of; empty where there is one alone."""
+    depths: ClassVar[tuple[Depth, ...]] = ()
+    """How much of it can be fine-tuned; empty where it has no published weights."""
+
+    def halves(self, depth: Depth) -> Halves:
+        """The network in two parts, of which the second is fine-tuned.
+
+        Args:
+            depth: one of ``depths``.
+
+        Raises:
+            ValueError: a network that cannot be fine-tuned so.
+        """
+        raise ValueError(f"{type(self).__name__} cannot be fine-tuned; it has no published weights")
 
     def pooled_by(self, pooling: str) -> Self:
         """The same network, with the same weights, whose features are pooled in another way.

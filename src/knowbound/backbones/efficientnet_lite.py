@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu6
 
-from knowbound.backbones.backbone import Backbone
+from knowbound.backbones.backbone import Backbone, Depth, Halves
 from knowbound.errors import UserError
 
 Variant = Literal["lite0", "lite1", "lite2"]
@@ -171,6 +171,7 @@ class EfficientNetLite(Backbone):
     """
 
     poolings: ClassVar[tuple[str, ...]] = ("mean", "middle")
+    depths: ClassVar[tuple[Depth, ...]] = ("last", "all")
 
     def __init__(
         self,
@@ -283,13 +284,38 @@ class EfficientNetLite(Backbone):
                 f"EfficientNet-Lite was given images of {' x '.join(map(str, images.shape[2:]))}; "
                 f"expected at least {LEAST} x {LEAST}"
             )
-        colours = images.expand(-1, 3, -1, -1)
-        maps, groups = relu6(self.stem(colours * (255 / 128) - 127 / 128)), []
+        maps, groups = self._first(images), []
         for start, end in pairwise((0, *self.ends)):
-            for block in self.blocks[start:end]:
-                maps = block(maps)
+            maps = self._through(maps, start, end)
             groups.append(maps)
         return groups, self._pooled(relu6(self.head(maps)))
+
+    def halves(self, depth: Depth) -> Halves:
+        """The network in two parts, of which the second is fine-tuned: the last group of blocks and
+        the last convolution, or everything.
+
+        Args:
+            depth: "last" or "all".
+        """
+        start, end = (self.ends[-2] if depth == "last" else 0), self.ends[-1]
+        whole = () if depth == "last" else (self.stem,)
+        return Halves(
+            lambda images: self._through(self._first(images), 0, start) if start else images,
+            lambda given: self._pooled(
+                relu6(self.head(self._through(given if start else self._first(given), start, end)))
+            ),
+            (*whole, *self.blocks[start:end], self.head),
+        )
+
+    def _first(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] -> the maps before the first block."""
+        return relu6(self.stem(images.expand(-1, 3, -1, -1) * (255 / 128) - 127 / 128))
+
+    def _through(self, maps: Tensor, start: int, end: int) -> Tensor:
+        """The maps after some of the blocks."""
+        for block in self.blocks[start:end]:
+            maps = block(maps)
+        return maps
 
     def _pooled(self, maps: Tensor) -> Tensor:
         ways = self.poolings if self.pooling == "all" else (self.pooling,)

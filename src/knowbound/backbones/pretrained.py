@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from knowbound.backbones.backbone import Backbone, pool
+from knowbound.backbones.backbone import Backbone, Depth, Halves, pool
 from knowbound.errors import UserError
 from knowbound.values import JsonMapping
 
@@ -52,6 +52,8 @@ class Pretrained(Backbone):
     Raises:
         UserError: ``transformers`` is not installed, or does not know such a vision network.
     """
+
+    depths: ClassVar[tuple[Depth, ...]] = ("all",)
 
     def __init__(
         self,
@@ -159,6 +161,21 @@ class Pretrained(Backbone):
         pooled = outputs.last_hidden_state[:, 0] if self.pooling == "first" else None
         features: Tensor = outputs.pooler_output.flatten(1) if pooled is None else pooled
         return blocks, features
+
+    def halves(self, depth: Depth) -> Halves:
+        """The network in two parts, of which the second, all of it, is fine-tuned.
+
+        Args:
+            depth: "all"; which blocks are the last differs from network to network.
+
+        Raises:
+            ValueError: another depth.
+        """
+        if depth not in self.depths:
+            raise ValueError(
+                f"{depth!r} of a network of transformers was asked for; expected 'all'"
+            )
+        return Halves(lambda images: images, lambda images: self.activations(images)[1], (self,))
 
     def _width(self) -> int:
         """The length of the features, as one grey image has them."""

@@ -1,5 +1,5 @@
-"""A boundary on a frozen network: nothing is trained.  Every picture is embedded once and its
-outputs are kept on disk, so that trying again takes seconds."""
+"""A boundary on a frozen network: nothing is trained, or it is fine-tuned first.  Every picture is
+embedded once and its outputs are kept on disk, so that trying again takes seconds."""
 
 import hashlib
 import time
@@ -16,6 +16,9 @@ from torch import Tensor
 from knowbound.backbones import Backbone
 from knowbound.boundary import Boundary
 from knowbound.boundary.threshold import By
+from knowbound.building.kept_tunings import tuned_once
+from knowbound.building.tuned import Tuned
+from knowbound.building.tuning import Tuning
 from knowbound.data.feature_cache import FeatureCache, pixel_keys
 from knowbound.data.outs.anomalies import anomaly_images
 from knowbound.data.preprocessing import Preprocessing
@@ -103,6 +106,24 @@ class FrozenNetwork:
         """
         return replace(self, network=self.network.pooled_by(pooling))
 
+    def tuned_on(
+        self, source: Source, features: Tensor, tuning: Tuning, on_step: OnStep | None = None
+    ) -> tuple[Self, Tuned]:
+        """The same, fine-tuned, and what the training was; what was tuned before is not tuned again.
+
+        Args:
+            source: of N images of the network's size, labels 0..C-1.
+            features: (N, F) that the network has of them.
+            tuning: how.
+            on_step: called after every step.
+
+        Raises:
+            UserError: classes that cannot be trained on.
+        """
+        tuned = tuned_once(self.network, self.key, source, features, tuning, on_step)
+        name = f"{self.name}-tuned"
+        return replace(self, network=tuned.network, name=name), tuned
+
     @cached_property
     def _whole(self) -> Backbone:
         """The network with every pooling it has: what is kept."""
@@ -176,12 +197,14 @@ class FrozenParts:
     """What a boundary on a frozen network is built from.
 
     frozen: the network; detector: a fresh one; acceptance, by, confidence, max_error: the
-    promise, as in ``Boundary.calibrate``; seed: of the draw of held-out images.
+    promise, as in ``Boundary.calibrate``; seed: of the draw of held-out images; tuning: how the
+    network is fine-tuned first, on the images that are not held out; None: it is not.
     """
 
     frozen: FrozenNetwork
     detector: Detector
     preprocessing: Preprocessing
+    tuning: Tuning | None = None
     acceptance: float = 0.95
     by: By = "all"
     confidence: float | None = None
@@ -195,7 +218,8 @@ class BuiltFrozen:
 
     embedded: what the network said of the known images, with the images computed and the seconds
     of all sets; scores, nearest, positions: what the detector said of the known images at
-    ``positions``, each of which it had not learned from: the threshold comes from them.
+    ``positions``, each of which it had not learned from: the threshold comes from them; tuned: the
+    fine-tuning, if there was one.
     """
 
     boundary: Boundary
@@ -203,6 +227,7 @@ class BuiltFrozen:
     scores: Tensor
     nearest: Tensor
     positions: NDArray[np.int64]
+    tuned: Tuned | None = None
 
 
 def build_frozen(
@@ -233,10 +258,21 @@ def build_frozen(
 
     Raises:
         UserError: images that nothing can be learned from, or too few to set a threshold.
+        ValueError: a network that is to be fine-tuned, and no held-out image.
     """
     commit()
-    frozen = parts.frozen
+    frozen, tuned = parts.frozen, None
+    learned = np.setdiff1d(np.arange(len(known)), held_out)
     embedded = frozen.embed(known, pictures, on_step)
+    if parts.tuning is not None:
+        if not len(held_out):
+            raise ValueError(
+                "a network was to be fine-tuned on all images, and none was held out; expected "
+                "held-out images, as the threshold needs some that it did not learn"
+            )
+        features = embedded.take(learned).get("features")
+        frozen, tuned = frozen.tuned_on(known.take(learned), features, parts.tuning, on_step)
+        embedded = frozen.embed(known, pictures, on_step)
     synthetic = anomaly_images(known.image_shape, ANOMALIES, np.random.default_rng(0))
     made = frozen.embed(synthetic, made_keys(synthetic), on_step)
     far = [made, *_seen(frozen, seen_out, Kind.ANOMALY)]
@@ -246,12 +282,13 @@ def build_frozen(
         "frozen": frozen.key,
         "precision": frozen.numbers,
         "acceptance": parts.acceptance,
+        **({"tuned": tuned.to_dict()} if tuned else {}),
         **(note or {}),
     }
     about = {
-        "objective": "frozen",
-        "train_seconds": 0.0,
-        "train_images": 0,
+        "objective": "fine-tuned" if tuned else "frozen",
+        "train_seconds": round(tuned.seconds, 2) if tuned else 0.0,
+        "train_images": tuned.images if tuned else 0,
         **provenance(settings, data_sha256, describe_hardware(torch.device("cpu"))),
     }
     boundary = Boundary(
@@ -263,7 +300,6 @@ def build_frozen(
         about=about,
     )
     labels = torch.from_numpy(known.labels)
-    learned = np.setdiff1d(np.arange(len(known)), held_out)
     boundary.learn_outputs(
         embedded.take(learned),
         labels[learned],
@@ -293,7 +329,7 @@ def build_frozen(
         seconds=sum(one.seconds for one in everything),
         remarks=tuple(dict.fromkeys(r for one in everything for r in one.remarks)),
     )
-    return BuiltFrozen(boundary, told, scores, nearest, positions)
+    return BuiltFrozen(boundary, told, scores, nearest, positions, tuned)
 
 
 def left_out(

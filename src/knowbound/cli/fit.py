@@ -104,6 +104,14 @@ def fit(
             rich_help_panel=NETWORK,
         ),
     ] = 0.2,
+    fine_tune: Annotated[
+        Literal["last", "all"] | None,
+        typer.Option(
+            help="Fine-tune the last blocks, or all, of a network with ImageNet weights; it takes "
+            "efficientnet-lite0 where no other is named.",
+            show_default="it stays frozen",
+        ),
+    ] = None,
     size: Annotated[
         int | None,
         typer.Option(
@@ -291,6 +299,7 @@ def fit(
             detector=detector,
             backbone=backbone,
             audition=audition,
+            fine_tune=fine_tune,
             size=size,
             dim=dim,
             margin=margin,

@@ -10,12 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from knowbound.backbones.backbone import Depth
 from knowbound.boundary import Boundary
 from knowbound.boundary.boundary import Judging
 from knowbound.boundary.selective_risk import ErrorNotKept
 from knowbound.boundary.threshold import ClassAcceptance, least_groups
 from knowbound.building import build
 from knowbound.building.frozen import Embedded, FrozenParts, build_frozen
+from knowbound.building.tuned import Tuned
 from knowbound.data.group_hold_out import draw_share, hold_out_groups
 from knowbound.data.pictures.copies import fingerprints
 from knowbound.data.source import Source
@@ -53,6 +55,8 @@ class Fitted:
     held_out: Source
     accepted: ClassAcceptance
     """How many held-out images of each class are accepted."""
+    tuned: Tuned | None = None
+    """The fine-tuning of a network with published weights, if there was one."""
 
     @property
     def summary(self) -> tuple[str, ...]:
@@ -82,10 +86,22 @@ class Fitted:
             else ()
         )
         return (
-            f"Nothing was trained. Features computed of {made.computed:,} pictures, anomalies made "
+            f"{self._trained()} Features computed of {made.computed:,} pictures, anomalies made "
             f"for the purpose among them, in {made.seconds:.0f} s; the others were kept.",
             *made.remarks,
             *few,
+        )
+
+    def _trained(self) -> str:
+        """What was done to a network with published weights, a sentence."""
+        if self.tuned is None:
+            return "Nothing was trained."
+        steps, before = self.tuned.tuning.steps, " before" if self.tuned.remembered else ""
+        without = [n for n in self.boundary.class_names if n not in self.tuned.mirrored]
+        kept = f"; never mirrored, as a mirror changes the class: {', '.join(without[:NAMED])}"
+        return (
+            f"Fine-tuned{before} in {self.tuned.seconds:.0f} s ({steps} steps"
+            f"{kept if without else ''})."
         )
 
     def _by_class(self, names: Sequence[str]) -> list[str]:
@@ -132,6 +148,7 @@ def fit(
     compile: bool | None = None,
     seed: int = 0,
     audition: float = 0.2,
+    fine_tune: Depth | None = None,
     memory_limit: int = 2 * 1024**3,
     progress: Callable[[int, int], None] | None = None,
     on_step: Callable[[Progress], None] | None = None,
@@ -173,6 +190,7 @@ def fit(
         compile: whether to train with torch.compile.
         seed: of everything random.
         audition: share of the usual training's steps that ``auto`` may spend on trying networks.
+        fine_tune: ``last`` or ``all``: fine-tune so much of a network with published weights.
         memory_limit: bytes of decoded images over which they are streamed.
         progress: called with (files done, files) while folders are read.
         on_step: called after every training step.
@@ -203,6 +221,7 @@ def fit(
         compile=compile,
         seed=seed,
         audition=audition,
+        fine_tune=fine_tune,
         memory_limit=memory_limit,
     )
     plan = plan_fit(
@@ -283,7 +302,7 @@ def _run(
             frozen.boundary, frozen.scores, frozen.nearest, known.labels[at], groups[at]
         )
         _keep(frozen.boundary, plan, output if _is_main() else None)
-        return Fitted(frozen.boundary, frozen.embedded, learned, held, accepted)
+        return Fitted(frozen.boundary, frozen.embedded, learned, held, accepted, frozen.tuned)
     try:
         built = build(
             parts,

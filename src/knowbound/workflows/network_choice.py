@@ -64,6 +64,8 @@ def choose_network(
     """
     if settings.backbone != "auto":
         return Audition(settings.backbone, "")
+    if settings.fine_tune is not None:
+        return Audition(PHOTOGRAPHS, "")
     usual = _usual(channels)
     large = min(size) >= LARGE_SIDE
     if not _to_be_tried(settings, channels, large):

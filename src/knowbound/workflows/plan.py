@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from knowbound.backbones.backbone import Depth
 from knowbound.boundary.threshold import check_error, least_groups
 from knowbound.building import Base, Parts
 from knowbound.building.frozen import FrozenParts
@@ -34,8 +35,10 @@ from knowbound.workflows.settings import (
     Settings,
     check_numbers,
     choose_objective,
+    refuse_fine_tuning,
     refuse_training,
     training_of,
+    tuning_of,
     unsettled,
     usual_detectors,
 )
@@ -52,6 +55,12 @@ MEMORY_SHARE = 0.8
 FEW = 60
 """Images, or groups of them, that a threshold is held out from at least; of fewer pictures all are
 left out in turn instead, where nothing is trained."""
+TREATED: dict[Depth | None, str] = {
+    None: "frozen",
+    "last": "its last blocks fine-tuned",
+    "all": "all of it fine-tuned",
+}
+"""What is done to a network with published weights."""
 Folders = str | Path | Sequence[str | Path]
 
 
@@ -190,12 +199,14 @@ def _frozen_plan(
             f"on disk do not have; take --detector {recipe.detector}, or another network"
         )
     frozen = frozen_network(recipe, channels, side, settings, head.pooling)  # its errors come first
+    refuse_fine_tuning(settings, recipe.name, frozen.network.depths)
     reads = reader.read(unsettled(settings, recipe, side, channels))
     groups = _grouped(reads, settings)
     refuse_unprovable_error(settings, groups.count)
     share = settings.held_out or held_share(settings, groups.count)
     firm = settings.confidence is not None or settings.max_error is not None
-    few = settings.held_out is None and share * groups.count < FEW and not firm
+    spared = share * groups.count >= FEW or settings.fine_tune is not None
+    few = settings.held_out is None and not spared and not firm
     parts = FrozenParts(
         frozen=frozen,
         detector=detector,
@@ -205,10 +216,11 @@ def _frozen_plan(
         confidence=settings.confidence,
         max_error=settings.max_error,
         seed=settings.seed,
+        tuning=tuning_of(settings),
     )
     chosen = (
         _shape_words(reads.preprocessing),
-        f"the network {recipe.name}, frozen"
+        f"the network {recipe.name}, {TREATED[settings.fine_tune]}"
         + (", which the outliers of unknown kind change nothing of" if reads.outliers else ""),
         f"the detector {head}",
         "the threshold from leaving pictures out in turn, as they are few"
@@ -228,7 +240,12 @@ def _trained_plan(
     audition: Audition,
     objective: Objective,
 ) -> Plan:
-    """The plan of a network that is trained from nothing."""
+    """The plan of a network that is trained from nothing.
+
+    Raises:
+        UserError: it was to be fine-tuned.
+    """
+    refuse_fine_tuning(settings, audition.chosen, ())
     outputs: tuple[Field, ...] = ("stages", "features", *objective.heads)
     backbone = audition.chosen
     reads = reader.read(unsettled(settings, recipe, settings.size or recipe.side, channels))

@@ -14,8 +14,10 @@ from knowbound.backbones import (
     WideResNet,
     efficientnet_lite,
 )
+from knowbound.backbones.backbone import Depth
 from knowbound.backbones.efficientnet_lite import PUBLISHED, Variant
 from knowbound.backbones.pretrained import pretrained_side
+from knowbound.building.tuning import Tuning
 from knowbound.data.augmentation import Augmentation
 from knowbound.data.preprocessing import Fit, Preprocessing
 from knowbound.errors import UserError
@@ -193,6 +195,12 @@ FROZEN = {
     for name, variant in VARIANTS.items()
 }
 """By the names that ``fit --backbone`` takes.  What the size is worth is in docs/photographs.md."""
+
+TUNINGS: dict[Depth, Tuning] = {
+    "last": Tuning("last", steps=50, learning_rate=3e-4),
+    "all": Tuning("all", steps=50, learning_rate=1e-4),
+}
+"""How photographs fine-tune a network.  The trials are in docs/photographs.md."""
 
 
 def has_weights(name: str) -> bool:

@@ -2,8 +2,11 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import get_args
 
+from knowbound.backbones.backbone import Depth
 from knowbound.boundary.boundary import Judging
+from knowbound.building.tuning import Tuning
 from knowbound.data.pictures.picture_files import MAX_PIXELS
 from knowbound.data.preprocessing import Background, Fit, Preprocessing, Range
 from knowbound.errors import UserError
@@ -11,7 +14,7 @@ from knowbound.objectives import Objective
 from knowbound.objectives.choice import make_objective
 from knowbound.training import Training
 from knowbound.training.pace import Precision
-from knowbound.workflows.recipes import FrozenRecipe, Recipe
+from knowbound.workflows.recipes import TUNINGS, FrozenRecipe, Recipe
 
 CHECKPOINT_EVERY = 100
 MOST_NETWORKS = 20
@@ -30,6 +33,8 @@ class Settings:
         backbone: as ``recipe_for`` takes it, or ``auto``.
         audition: share of the usual training's steps that ``auto`` may spend on trying what it
             cannot know, from 0 (nothing is tried) to 1.
+        fine_tune: ``last`` or ``all``: how much of a network with published weights is fine-tuned;
+            None: nothing of it.
         size: side in pixels of the square images the network takes.
         channels: 1 or 3.
         dim: length of the embedding.
@@ -60,6 +65,7 @@ class Settings:
     detector: str | None = None
     backbone: str = "auto"
     audition: float = 0.2
+    fine_tune: Depth | None = None
     size: int | None = None
     channels: int | None = None
     dim: int | None = None
@@ -96,6 +102,12 @@ def check_numbers(settings: Settings) -> None:
     """
     rate, share, margin = settings.learning_rate, settings.held_out, settings.margin
     checks = (
+        (
+            "fine-tuning of",
+            settings.fine_tune,
+            settings.fine_tune in (None, *get_args(Depth)),
+            f"one of {', '.join(get_args(Depth))}",
+        ),
         (
             "a share for the audition",
             settings.audition,
@@ -148,29 +160,56 @@ def check_numbers(settings: Settings) -> None:
 
 
 def refuse_training(settings: Settings, name: str) -> None:
-    """Check that nothing was asked for that only a training can give.
+    """Check that nothing was asked for that only a training from nothing can give.
 
     Args:
         settings: what was asked for.
-        name: of the frozen network.
+        name: of the network, frozen or fine-tuned.
 
     Raises:
         UserError: it names the setting.
     """
+    tuned = settings.fine_tune is not None
     asked = {
         "an objective": settings.objective,
         "a number of networks": settings.networks if settings.networks > 1 else None,
-        "a number of steps": settings.steps,
-        "a learning rate": settings.learning_rate,
+        "a number of steps": None if tuned else settings.steps,
+        "a learning rate": None if tuned else settings.learning_rate,
         "a length of the embedding": settings.dim,
         "another number format of judging": None if settings.judging == "float32" else "bf16",
     }
+    how = "is fine-tuned by a loss of its own" if tuned else "is frozen and nothing is trained"
     for what, value in asked.items():
         if value is not None:
             raise UserError(
-                f"{what} ({value}) was asked for, but {name} is frozen and nothing is trained; "
-                "leave it out, or take --backbone wrn-16-2"
+                f"{what} ({value}) was asked for, but {name} {how}; leave it out, or take "
+                "--backbone wrn-16-2"
             )
+
+
+def refuse_fine_tuning(settings: Settings, name: str, depths: tuple[Depth, ...]) -> None:
+    """Check that a network can be fine-tuned as was asked.
+
+    Args:
+        settings: what was asked for.
+        name: of the network.
+        depths: how much of it can be.
+
+    Raises:
+        UserError: it cannot be.
+    """
+    asked = settings.fine_tune
+    if asked is None or asked in depths:
+        return
+    why = (
+        f"only {' or '.join(depths)} of {name} can be"
+        if depths
+        else f"{name} has no published weights"
+    )
+    raise UserError(
+        f"fine-tuning ({asked}) was asked for, but {why}; leave --fine-tune out, or take --backbone "
+        "efficientnet-lite0"
+    )
 
 
 def choose_objective(settings: Settings, outliers: bool) -> Objective:
@@ -237,4 +276,21 @@ def training_of(settings: Settings, recipe: Recipe, side: int) -> Training:
         compile=settings.compile,
         seed=settings.seed,
         checkpoint_every=CHECKPOINT_EVERY,
+    )
+
+
+def tuning_of(settings: Settings) -> Tuning | None:
+    """What was asked for of a fine-tuning, and the usual for the rest; None where none was.
+
+    Args:
+        settings: what was asked for.
+    """
+    if settings.fine_tune is None:
+        return None
+    usual = TUNINGS[settings.fine_tune]
+    return replace(
+        usual,
+        steps=settings.steps or usual.steps,
+        learning_rate=settings.learning_rate or usual.learning_rate,
+        seed=settings.seed,
     )

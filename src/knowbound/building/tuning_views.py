@@ -1,0 +1,76 @@
+"""What a network that is fine-tuned is given of a batch: random views of the images."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from knowbound.backbones.backbone import Halves
+from knowbound.building.tuning import Tuning
+from knowbound.data.source import Source, to_unit_interval
+
+Feed = Callable[[NDArray[np.int64], int], Tensor]
+BATCH = 64
+"""Images given to the blocks that stay as they are, at once."""
+KEPT = 8000
+"""Views of images whose maps are kept for the last blocks at most."""
+
+
+def images_at(source: Source, positions: NDArray[np.int64]) -> Tensor:
+    """Some of the images, (B, C, H, W) float32 in [0, 1].
+
+    Args:
+        source: of N images.
+        positions: (B,) of those wanted.
+    """
+    return torch.from_numpy(to_unit_interval(source.images(positions)))
+
+
+def _mixed(seed: int, key: int) -> int:
+    return int(np.random.SeedSequence([seed, key]).generate_state(1)[0])
+
+
+def feed_of(halves: Halves, source: Source, mirrored: Tensor, tuning: Tuning) -> Feed:
+    """From the images of a batch and its step to what the second part of the network is given.
+
+    For the last blocks a few views of each image are taken once; of all of the network each batch
+    has views of its own.
+    """
+    may = mirrored[torch.from_numpy(source.labels)]
+
+    def views(positions: NDArray[np.int64], key: int) -> Tensor:
+        generator = torch.Generator().manual_seed(_mixed(tuning.seed, key))
+        return tuning.views(images_at(source, positions), may[positions], generator)
+
+    if tuning.depth == "all":
+        return lambda chosen, step: halves.before(views(chosen, step))
+    kept = _kept(halves.before, source, views, tuning)
+
+    def given(chosen: NDArray[np.int64], step: int) -> Tensor:
+        rng = np.random.default_rng([tuning.seed, step, 3])
+        return kept[rng.integers(len(kept), size=len(chosen)), chosen].float()
+
+    return given
+
+
+@torch.inference_mode()
+def _kept(
+    before: Callable[[Tensor], Tensor],
+    source: Source,
+    views: Callable[[NDArray[np.int64], int], Tensor],
+    tuning: Tuning,
+) -> Tensor:
+    """(V, N, ...) what the last blocks are given of views of the images; the first is the plain
+    one."""
+    rounds = []
+    for view in range(max(2, min(tuning.per_image, KEPT // len(source)))):
+        parts = []
+        for start in range(0, len(source), BATCH):
+            some = np.arange(start, min(start + BATCH, len(source)))
+            key = view * len(source) + start
+            images = views(some, key) if view else images_at(source, some)
+            parts.append(before(images).half())
+        rounds.append(torch.cat(parts))
+    return torch.stack(rounds).clone()
