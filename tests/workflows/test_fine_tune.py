@@ -17,7 +17,7 @@ from knowbound.errors import UserError
 from knowbound.product.any_model import load_model
 from knowbound.product.onnx_export import export
 from knowbound.workflows import recipes
-from knowbound.workflows.plan import plan_fit
+from knowbound.workflows.plan import Plan, plan_fit
 from knowbound.workflows.recipes import FROZEN
 from knowbound.workflows.settings import Settings
 from tests.backbones.settled import settled_lite
@@ -26,7 +26,7 @@ from tests.workflows.photographs import write_photographs
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_photographs(tmp_path_factory.mktemp("photographs"), 24)
+    return write_photographs(tmp_path_factory.mktemp("photographs"), 12)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 ASKED = ("--size", 64, "--steps", 2, "--precision", "float32")
 
 
-@pytest.mark.parametrize(("depth", "words"), [("last", "its last blocks"), ("all", "all of it")])
+@pytest.mark.parametrize(("depth", "words"), [("last", "its last layers"), ("all", "all of it")])
 def test_a_tuned_model_is_saved_exported_and_not_tuned_twice(
     depth: str,
     words: str,
@@ -64,7 +64,8 @@ def test_a_tuned_model_is_saved_exported_and_not_tuned_twice(
     assert run(monkeypatch, *command) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert f"the network efficientnet-lite0, {words} fine-tuned;" in said
-    assert "of the images held out to set the threshold" in said
+    in_turn = "the threshold from leaving pictures out in turn" in said
+    assert in_turn == (depth == "last")
     assert "Fine-tuned in" in said
     assert "(2 steps" in said
     assert "Nothing was trained" not in said
@@ -74,14 +75,15 @@ def test_a_tuned_model_is_saved_exported_and_not_tuned_twice(
     fresh, own = settled_lite().state_dict(), boundary.backbone.state_dict()
     assert not torch.equal(own["head.conv.weight"], fresh["head.conv.weight"])
     assert torch.equal(own["stem.conv.weight"], fresh["stem.conv.weight"]) == (depth == "last")
+    if depth == "all":
+        return
     assert run(monkeypatch, *command, "--overwrite") == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Fine-tuned before in" in said
     assert "Features computed of 0 pictures" in said
     assert run(monkeypatch, "cache") == 0
     assert "1 fine-tuned take" in " ".join(capsys.readouterr().out.split())
-    if depth == "last":
-        _same_in_onnx(boundary, next((photographs / "gold").iterdir()), tmp_path)
+    _same_in_onnx(boundary, next((photographs / "gold").iterdir()), tmp_path)
 
 
 def _same_in_onnx(boundary: Boundary, picture: Path, folder: Path) -> None:
@@ -94,16 +96,20 @@ def _same_in_onnx(boundary: Boundary, picture: Path, folder: Path) -> None:
     np.testing.assert_allclose(one.score, two.score, rtol=1e-3, atol=1e-3)
 
 
-def test_few_pictures_are_held_out_as_the_network_learns_the_others(photographs: Path) -> None:
-    plan = plan_fit(photographs, settings=Settings(fine_tune="last", size=64))
-    frozen = plan_fit(photographs, settings=Settings(backbone="efficientnet-lite0", size=64))
-    assert frozen.held_out == 0
-    assert plan.held_out > 0
+def test_of_few_pictures_none_is_held_out_but_of_a_whole_tuning(photographs: Path) -> None:
+    def planned(**asked: Any) -> Plan:
+        return plan_fit(photographs, settings=Settings(size=64, **asked))
+
+    plan, frozen = planned(fine_tune="last"), planned(backbone="efficientnet-lite0")
+    assert plan.held_out == frozen.held_out == 0
+    assert planned(fine_tune="all").held_out > 0
+    assert planned(fine_tune="last", detector="stage_mahalanobis").held_out > 0
+    assert planned(fine_tune="last", held_out=0.3).held_out == 0.3
     assert plan.parts.tuning == recipes.TUNINGS["last"]  # type: ignore[union-attr]
     assert frozen.parts.tuning is None  # type: ignore[union-attr]
-    asked = Settings(fine_tune="all", size=64, steps=7, learning_rate=0.5, seed=3)
-    tuning = plan_fit(photographs, settings=asked).parts.tuning  # type: ignore[union-attr]
-    assert tuning == replace(recipes.TUNINGS["all"], steps=7, learning_rate=0.5, seed=3)
+    whole = planned(fine_tune="all", steps=7, learning_rate=0.5, seed=3)
+    changed = replace(recipes.TUNINGS["all"], steps=7, learning_rate=0.5, seed=3)
+    assert whole.parts.tuning == changed  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from knowbound.outputs import Field, Head, Outputs
 from knowbound.values import JsonObject
 
 Depth = Literal["last", "all"]
-"""How much of a network is fine-tuned: its last blocks, or all of it."""
+"""How much of a network is fine-tuned: its last layers, or all of it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -291,13 +291,14 @@ class EfficientNetLite(Backbone):
         return groups, self._pooled(relu6(self.head(maps)))
 
     def halves(self, depth: Depth) -> Halves:
-        """The network in two parts, of which the second is fine-tuned: the last group of blocks and
-        the last convolution, or everything.
+        """The network in two parts, of which the second is fine-tuned: the last convolution and its
+        batch norm, or everything.  docs/photographs.md has what more layers give.
 
         Args:
             depth: "last" or "all".
         """
-        start, end = (self.ends[-2] if depth == "last" else 0), self.ends[-1]
+        end = self.ends[-1]
+        start = end if depth == "last" else 0
         whole = () if depth == "last" else (self.stem,)
         return Halves(
             lambda images: self._through(self._first(images), 0, start) if start else images,

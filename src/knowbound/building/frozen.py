@@ -16,7 +16,7 @@ from torch import Tensor
 from knowbound.backbones import Backbone
 from knowbound.boundary import Boundary
 from knowbound.boundary.threshold import By
-from knowbound.building.kept_tunings import tuned_once
+from knowbound.building.kept_tunings import InTurn, tuned_once
 from knowbound.building.tuned import Tuned
 from knowbound.building.tuning import Tuning
 from knowbound.data.feature_cache import FeatureCache, pixel_keys
@@ -41,6 +41,8 @@ DOMAIN_IMAGES = 2000
 """At most so many of each set of seen-out images teach the domain score."""
 PARTS = 25
 """In which the images are left out at most, where none are held out."""
+TUNED_PARTS = 5
+"""The same of a network that is fine-tuned again without each."""
 TOLD = 16
 """Synthetic images that are made to know whether those of a cache are the same: some of each kind."""
 STAGE = "features"
@@ -107,7 +109,12 @@ class FrozenNetwork:
         return replace(self, network=self.network.pooled_by(pooling))
 
     def tuned_on(
-        self, source: Source, features: Tensor, tuning: Tuning, on_step: OnStep | None = None
+        self,
+        source: Source,
+        features: Tensor,
+        tuning: Tuning,
+        in_turn: InTurn | None = None,
+        on_step: OnStep | None = None,
     ) -> tuple[Self, Tuned]:
         """The same, fine-tuned, and what the training was; what was tuned before is not tuned again.
 
@@ -115,14 +122,14 @@ class FrozenNetwork:
             source: of N images of the network's size, labels 0..C-1.
             features: (N, F) that the network has of them.
             tuning: how.
+            in_turn: what is left out of tunings in turn; None: nothing is.
             on_step: called after every step.
 
         Raises:
             UserError: classes that cannot be trained on.
         """
-        tuned = tuned_once(self.network, self.key, source, features, tuning, on_step)
-        name = f"{self.name}-tuned"
-        return replace(self, network=tuned.network, name=name), tuned
+        made = tuned_once(self.network, self.key, source, features, tuning, in_turn, on_step)
+        return replace(self, network=made.network, name=f"{self.name}-tuned"), made
 
     @cached_property
     def _whole(self) -> Backbone:
@@ -198,7 +205,8 @@ class FrozenParts:
 
     frozen: the network; detector: a fresh one; acceptance, by, confidence, max_error: the
     promise, as in ``Boundary.calibrate``; seed: of the draw of held-out images; tuning: how the
-    network is fine-tuned first, on the images that are not held out; None: it is not.
+    network is fine-tuned first, on the images that are not held out; None: it is not.  Where none is
+    held out, the detector reads the features, and every part is left out of a tuning of its own.
     """
 
     frozen: FrozenNetwork
@@ -258,20 +266,21 @@ def build_frozen(
 
     Raises:
         UserError: images that nothing can be learned from, or too few to set a threshold.
-        ValueError: a network that is to be fine-tuned, and no held-out image.
     """
     commit()
     frozen, tuned = parts.frozen, None
     learned = np.setdiff1d(np.arange(len(known)), held_out)
     embedded = frozen.embed(known, pictures, on_step)
+    labels = torch.from_numpy(known.labels)
     if parts.tuning is not None:
-        if not len(held_out):
-            raise ValueError(
-                "a network was to be fine-tuned on all images, and none was held out; expected "
-                "held-out images, as the threshold needs some that it did not learn"
-            )
         features = embedded.take(learned).get("features")
-        frozen, tuned = frozen.tuned_on(known.take(learned), features, parts.tuning, on_step)
+        in_turn = None
+        if not len(held_out):
+            check_parts(labels, groups, TUNED_PARTS)
+            in_turn = InTurn(parts.detector, parts_of(known.labels, groups, TUNED_PARTS))
+        frozen, tuned = frozen.tuned_on(
+            known.take(learned), features, parts.tuning, in_turn, on_step
+        )
         embedded = frozen.embed(known, pictures, on_step)
     synthetic = anomaly_images(known.image_shape, ANOMALIES, np.random.default_rng(0))
     made = frozen.embed(synthetic, made_keys(synthetic), on_step)
@@ -299,7 +308,6 @@ def build_frozen(
         acceptance=parts.acceptance,
         about=about,
     )
-    labels = torch.from_numpy(known.labels)
     boundary.learn_outputs(
         embedded.take(learned),
         labels[learned],
@@ -313,7 +321,11 @@ def build_frozen(
         nearest = parts.detector.classify(vectors)
     else:
         positions = learned
-        scores, nearest = left_out(parts.detector, embedded.outputs, labels, groups)
+        scores, nearest = (
+            tuned.left_out
+            if tuned is not None and tuned.left_out is not None
+            else left_out(parts.detector, embedded.outputs, labels, groups)
+        )
     boundary.calibrate_scores(
         scores,
         nearest,
@@ -353,15 +365,10 @@ def left_out(
     vectors = detector.read(outputs)
     scores = vectors.new_zeros(len(vectors), dtype=torch.float64)
     nearest = torch.zeros_like(labels)
-    classes = len(labels.unique())
+    check_parts(labels, groups)
     parts = torch.from_numpy(parts_of(labels.numpy(), groups))
     for part in parts.unique():
         out = parts == part
-        if len(labels[~out].unique()) < classes:
-            raise UserError(
-                "a class has pictures of one group alone, so none can be left out to set the "
-                "threshold with; add other pictures of it, or group them in another way"
-            )
         other = type(detector)(**detector.settings).fit(vectors[~out], labels[~out])
         scores[out] = other.score(vectors[out]).double()
         nearest[out] = other.classify(vectors[out])
@@ -384,20 +391,43 @@ def made_keys(source: Source) -> list[bytes]:
     ]
 
 
-def parts_of(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+def check_parts(labels: Tensor, groups: NDArray[np.int64], count: int = PARTS) -> None:
+    """Check that each part can be left out.
+
+    Args:
+        labels: (N,) in 0..C-1.
+        groups: (N,) which images belong together.
+        count: of parts at most.
+
+    Raises:
+        UserError: a class all of whose images are in one part.
+    """
+    parts = parts_of(labels.numpy(), groups, count)
+    both = np.unique(np.stack([labels.numpy(), parts]), axis=1)
+    if (np.bincount(both[0]) < 2).any():
+        raise UserError(
+            "a class has pictures of one group alone, so none can be left out to set the "
+            "threshold with; add other pictures of it, or group them in another way"
+        )
+
+
+def parts_of(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], count: int = PARTS
+) -> NDArray[np.int64]:
     """Which images are left out together: whole groups, about as many of each class in each part.
 
     Args:
         labels: (N,) in 0..C-1.
         groups: (N,) which images belong together.
+        count: of parts at most.
 
     Returns:
-        (N,) numbers of parts, 0..P-1 with P at most ``PARTS``.
+        (N,) numbers of parts, 0..P-1 with P at most ``count``.
     """
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     order = np.argsort(labels[first], kind="stable")
     part = np.empty(len(first), dtype=np.int64)
-    part[order] = np.arange(len(first)) % PARTS
+    part[order] = np.arange(len(first)) % count
     return part[inverse]
 
 

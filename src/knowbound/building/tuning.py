@@ -15,13 +15,13 @@ class Tuning:
     """How a network is fine-tuned.
 
     Attributes:
-        depth: ``last``, the last blocks alone, or ``all``.
+        depth: ``last``, the last layers alone, or ``all``.
         steps: batches, 1 or more.
         learning_rate: Adam's largest, above 0; it falls to 0 along a cosine.
         images: in a batch, as many of each class.
         scale: what the cosine between features and a class's direction is multiplied by.
         views: what images undergo.
-        per_image: views of each image that the last blocks see; all of it sees a new one in each
+        per_image: views of each image, itself among them, that the last layers see; all of it sees a new one in each
             batch.
         seed: of everything random.
 
@@ -30,12 +30,12 @@ class Tuning:
     """
 
     depth: Depth = "last"
-    steps: int = 50
+    steps: int = 30
     learning_rate: float = 3e-4
     images: int = 40
     scale: float = 16.0
     views: PhotographViews = field(default_factory=PhotographViews)
-    per_image: int = 4
+    per_image: int = 3
     seed: int = 0
 
     def rate_at(self, step: int) -> float:

@@ -11,11 +11,13 @@ from knowbound.backbones.backbone import Halves
 from knowbound.building.tuning import Tuning
 from knowbound.data.source import Source, to_unit_interval
 
-Feed = Callable[[NDArray[np.int64], int], Tensor]
+Views = Callable[[NDArray[np.int64], int | None], Tensor]
+"""From positions of images and the number of a step to what the tuned part of a network is given of
+a random view of each; without a step, of the images themselves."""
 BATCH = 64
 """Images given to the blocks that stay as they are, at once."""
 KEPT = 8000
-"""Views of images whose maps are kept for the last blocks at most."""
+"""Views of images whose maps are kept for the last layers at most."""
 
 
 def images_at(source: Source, positions: NDArray[np.int64]) -> Tensor:
@@ -32,23 +34,34 @@ def _mixed(seed: int, key: int) -> int:
     return int(np.random.SeedSequence([seed, key]).generate_state(1)[0])
 
 
-def feed_of(halves: Halves, source: Source, mirrored: Tensor, tuning: Tuning) -> Feed:
-    """From the images of a batch and its step to what the second part of the network is given.
+def views_of(halves: Halves, source: Source, mirrored: Tensor, tuning: Tuning) -> Views:
+    """What the tuned part of a network is given of views of some images.
 
-    For the last blocks a few views of each image are taken once; of all of the network each batch
+    For the last layers a few views of each image are taken once; of all of the network each batch
     has views of its own.
+
+    Args:
+        halves: of the network.
+        source: of N images.
+        mirrored: (C,) bool, which classes may be mirrored.
+        tuning: how images are seen.
     """
     may = mirrored[torch.from_numpy(source.labels)]
 
-    def views(positions: NDArray[np.int64], key: int) -> Tensor:
+    def seen(positions: NDArray[np.int64], key: int | None) -> Tensor:
+        images = images_at(source, positions)
+        if key is None:
+            return images
         generator = torch.Generator().manual_seed(_mixed(tuning.seed, key))
-        return tuning.views(images_at(source, positions), may[positions], generator)
+        return tuning.views(images, may[positions], generator)
 
     if tuning.depth == "all":
-        return lambda chosen, step: halves.before(views(chosen, step))
-    kept = _kept(halves.before, source, views, tuning)
+        return lambda chosen, step: halves.before(seen(chosen, step))
+    kept = _kept(halves.before, source, seen, tuning)
 
-    def given(chosen: NDArray[np.int64], step: int) -> Tensor:
+    def given(chosen: NDArray[np.int64], step: int | None) -> Tensor:
+        if step is None:
+            return kept[0, chosen].float()
         rng = np.random.default_rng([tuning.seed, step, 3])
         return kept[rng.integers(len(kept), size=len(chosen)), chosen].float()
 
@@ -59,18 +72,17 @@ def feed_of(halves: Halves, source: Source, mirrored: Tensor, tuning: Tuning) ->
 def _kept(
     before: Callable[[Tensor], Tensor],
     source: Source,
-    views: Callable[[NDArray[np.int64], int], Tensor],
+    seen: Views,
     tuning: Tuning,
 ) -> Tensor:
-    """(V, N, ...) what the last blocks are given of views of the images; the first is the plain
+    """(V, N, ...) what the last layers are given of views of the images; the first is the plain
     one."""
     rounds = []
     for view in range(max(2, min(tuning.per_image, KEPT // len(source)))):
         parts = []
         for start in range(0, len(source), BATCH):
             some = np.arange(start, min(start + BATCH, len(source)))
-            key = view * len(source) + start
-            images = views(some, key) if view else images_at(source, some)
-            parts.append(before(images).half())
+            key = view * len(source) + start if view else None
+            parts.append(before(seen(some, key)).half())
         rounds.append(torch.cat(parts))
     return torch.stack(rounds).clone()

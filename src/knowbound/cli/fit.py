@@ -107,7 +107,7 @@ def fit(
     fine_tune: Annotated[
         Literal["last", "all"] | None,
         typer.Option(
-            help="Fine-tune the last blocks, or all, of a network with ImageNet weights; it takes "
+            help="Fine-tune the last layers, or all, of a network with ImageNet weights; it takes "
             "efficientnet-lite0 where no other is named.",
             show_default="it stays frozen",
         ),

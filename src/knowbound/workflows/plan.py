@@ -57,7 +57,7 @@ FEW = 60
 left out in turn instead, where nothing is trained."""
 TREATED: dict[Depth | None, str] = {
     None: "frozen",
-    "last": "its last blocks fine-tuned",
+    "last": "its last layers fine-tuned",
     "all": "all of it fine-tuned",
 }
 """What is done to a network with published weights."""
@@ -205,7 +205,10 @@ def _frozen_plan(
     refuse_unprovable_error(settings, groups.count)
     share = settings.held_out or held_share(settings, groups.count)
     firm = settings.confidence is not None or settings.max_error is not None
-    spared = share * groups.count >= FEW or settings.fine_tune is not None
+    in_turn = settings.fine_tune is None or (
+        settings.fine_tune == "last" and detector.reads == ("features",)
+    )
+    spared = share * groups.count >= FEW or not in_turn
     few = settings.held_out is None and not spared and not firm
     parts = FrozenParts(
         frozen=frozen,

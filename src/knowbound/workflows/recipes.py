@@ -197,8 +197,8 @@ FROZEN = {
 """By the names that ``fit --backbone`` takes.  What the size is worth is in docs/photographs.md."""
 
 TUNINGS: dict[Depth, Tuning] = {
-    "last": Tuning("last", steps=50, learning_rate=3e-4),
-    "all": Tuning("all", steps=50, learning_rate=1e-4),
+    "last": Tuning("last", steps=30, learning_rate=3e-4),
+    "all": Tuning("all", steps=30, learning_rate=1e-4),
 }
 """How photographs fine-tune a network.  The trials are in docs/photographs.md."""
 

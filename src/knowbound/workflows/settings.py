@@ -103,7 +103,7 @@ def check_numbers(settings: Settings) -> None:
     rate, share, margin = settings.learning_rate, settings.held_out, settings.margin
     checks = (
         (
-            "fine-tuning of",
+            "fine-tuning",
             settings.fine_tune,
             settings.fine_tune in (None, *get_args(Depth)),
             f"one of {', '.join(get_args(Depth))}",
