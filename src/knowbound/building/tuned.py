@@ -25,6 +25,8 @@ from knowbound.values import JsonObject
 OnStep = Callable[[Progress], None]
 HEAD_RATE = 10
 """The learning rate of the class layer over that of the network."""
+BETAS = (0.9, 0.99)
+"""Of Adam: its averages follow within the few steps there are."""
 STAGE = "fine-tuning"
 """What the progress of it is called."""
 
@@ -87,9 +89,9 @@ class Tuner:
     ) -> Tuned:
         """A copy of the network whose features tell the classes better apart.
 
-        It learns cross-entropy of the cosines between its features and one direction for each
-        class, which starts at the mean of the class.  The directions are thrown away: a detector is
-        fitted on the features.  The statistics of batch norms stay as they are, so that few images
+        It learns cross-entropy of the products of its unit-length features and one direction for
+        each class, which starts at the mean of the class less that of all.  The directions are
+        thrown away: a detector is fitted on the features.  The statistics of batch norms stay as they are, so that few images
         do not harm them.
 
         Args:
@@ -164,24 +166,25 @@ def _optimizer(halves: Halves, classes: nn.Module, tuning: Tuning) -> torch.opti
     return torch.optim.Adam(
         [{"params": weights, "share": 1.0}, {"params": own, "share": HEAD_RATE}],
         tuning.learning_rate,
+        betas=BETAS,
     )
 
 
 class _ClassLayer(nn.Module):
-    """(N, F) features -> (N, C) logits: scaled cosines to a direction for each class, which starts
-    at its mean less that of all."""
+    """(N, F) features -> (N, C) logits: scaled products of the unit-length features and a direction
+    for each class, which starts at its mean less that of all, and a bias."""
 
     def __init__(self, features: Tensor, labels: Tensor, scale: float) -> None:
         super().__init__()
-        means = class_means(normalize(features, dim=1), labels)
-        away = normalize(means - means.mean(dim=0), dim=1)
-        self.directions = nn.Parameter(away.float())
+        means = normalize(class_means(normalize(features, dim=1), labels), dim=1)
+        self.directions = nn.Parameter((means - means.mean(dim=0)).float())
+        self.bias = nn.Parameter(torch.zeros(len(means)))
         self.scale = scale
 
     def forward(self, features: Tensor) -> Tensor:
-        """Scaled cosines."""
-        cosines: Tensor = normalize(features, dim=1) @ normalize(self.directions, dim=1).T
-        return self.scale * cosines
+        """Scaled products."""
+        products: Tensor = normalize(features, dim=1) @ self.directions.T
+        return self.scale * products + self.bias
 
 
 @torch.inference_mode()

@@ -19,7 +19,7 @@ class Tuning:
         steps: batches, 1 or more.
         learning_rate: Adam's largest, above 0; it falls to 0 along a cosine.
         images: in a batch, as many of each class.
-        scale: what the cosine between features and a class's direction is multiplied by.
+        scale: what products of unit-length features and a class's direction are multiplied by.
         views: what images undergo.
         per_image: views of each image, itself among them, that the last layers see; all of it sees a new one in each
             batch.
@@ -41,7 +41,9 @@ class Tuning:
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
         rise = min(1.0, (step + 1) / RISE)
-        return self.learning_rate * rise * (1 + math.cos(math.pi * step / self.steps)) / 2
+        return (
+            self.learning_rate * rise * (1 + math.cos(math.pi * (step + 1) / (self.steps + 1))) / 2
+        )
 
     def __post_init__(self) -> None:
         counts = (self.steps, self.images, self.per_image)
