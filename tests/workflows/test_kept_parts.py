@@ -1,7 +1,9 @@
 """A run that was cut off goes on where it was: every part whole, every row once."""
 
 import dataclasses
+import re
 import shutil
+import sys
 import tarfile
 from collections import Counter
 from collections.abc import Sequence
@@ -185,3 +187,16 @@ def test_a_link_stays_a_link_to_the_table(place: Path, tmp_path: Path, model: Bo
     assert run(place, tmp_path / "out.csv", Dying(model)).total == 17
     assert (tmp_path / "out.csv").is_symlink()
     assert len((tmp_path / "elsewhere" / "real.csv").read_text().splitlines()) == 18
+
+
+def test_a_parquet_table_is_refused_by_its_own_name_where_pyarrow_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    table = tmp_path / "verdicts.parquet"
+    with (
+        pytest.raises(UserError, match=re.escape(f"{table} needs pyarrow")),
+        kept_parts(table, [], tmp_path / "model"),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []

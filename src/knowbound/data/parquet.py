@@ -107,6 +107,18 @@ def parquet_table(
             flush()
 
 
+def check_parquet(path: Path) -> None:
+    """Check, before there is anything to write, that a table can be.
+
+    Args:
+        path: of the table, for the error.
+
+    Raises:
+        UserError: pyarrow is not installed.
+    """
+    _pyarrow(path, "write .csv")
+
+
 def join_parquet(parts: Sequence[Path], path: Path) -> None:
     """Write the rows of several tables of the same columns as one, a row group at a time.
 

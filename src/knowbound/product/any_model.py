@@ -27,14 +27,22 @@ def load_model(path: Path) -> Model:
         path: of the folder, or of the file, which ends in ``.onnx``.
 
     Raises:
-        UserError: it is missing, was changed, or is of another format.
+        UserError: it is missing, was changed, or is of another format, or a folder without torch.
     """
     if path.suffix == ".onnx":
         from knowbound.product.onnx_model import ExportedModel
 
         return ExportedModel.load(path)
-    from knowbound.boundary import Boundary
-
+    check_there(path)
+    try:
+        from knowbound.boundary import Boundary
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UserError(
+            f"{path} is the folder of a model, which needs torch; pip install 'knowbound[train]', "
+            "or give the .onnx file that `knowbound export` wrote of it"
+        ) from error
     return Boundary.load(path)
 
 

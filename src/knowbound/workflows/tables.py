@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
-from knowbound.data.parquet import join_parquet, parquet_table, read_rows
+from knowbound.data.parquet import check_parquet, join_parquet, parquet_table, read_rows
 from knowbound.errors import UserError
 from knowbound.files import cannot_write, ending
 from knowbound.files.own_output import check_overwrite
@@ -94,9 +94,11 @@ def check_ending(path: Path) -> None:
         path: of the table.
 
     Raises:
-        UserError: a folder, or another ending.
+        UserError: a folder, another ending, or one whose package is missing.
     """
     ending.check_ending(path, tuple(OPENERS), besides="or -")
+    if path.suffix == ".parquet":
+        check_parquet(path)
 
 
 def write_table(
