@@ -110,6 +110,7 @@ def fit(
             help="Fine-tune the last layers, or all, of a network with ImageNet weights; it takes "
             "efficientnet-lite0 where no other is named.",
             show_default="it stays frozen",
+            rich_help_panel=NETWORK,
         ),
     ] = None,
     size: Annotated[
