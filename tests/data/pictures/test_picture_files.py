@@ -109,7 +109,7 @@ def test_the_look_ahead_is_bounded_and_the_order_kept(
 
 @pytest.mark.parametrize(
     ("quick", "slow_from", "at_once"),
-    [(float("inf"), 0, 1), (0.0, 0, 2), (0.001, 50, 2)],
+    [(float("inf"), 100, 1), (0.0, 100, 2), (0.001, 50, 2)],
     ids=["quick pictures", "slow pictures", "slow after 50 quick ones"],
 )
 def test_quick_pictures_are_read_by_one_thread(
@@ -128,7 +128,27 @@ def test_quick_pictures_are_read_by_one_thread(
             running[0] -= 1
         return item
 
-    assert list(in_order(function, range(100), workers=2)) == list(range(100))
+    assert list(in_order(function, range(200), workers=2)) == list(range(200))
+    assert most[0] == at_once
+
+
+@pytest.mark.parametrize(("seconds", "at_once"), [(0.016, 1), (0.08, 2)], ids=["core", "disk"])
+def test_waiting_for_a_core_is_no_work_and_waiting_for_a_disk_is(
+    seconds: float, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture_files, "QUICK", 0.012)
+    lock, running, most = threading.Lock(), [0], [0]
+
+    def function(item: int) -> int:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        threading.Event().wait(seconds)
+        with lock:
+            running[0] -= 1
+        return item
+
+    assert list(in_order(function, range(16), workers=2)) == list(range(16))
     assert most[0] == at_once
 
 

@@ -43,8 +43,10 @@ __all__ = [
 READ_WHOLE = 16 * 1024**2
 """Bytes of a file up to which it is read in one piece."""
 QUICK = 0.0005
-"""Seconds up to which two threads read pictures no faster than one does: one of 28 x 28 pixels takes
+"""Seconds of work up to which two threads read pictures no faster than one does: one of 28 x 28 pixels takes
 half of it, a JPEG of 256 x 256 more."""
+SHARED = 4
+"""How many times as long a picture may take by the clock and count as quick: others use the cores."""
 MANY = 1000
 """Pictures that are read on threads before one thread is tried again."""
 GROUP = 32
@@ -219,12 +221,18 @@ def in_order(
 def _while_quick(
     function: Callable[[T], R], items: Iterator[T], pool: ThreadPoolExecutor
 ) -> Iterator[R]:
-    """Results for as long as an item is quick, of one group at a time beside the caller's work."""
+    """Results for as long as an item is quick, of one group at a time beside the caller's work.
+
+    What counts is the processor's time: on a busy machine a thread waits for a core, and a second
+    one would wait for it too.  Far longer waits are those for a disk, which several threads share.
+    """
 
     def compute(group: list[T]) -> tuple[list[R], float]:
-        started = time.perf_counter()
+        worked, started = time.thread_time(), time.perf_counter()
         with silenced():
-            return [function(item) for item in group], time.perf_counter() - started
+            results = [function(item) for item in group]
+        took = max(time.thread_time() - worked, (time.perf_counter() - started) / SHARED)
+        return results, took
 
     size, took = 1, deque[float](maxlen=LATEST)
     waiting = pool.submit(compute, list(islice(items, size)))
