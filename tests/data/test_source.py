@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from knowbound.data.source import LazyPixels, Source, to_unit_interval
+from knowbound.data.source import ChosenPixels, LazyPixels, Source, to_unit_interval
 from knowbound.labels import OUT
 from tests.samples import blobs
 
@@ -112,3 +112,26 @@ def test_the_unit_interval_of_bytes_and_of_fractions() -> None:
     assert scaled.dtype == np.float32
     np.testing.assert_allclose(scaled, values / 255, rtol=1e-6)
     assert to_unit_interval(scaled) is scaled
+
+
+def test_many_images_in_memory_are_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(256, size=(40, 3, 4, 4), dtype=np.uint8)
+    source = Source("many", pixels, np.arange(40) % 4, ("a", "b", "c", "d"))
+    indices = np.array([3, 39, 5, 5, 0, 20])
+    copied = source.take(indices)
+    assert isinstance(copied.pixels, np.ndarray)
+    monkeypatch.setattr("knowbound.data.source.SHARED", 6 * 48)
+    shared = source.take(indices)
+    assert isinstance(shared.pixels, ChosenPixels)
+    assert shared.pixels.array is pixels
+    assert isinstance(source.take(indices[:5]).pixels, np.ndarray)  # few: a copy, and no more held
+    again, expected = shared.take(np.array([5, 1])), pixels[[20, 39]]
+    assert isinstance(again.pixels, ChosenPixels)
+    np.testing.assert_array_equal(again.images(slice(None)), expected)
+    for chosen in (slice(1, 4), np.array([2, 0]), np.arange(6) > 2):
+        np.testing.assert_array_equal(shared.images(chosen), copied.images(chosen))
+    np.testing.assert_array_equal(shared.pixels[1], pixels[39])
+    assert (len(shared), shared.image_shape) == (6, (3, 4, 4))
+    assert shared.sha256() == copied.sha256()
+    shared.images(slice(None))[:] = 0
+    np.testing.assert_array_equal(copied.images(slice(None)), pixels[indices])

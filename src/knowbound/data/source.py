@@ -1,6 +1,7 @@
 """Images, labels and class names; nothing about roles."""
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -44,6 +45,47 @@ class LazyPixels(ABC):
         Args:
             indices: positions, in the order wanted.
         """
+
+
+SHARED = 64 * 1024**2
+"""Bytes of images in memory from which on some of them are not copied: a large set is held once."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenPixels(LazyPixels):
+    """Some of the images of an array, taken from it when asked for.
+
+    array: (M, C, H, W); order: (N,) positions in it.
+    """
+
+    array: Array
+    order: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)."""
+        return (len(self.order), *self.array.shape[1:])
+
+    @property
+    def dtype(self) -> Any:
+        """The array's."""
+        return self.array.dtype
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, indices: Any, /) -> Array:
+        """The images at ``indices``, copied: (B, C, H, W), or (C, H, W) for one integer."""
+        chosen: Array = self.array[self.order[indices]]
+        return chosen
+
+    def subset(self, indices: NDArray[np.int64]) -> "ChosenPixels":
+        """Some of these, still not copied.
+
+        Args:
+            indices: positions, in the order wanted.
+        """
+        return replace(self, order=self.order[indices])
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,8 +229,14 @@ class Source:
 
 
 def _subset(pixels: Pixels, indices: NDArray[np.int64]) -> Pixels:
-    """Some of the images; those that are decoded when asked for stay undecoded."""
-    taken: Pixels = pixels.subset(indices) if isinstance(pixels, LazyPixels) else pixels[indices]
+    """Some of the images; those that are decoded when asked for stay undecoded, and many in memory
+    are not copied."""
+    if isinstance(pixels, LazyPixels):
+        return pixels.subset(indices)
+    size = math.prod(pixels.shape[1:]) * np.dtype(pixels.dtype).itemsize
+    if isinstance(pixels, np.ndarray) and size * len(indices) >= SHARED:
+        return ChosenPixels(pixels, indices)
+    taken: Pixels = pixels[indices]
     return taken
 
 
