@@ -1,5 +1,6 @@
 """Several networks as one: against each of them alone."""
 
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -80,3 +81,18 @@ def test_what_cannot_be_put_together() -> None:
     other = LeNet(logits=2, height=16, width=16, channels=3)
     with pytest.raises(ValueError, match="expected the same"):
         Ensemble.of([SMALL(embedding=4), other])
+
+
+def test_a_copy_answers_with_its_own_weights() -> None:
+    ensemble = Ensemble.of(two(embedding=4))
+    copied = deepcopy(ensemble)
+    with torch.no_grad():
+        features = ensemble(images()).get("features")
+        before = copied.heads["embedding"](features)
+        for parameter in ensemble.parameters():
+            parameter.zero_()
+        assert torch.equal(copied.heads["embedding"](features), before)
+        assert not ensemble.heads["embedding"](features).any()
+    assert len(list(ensemble.parameters())) == sum(
+        len(list(n.parameters())) for n in two(embedding=4)
+    )

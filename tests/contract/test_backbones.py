@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from knowbound.backbones import BACKBONES, Backbone
+from knowbound.backbones import BACKBONES, Backbone, Ensemble
 
 TINY_RESNET = {
     "model_type": "resnet",
@@ -26,11 +26,19 @@ def network(name: str, embedding: int | None, logits: int | None, channels: int 
     if name == "pretrained":
         pytest.importorskip("transformers")
     torch.manual_seed(0)
+    if name == "ensemble":  # of members that make up these sizes together
+        sizes = (None, None) if embedding is None else (embedding - 3, 3)
+        kinds = ("wide_resnet", "wide_resnet")
+        return Ensemble.of(
+            [network(kind, size, logits, channels) for kind, size in zip(kinds, sizes, strict=True)]
+        )
     settings = {"channels": channels, **SMALL.get(name, {})}
     return BACKBONES[name](embedding, logits, **settings).eval()
 
 
 def images(name: str, settings: dict[str, Any], count: int = 3) -> torch.Tensor:
+    if name == "ensemble":
+        settings = settings["members"][0]["settings"]
     side = SIDES.get(name, 32)
     shape = (settings["channels"], settings.get("height", side), settings.get("width", side))
     return torch.rand(count, *shape, generator=torch.Generator().manual_seed(1))

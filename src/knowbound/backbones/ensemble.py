@@ -47,7 +47,7 @@ class Ensemble(Backbone):
             raise ValueError(
                 f"networks with the heads {heads} were put together; expected the same"
             )
-        self.heads = nn.ModuleDict({name: nn.Identity() for name in heads[0]})
+        self.heads = nn.ModuleDict({name: _Together(self._networks, name) for name in heads[0]})
 
     @classmethod
     def of(cls, networks: Sequence[Backbone]) -> Self:
@@ -100,6 +100,21 @@ class Ensemble(Backbone):
             if values[0] is not None
         }
         return Outputs(**given)
+
+
+class _Together(nn.Module):
+    """The heads of one name of all members, on the features of the ensemble."""
+
+    def __init__(self, networks: list[Backbone], name: str) -> None:
+        super().__init__()
+        self.name, self.networks = name, networks  # in a list: their weights are the members' own
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, sum of F) -> what the members' heads give, side by side, or the mean of the logits."""
+        heads = [network.heads[self.name] for network in self.networks]
+        widths = [head.get_parameter("weight").shape[1] for head in heads]
+        parts = zip(heads, features.split(widths, dim=1), strict=True)
+        return _joined(self.name, [head(own) for head, own in parts])
 
 
 def _joined(name: str, values: Sequence[Tensor]) -> Tensor:
