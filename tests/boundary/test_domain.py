@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from knowbound.boundary.domain import Domain, fit_logistic
+from knowbound.boundary.domain import Domain, fit_logistic, spread
 
 
 def stages(
@@ -196,3 +196,33 @@ def test_what_looks_like_the_kind_that_was_taught_is_no_anomaly() -> None:
     domain = Domain().fit(inside, labels, near, far)
     assert (domain.score(inside) < -1).all()  # so no class needs a threshold of 0
     assert float(domain.threshold) == 0
+
+
+@pytest.mark.parametrize("counts", [(50, 3, 20, 1), (10, 10, 10), (1000, 2), (5,)])
+@pytest.mark.parametrize("most", [4, 7, 30, 61, 2000])
+def test_of_many_images_each_class_keeps_its_share(counts: tuple[int, ...], most: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    taken = spread(torch.from_numpy(labels), most).numpy()
+    fits = [k for k in range(1, 1001) if sum(min(count, k) for count in counts) <= most]
+    share = max(fits)
+    kept = np.bincount(labels[taken], minlength=len(counts))
+    assert kept.tolist() == [min(count, share) for count in counts]
+    assert taken.tolist() == sorted(set(taken.tolist()))
+    for label in range(len(counts)):  # evenly: from the first on, gaps that differ by one at most
+        own = np.flatnonzero(labels == label)
+        gaps = np.diff(np.searchsorted(own, taken[labels[taken] == label]))
+        assert not len(gaps) or gaps.max() - gaps.min() <= 1
+
+
+def test_it_learns_from_its_share_of_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    inside, far = torch.from_numpy(rng.normal(size=(300, 4))), torch.ones(50, 4).double() * 3
+    labels = torch.from_numpy(np.repeat([0, 1], [240, 60]))
+    monkeypatch.setattr("knowbound.boundary.domain.MOST_KNOWN", 120)
+    taken = spread(labels, 120)
+    domain, few = Domain().fit(inside, labels, None, far), Domain()
+    few.fit(inside[taken], labels[taken], None, far)
+    assert labels[taken].bincount().tolist() == [60, 60]
+    assert torch.equal(domain.weight, few.weight)
+    assert torch.equal(domain.threshold, few.threshold)

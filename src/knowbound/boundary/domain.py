@@ -23,6 +23,8 @@ PENALTY = 1.0
 """Of scikit-learn's LogisticRegression: 1 / C, on standardised inputs."""
 LEAST_SPREAD = 1e-6
 """Activations that vary less, relative to the largest, say nothing."""
+MOST_KNOWN = 12_000
+"""Known images that it learns from: more cost time and move a few hundred weights by little."""
 LEAST_IMAGES = 20
 """Of a class whose own quantile counts: one in twenty may fall outside."""
 KEPT = 0.95
@@ -76,6 +78,7 @@ class Domain(nn.Module):
         Whole classes are left out of the fit in turn, in at most ten groups; ``acceptance`` of the
         images of each class so left out score at most ``threshold``: the worst class decides.
         Classes of fewer than 20 images count together with the other small ones of their group.
+        Of more than 12,000 known images as many of each class are taken, and small classes whole.
         Where the classes look so unlike each other that this would call more than a tenth of the
         anomalies novelties, the anomalies decide.  The threshold is at least 0: what the score takes
         for the kind that was taught is no anomaly.
@@ -104,6 +107,8 @@ class Domain(nn.Module):
                 "anomaly from a novelty, so every unknown image is called a novelty"
             )
             return self.leave_out(inside.shape[1])
+        taken = spread(labels, MOST_KNOWN)
+        inside, labels = inside[taken], labels[taken]
         whole = fit_logistic(torch.cat([inside, near]), far)
         self.weight, self.bias = whole.weight, whole.bias
         parts, near_parts, self.remark = _parts(labels, near_labels)
@@ -181,6 +186,30 @@ def fit_logistic(inside: Tensor, far: Tensor, near: Logistic | None = None) -> L
     weight, factor = _minimise(inputs, side, share, weight, factor)
     slope = weight[:-1] / scale
     return Logistic(slope, weight[-1] - slope @ mean, factor)
+
+
+def spread(labels: Tensor, most: int) -> Tensor:
+    """Positions of at most ``most`` images, (N',), in their own order.
+
+    Each class keeps as many as the others, or all it has; they are spread evenly over the class.
+
+    Args:
+        labels: (N,) the class of each image.
+        most: images, at least one for each class.
+    """
+    if len(labels) <= most:
+        return torch.arange(len(labels), device=labels.device)
+    counts = labels.unique(return_counts=True)[1]
+    low, high = 1, most  # the largest share that all classes together have room for
+    while low < high:
+        share = (low + high + 1) // 2
+        low, high = (share, high) if counts.clamp(max=share).sum() <= most else (low, share - 1)
+    chosen = []
+    for label in labels.unique():
+        own = (labels == label).nonzero()[:, 0]
+        kept = min(len(own), low)
+        chosen.append(own[torch.arange(kept, device=own.device) * len(own) // kept])
+    return torch.cat(chosen).sort().values
 
 
 def _minimise(
