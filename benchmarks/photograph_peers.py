@@ -12,6 +12,7 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,7 +119,7 @@ def main() -> None:
     asked = parser.parse_args()
     sets = {name: Path(at) for name, _, at in (t.partition("=") for t in asked.anomalies)}
     found: dict[str, list[list[float]]] = {}
-    kept: dict[str, NDArray[np.generic]] = {}
+    kept: dict[str, Any] = {}
     for seed in range(3):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
@@ -145,7 +146,7 @@ def main() -> None:
                 [100 * float(auroc(inside, score(rows))) for rows in others]
             )
     if asked.keep:
-        np.savez(asked.keep, **kept)  # type: ignore[arg-type]
+        np.savez(asked.keep, **kept)
     print("| | " + " | ".join(["novelty AUROC", *(f"{name} AUROC" for name in sets)]) + " |")
     print("|---" * (len(sets) + 2) + "|")
     for name, rows in found.items():

@@ -265,12 +265,20 @@ def test_several_networks_continue_where_they_were_stopped(tmp_path: Path, stop_
         if progress.stage not in stages:
             stages.append(progress.stage)
 
-    given = {"data_sha256": HASHES, "checkpoint": tmp_path / "checkpoint.safetensors"}
+    given: dict[str, Any] = {
+        "data_sha256": HASHES,
+        "checkpoint": tmp_path / "checkpoint.safetensors",
+    }
     with pytest.raises(Stopped):
-        build(parts, LEARNED, HELD, [OUTS], **given, on_step=stop)  # type: ignore[arg-type]
-    resumed = build(parts, LEARNED, HELD, [OUTS], **given, resume=True, on_step=note)  # type: ignore[arg-type]
+        build(parts, LEARNED, HELD, [OUTS], **given, on_step=stop)
+    resumed = build(parts, LEARNED, HELD, [OUTS], **given, resume=True, on_step=note)
     assert stages[0] == stop_at
     assert "network 1 of 3" not in stages
     whole = build(parts, LEARNED, HELD, [OUTS], data_sha256=HASHES)
     assert torch.equal(weights(resumed.boundary.backbone), weights(whole.boundary.backbone))
     assert resumed.boundary.about["train_images"] <= whole.boundary.about["train_images"]
+
+
+def test_no_network_is_none_to_train() -> None:
+    with pytest.raises(ValueError, match="0 networks were asked for; expected 1 or more"):
+        build(replace(PARTS, networks=0), LEARNED, HELD, data_sha256=HASHES)

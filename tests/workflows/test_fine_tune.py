@@ -1,6 +1,5 @@
 """Fine-tuning through ``fit``, from the command line and from Python, with a small network."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import torch
 import knowbound
 from knowbound.backbones import Pretrained
 from knowbound.boundary import Boundary
-from knowbound.cli import main
+from knowbound.building import FrozenParts
+from knowbound.building.tuning import Tuning
 from knowbound.errors import UserError
 from knowbound.product.any_model import load_model
 from knowbound.product.onnx_export import export
@@ -21,6 +21,7 @@ from knowbound.workflows.plan import Plan, plan_fit
 from knowbound.workflows.recipes import FROZEN
 from knowbound.workflows.settings import Settings
 from tests.backbones.settled import settled_lite
+from tests.command import knowbound as run
 from tests.workflows.photographs import write_photographs
 
 
@@ -38,16 +39,6 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(recipes.FROZEN, "efficientnet-lite0", recipe)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    """The exit code of a command."""
-    monkeypatch.setattr(sys, "argv", ["knowbound", *map(str, words)])
-    try:
-        main()
-    except SystemExit as stopped:
-        return int(stopped.code or 0)
-    return 0
-
-
 ASKED = ("--size", 64, "--steps", 2, "--precision", "float32")
 
 
@@ -57,12 +48,11 @@ def test_a_tuned_model_is_saved_exported_and_not_tuned_twice(
     words: str,
     photographs: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     command = ("fit", photographs, "--fine-tune", depth, *ASKED, "-o", tmp_path / "model")
-    assert run(monkeypatch, *command) == 0
-    said = " ".join(capsys.readouterr().out.split())
+    ran = run(*command)
+    assert ran.returncode == 0
+    said = " ".join(ran.stdout.split())
     assert f"the network efficientnet-lite0, {words} fine-tuned;" in said
     in_turn = "the threshold from leaving pictures out in turn" in said
     assert in_turn == (depth == "last")
@@ -77,12 +67,12 @@ def test_a_tuned_model_is_saved_exported_and_not_tuned_twice(
     assert torch.equal(own["stem.conv.weight"], fresh["stem.conv.weight"]) == (depth == "last")
     if depth == "all":
         return
-    assert run(monkeypatch, *command, "--overwrite") == 0
-    said = " ".join(capsys.readouterr().out.split())
+    ran = run(*command, "--overwrite")
+    assert ran.returncode == 0
+    said = " ".join(ran.stdout.split())
     assert "Fine-tuned before in" in said
     assert "Features computed of 0 pictures" in said
-    assert run(monkeypatch, "cache") == 0
-    assert "1 fine-tuned take" in " ".join(capsys.readouterr().out.split())
+    assert "1 fine-tuned take" in " ".join(run("cache").stdout.split())
     _same_in_onnx(boundary, next((photographs / "gold").iterdir()), tmp_path)
 
 
@@ -100,16 +90,20 @@ def test_of_few_pictures_none_is_held_out_but_of_a_whole_tuning(photographs: Pat
     def planned(**asked: Any) -> Plan:
         return plan_fit(photographs, settings=Settings(size=64, **asked))
 
+    def tuning(plan: Plan) -> Tuning | None:
+        assert isinstance(plan.parts, FrozenParts)
+        return plan.parts.tuning
+
     plan, frozen = planned(fine_tune="last"), planned(backbone="efficientnet-lite0")
     assert plan.held_out == frozen.held_out == 0
     assert planned(fine_tune="all").held_out > 0
     assert planned(fine_tune="last", detector="stage_mahalanobis").held_out > 0
     assert planned(fine_tune="last", held_out=0.3).held_out == 0.3
-    assert plan.parts.tuning == recipes.TUNINGS["last"]  # type: ignore[union-attr]
-    assert frozen.parts.tuning is None  # type: ignore[union-attr]
+    assert tuning(plan) == recipes.TUNINGS["last"]
+    assert tuning(frozen) is None
     whole = planned(fine_tune="all", steps=7, learning_rate=0.5, seed=3)
     changed = replace(recipes.TUNINGS["all"], steps=7, learning_rate=0.5, seed=3)
-    assert whole.parts.tuning == changed  # type: ignore[union-attr]
+    assert tuning(whole) == changed
 
 
 @pytest.mark.parametrize(
@@ -126,12 +120,11 @@ def test_what_cannot_be_fine_tuned_is_one_sentence_and_exit_code_2(
     words: str,
     photographs: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     command = ("fit", photographs, "--fine-tune", "last", "-o", tmp_path / "model", *options)
-    assert run(monkeypatch, *command) == 2
-    errors = " ".join(capsys.readouterr().err.split())
+    ran = run(*command)
+    assert ran.returncode == 2
+    errors = " ".join(ran.stderr.split())
     assert words in errors
     assert "Traceback" not in errors
 

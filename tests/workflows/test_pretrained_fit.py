@@ -1,7 +1,6 @@
 """A vision network of transformers through ``fit``, from the command line, offline."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +8,10 @@ import pytest
 import torch
 
 from knowbound.boundary import Boundary
-from knowbound.cli import main
 from knowbound.errors import UserError
 from knowbound.workflows.recipes import FrozenRecipe, recipe_for
 from tests.backbones.published import CONFIGS, SIDE, saved
+from tests.command import knowbound as run
 from tests.workflows.photographs import write_photographs
 
 
@@ -31,29 +30,18 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("knowbound.building.frozen.ANOMALIES", 24)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    """The exit code of a command."""
-    monkeypatch.setattr(sys, "argv", ["knowbound", *map(str, words)])
-    try:
-        main()
-    except SystemExit as stopped:
-        return int(stopped.code or 0)
-    return 0
-
-
 @pytest.mark.parametrize("kind", ["dinov2", "resnet"])
 def test_a_folder_is_fitted_saved_and_judges_without_it(
     kind: str,
     photographs: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     network = tmp_path / "my network"
     model = saved(network, CONFIGS[kind]())
     words = ("fit", photographs, "--backbone", network, "-o", tmp_path / "model")
-    assert run(monkeypatch, *words) == 0
-    said = " ".join(capsys.readouterr().out.split())
+    ran = run(*words)
+    assert ran.returncode == 0
+    said = " ".join(ran.stdout.split())
     assert f"colour images of {SIDE} x {SIDE} pixels" in said
     assert "the network my-network, frozen; the detector relative_centre" in said
     network.rename(tmp_path / "gone")
@@ -107,16 +95,15 @@ def test_what_cannot_be_used_is_one_sentence_and_exit_code_2(
     words: str,
     photographs: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     name = "net"
     if make is not None:
         make(tmp_path / "net")
         name = str(tmp_path / "net")
     command = ("fit", photographs, "--backbone", name, "-o", tmp_path / "model", *options)
-    assert run(monkeypatch, *command) == 2
-    errors = " ".join(capsys.readouterr().err.split())
+    ran = run(*command)
+    assert ran.returncode == 2
+    errors = " ".join(ran.stderr.split())
     assert words in errors
     assert "Traceback" not in errors
 
@@ -128,7 +115,7 @@ def test_a_hub_that_cannot_be_reached_is_told_before_pictures_are_read(
     with pytest.raises(UserError, match="is not on this machine and the hub cannot be reached"):
         recipe_for("nobody/has-this-model")
     command = ("fit", photographs, "--backbone", "nobody/has-this-model", "-o", tmp_path / "model")
-    assert run(monkeypatch, *command) == 2
+    assert run(*command).returncode == 2
 
 
 def test_a_recipes_name_can_name_a_file(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ class _Together(nn.Module):
         self.name, self.networks = name, networks  # in a list: their weights are the members' own
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, sum of F) -> what the members' heads give, side by side, or the mean of the logits."""
+        """(N, sum of F) -> what the members' heads give side by side, or the mean of logits."""
         heads = [network.heads[self.name] for network in self.networks]
         widths = [head.get_parameter("weight").shape[1] for head in heads]
         parts = zip(heads, features.split(widths, dim=1), strict=True)

@@ -1,4 +1,4 @@
-"""Which classes look the same in a mirror: a photograph of a shoe does, one of a left shoe does not."""
+"""Which classes look the same in a mirror: a shoe does, a left shoe does not."""
 
 import torch
 from torch import Tensor

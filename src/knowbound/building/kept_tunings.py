@@ -19,7 +19,7 @@ from knowbound.data.feature_cache import cache_folder
 from knowbound.data.source import Source
 from knowbound.detectors.detector import Detector
 from knowbound.errors import UserError
-from knowbound.files import replace_file
+from knowbound.files import remove_kept, replace_file
 
 SCORES, NEAREST = "left_out.scores", "left_out.nearest"
 """Names, in a file, of what was said of images that were left out in turn."""
@@ -84,17 +84,7 @@ def empty_tunings() -> int:
     Raises:
         UserError: a file cannot be removed.
     """
-    freed = 0
-    for path in kept_tunings():
-        try:
-            size = path.stat().st_size
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{path} cannot be removed ({error.strerror}); remove the folder by hand"
-            ) from error
-        freed += size
-    return freed
+    return remove_kept(kept_tunings())
 
 
 def _folder() -> Path:
@@ -128,7 +118,8 @@ def _read(place: Path, network: Backbone, tuning: Tuning) -> Tuned | None:
     try:
         with safe_open(place, framework="pt") as file:
             note = json.loads(file.metadata()["note"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = list(file.keys())
+            tensors = {name: file.get_tensor(name) for name in names}
         scores, nearest = tensors.pop(SCORES, None), tensors.pop(NEAREST, None)
         tuned.load_state_dict(tensors)
         place.touch()

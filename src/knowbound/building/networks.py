@@ -71,9 +71,12 @@ def train_networks(
         on_step: called after every step.
 
     Raises:
+        ValueError: no network.
         UserError: images that cannot be trained on, or a checkpoint of another training.
         TrainingStoppedError: the training cannot continue.
     """
+    if parts.networks < 1:
+        raise ValueError(f"{parts.networks} networks were asked for; expected 1 or more")
     networks: list[Backbone] = []
     seconds, images = 0.0, 0
     about_first: JsonObject = {}

@@ -43,8 +43,9 @@ class Base:
     """A training on the known images alone, from which the main one starts.
 
     objective: what it is trained with, on no out-of-distribution image; training: for how long, or
-    None where the network that is given is one already; synthetic: images of each kind of synthetic outliers to show to the main training, made from
-    what the base says of changed copies of the known images; 0 for none.
+    None where the network that is given is one already; synthetic: images of each kind of synthetic
+    outliers to show to the main training, made from what the base says of changed copies of the
+    known images; 0 for none.
     """
 
     objective: Objective
@@ -67,8 +68,8 @@ class Parts:
 
     backbone: from the heads' sizes, as keyword arguments, to a network with fresh weights;
     detector: from the trained network, the images that it learned and those to choose by, if there
-    are any, to a fresh detector, with what to note of its choice; base: what is trained first, if anything; acceptance,
-    by, confidence, max_error: the promise, as in ``Boundary.calibrate``; judging: number format, as
+    are any, to a fresh detector, with what to note of its choice; base: what is trained first, if
+    anything; acceptance, by, confidence, max_error: the promise, as in ``Boundary.calibrate``; judging: number format, as
     in ``Boundary``; networks: how many are trained, from other seeds, and judge together.
     """
 

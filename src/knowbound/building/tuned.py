@@ -1,4 +1,4 @@
-"""A network with published weights, fine-tuned on the known images: its last layers, or all of it."""
+"""A network with published weights, fine-tuned on the known images: its last layers, or all."""
 
 import copy
 import time
@@ -91,8 +91,8 @@ class Tuner:
 
         It learns cross-entropy of the products of its unit-length features and one direction for
         each class, which starts at the mean of the class less that of all.  The directions are
-        thrown away: a detector is fitted on the features.  The statistics of batch norms stay as they are, so that few images
-        do not harm them.
+        thrown away: a detector is fitted on the features.  The statistics of batch norms stay as
+        they are, so that few images do not harm them.
 
         Args:
             positions: of the images to learn from; None: of all.

@@ -21,8 +21,8 @@ class Tuning:
         images: in a batch, as many of each class.
         scale: what products of unit-length features and a class's direction are multiplied by.
         views: what images undergo.
-        per_image: views of each image, itself among them, that the last layers see; all of it sees a new one in each
-            batch.
+        per_image: views of each image, itself among them, that the last layers see; all of it sees
+            a new one in each batch.
         seed: of everything random.
 
     Raises:

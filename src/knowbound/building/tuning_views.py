@@ -17,7 +17,7 @@ a random view of each; without a step, of the images themselves."""
 BATCH = 64
 """Images given to the blocks that stay as they are, at once."""
 KEPT = 8000
-"""Views of images whose maps are kept for the last layers at most."""
+"""Views whose maps are kept for the last layers at most; two of each image are in any case."""
 
 
 def images_at(source: Source, positions: NDArray[np.int64]) -> Tensor:
@@ -68,7 +68,7 @@ def views_of(halves: Halves, source: Source, mirrored: Tensor, tuning: Tuning) -
     return given
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _kept(
     before: Callable[[Tensor], Tensor],
     source: Source,
@@ -77,12 +77,13 @@ def _kept(
 ) -> Tensor:
     """(V, N, ...) what the last layers are given of views of the images; the first is the plain
     one."""
-    rounds = []
-    for view in range(max(2, min(tuning.per_image, KEPT // len(source)))):
-        parts = []
+    count, kept = max(2, min(tuning.per_image, KEPT // len(source))), torch.empty(0)
+    for view in range(count):
         for start in range(0, len(source), BATCH):
             some = np.arange(start, min(start + BATCH, len(source)))
             key = view * len(source) + start if view else None
-            parts.append(before(seen(some, key)).half())
-        rounds.append(torch.cat(parts))
-    return torch.stack(rounds).clone()
+            given = before(seen(some, key)).half()
+            if not len(kept):
+                kept = given.new_empty((count, len(source), *given.shape[1:]))
+            kept[view, some] = given
+    return kept

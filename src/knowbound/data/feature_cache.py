@@ -30,7 +30,7 @@ from knowbound.data.feature_records import (
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.sets.download import user_cache
 from knowbound.data.source import LazyPixels, Source
-from knowbound.errors import UserError
+from knowbound.files import remove_kept
 from knowbound.values import Array
 
 Rows = NDArray[np.float32]
@@ -211,16 +211,7 @@ class FeatureCache:
         """
         freed = 0
         for folder in self._networks():
-            for path in folder.glob("*.rows"):
-                stat = _stat(path)
-                try:
-                    path.unlink(missing_ok=True)
-                except OSError as error:
-                    raise UserError(
-                        f"{path} cannot be removed ({error.strerror}); close what uses it, or "
-                        "remove the folder by hand"
-                    ) from error
-                freed += stat.st_size if stat else 0
+            freed += remove_kept(folder.glob("*.rows"))
             with contextlib.suppress(OSError):  # another process may have begun a file
                 folder.rmdir()
         return freed

@@ -28,7 +28,7 @@ from knowbound.data.source import Source
 from knowbound.detectors.choice import make_detector
 from knowbound.detectors.detector import Detector, class_means
 from knowbound.errors import UserError
-from knowbound.files import replace_file
+from knowbound.files import remove_kept, replace_file
 from knowbound.metrics import auroc
 from knowbound.outputs import Field
 from knowbound.training import train
@@ -532,17 +532,7 @@ def empty_trials() -> int:
     Raises:
         UserError: a file cannot be removed.
     """
-    freed = 0
-    for path in kept_trials():
-        try:
-            size = path.stat().st_size
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{path} cannot be removed ({error.strerror}); remove the folder by hand"
-            ) from error
-        freed += size
-    return freed
+    return remove_kept(kept_trials())
 
 
 def _trials() -> Path:
