@@ -55,6 +55,7 @@ def table3(
     """
     from knowbound.paper.digits.table3 import reproduce, write_table3
     from knowbound.paper.published import published
+    from knowbound.paper.two_heads import write_two_heads
 
     with training_bar() as bar:
         rows = reproduce(
@@ -65,6 +66,7 @@ def table3(
             on_step=lambda e, p: bar(f"{e.method}, seed {e.training.seed}", p),
         )
     write_table3(results)
+    write_two_heads(results)
     print_results(rows, published("table3"))
 
 
@@ -158,6 +160,7 @@ def table1(
     from knowbound.paper.objects.scale import choose_scale
     from knowbound.paper.objects.table1 import reproduce
     from knowbound.paper.published import published
+    from knowbound.paper.two_heads import write_two_heads
 
     with training_bar() as bar:
         rows = reproduce(
@@ -171,6 +174,7 @@ def table1(
             ),
         )
     page = write_table1(results)
+    write_two_heads(results)
     print_results([row for row in rows if row.run.scale == scale], published("table1"))
     console().print(f"The same in both conventions beside the paper's numbers: [bold]{page}[/bold]")
 
@@ -196,6 +200,7 @@ def table2(
     from knowbound.paper.published import published
     from knowbound.paper.signs.scale import choose_scale
     from knowbound.paper.signs.table2 import reproduce, write_table2
+    from knowbound.paper.two_heads import write_two_heads
 
     with training_bar() as bar:
         rows = reproduce(
@@ -209,6 +214,7 @@ def table2(
             ),
         )
     write_table2(results)
+    write_two_heads(results)
     print_results(rows, published("table2"))
 
 

@@ -1,4 +1,5 @@
-"""Rows of our own beside the paper's: synthetic outliers, and scores that read every block."""
+"""Rows of our own beside the paper's: synthetic outliers, two heads, and scores that read every
+block."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -7,16 +8,20 @@ from knowbound.boundary.together import with_detectors
 from knowbound.building import Base
 from knowbound.data.outs.synthetic import USUAL_IMAGES
 from knowbound.detectors import CentreAndStages, StageMahalanobis
+from knowbound.detectors import TwoHeads as ByTwoHeads
 from knowbound.detectors.detector import Detector
 from knowbound.evidence import Evidence
 from knowbound.experiment import Experiment, Outcome
 from knowbound.judging import judge_sets, seen_names
+from knowbound.objectives import TwoHeads
+from knowbound.objectives.objective import MetricObjective
 from knowbound.result import Result
 from knowbound.training.settings import Training
 
 SYNTHETIC = "synthetic outliers"
 SEEN_AND_SYNTHETIC = "seen and synthetic outliers"
 OWN_VARIANTS = (SYNTHETIC, SEEN_AND_SYNTHETIC)
+TWO_HEADS = "Two heads"
 BASE_SHARE = 1 / 3
 """Of the steps, where the base is trained within the row's own budget: ``fit``'s proportion."""
 BLOCKS: Mapping[str, Callable[[], Detector]] = {
@@ -61,6 +66,22 @@ def synthetic_rows(
 def _divided(whole: Training) -> tuple[Training, Training]:
     steps = round(BASE_SHARE * whole.steps)
     return replace(whole, steps=steps), replace(whole, steps=whole.steps - steps)
+
+
+def with_two_heads(row: Experiment) -> Experiment:
+    """The same row with a class head beside the embedding (end of Section 4.1), in the same steps.
+
+    The class is that of the largest logit; the score is the sum of the distances to the nearest
+    centre and of every block, as in the row "centre and every block" of one head.
+
+    Args:
+        row: of a metric loss.
+    """
+    metric = row.objective
+    assert isinstance(metric, MetricObjective)
+    objective = TwoHeads(metric=metric, rule=metric.rule)
+    base = row.base and replace(row.base, objective=objective.without_outs())
+    return replace(row, method=TWO_HEADS, objective=objective, detector=ByTwoHeads, base=base)
 
 
 def judged_by_blocks(experiment: Experiment, outcome: Outcome) -> list[tuple[Evidence, Detector]]:

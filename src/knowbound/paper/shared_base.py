@@ -42,7 +42,7 @@ def start_from_base(
     experiment = replace(
         rows[0],
         method="base",
-        variant="",
+        variant=" and ".join(objective.heads),
         objective=objective,
         training=base,
         split=rows[0].split.without_seen_out(),

@@ -23,7 +23,7 @@ from knowbound.labels import OUT
 from knowbound.metrics import measure
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.paper.cells import cell_name, write_table
-from knowbound.paper.own_rows import SYNTHETIC, synthetic_rows
+from knowbound.paper.own_rows import SYNTHETIC, TWO_HEADS, synthetic_rows
 from knowbound.paper.published import published
 from knowbound.paper.signs import figure3, table2, table4
 from knowbound.paper.signs import scale as tsinghua_scale
@@ -35,6 +35,7 @@ from knowbound.paper.signs.table2 import (
     PER_OUT_SET,
     SEEN,
     SEEN_SYNTHETIC,
+    and_two_heads,
     odin_validation_outs,
     run_experiments,
     tsinghua_experiments,
@@ -48,6 +49,7 @@ CLASSES = ClassSplit(
     "restricted", NAMES[:3], NAMES[3:5], NAMES[5:], tuple((name,) for name in NAMES)
 )
 OURS = (COMPOSED, SYNTHETIC, SEEN_SYNTHETIC)
+TWO = ((TWO_HEADS, "novelty seen"), (TWO_HEADS, SYNTHETIC))
 BATCHES = BalancedBatches(images=96, outs=32)
 TINY = Scale(
     "cpu",
@@ -99,7 +101,7 @@ def experiments(images: TsinghuaImages) -> tuple[Experiment, ...]:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory, experiments: Sequence[Experiment]) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    run_experiments(experiments, folder, keep_models=True)
+    run_experiments(and_two_heads(experiments), folder, keep_models=True)
     return folder
 
 
@@ -124,9 +126,14 @@ def test_every_cell_of_the_paper_has_its_rows(table: str, rows: list[Result]) ->
     assert {(row.run.method, row.run.variant, row.out_dist) for row in more} == {
         (*which, name)
         for name in (NOVELTY, BACKGROUND, NOISE)
-        for which in (("ODIN", PER_OUT_SET), *(("ODM", variant) for variant in OURS), *blocks)
+        for which in (
+            ("ODIN", PER_OUT_SET),
+            *(("ODM", variant) for variant in OURS),
+            *blocks,
+            *TWO,
+        )
     }
-    assert len(more) == 6 * (1 + len(OURS) + len(blocks))
+    assert len(more) == 6 * (1 + len(OURS) + len(blocks) + len(TWO))
 
 
 def test_every_block_scores_the_networks_of_the_metric_rows(
@@ -402,7 +409,7 @@ def test_figure_3_goes_on_from_the_base_where_no_model_was_kept(
     scale = replace(TINY, base=replace(TINY.training, steps=5))
     table2.reproduce_on(images, CLASSES, tmp_path, scale=scale, keep_models=True)
     text = (tmp_path / "table2_classes.md").read_text()
-    assert text.count("images of 1 unseen classes") == 8
+    assert text.count("images of 1 unseen classes") == 10
     of_table, anew = (
         figure3.evidence_on(images, CLASSES, folder, scale=scale)
         for folder in (tmp_path, tmp_path / "new")

@@ -34,7 +34,7 @@ from knowbound.objectives.energy_margin import free_energy
 from knowbound.paper.objects.scale import Scale
 from knowbound.paper.objects.sheet import write_sheets
 from knowbound.paper.objects.split import CIFAR10, SVHN
-from knowbound.paper.own_rows import synthetic_rows
+from knowbound.paper.own_rows import synthetic_rows, with_two_heads
 from knowbound.paper.shared_base import copy_of
 from knowbound.training.settings import Training
 
@@ -100,7 +100,8 @@ def _as_many_outs(scale: Scale, split: Split) -> RandomBatchesWithOuts:
 def odm_experiments(split: Split, scale: Scale, seed: int = 0) -> tuple[Experiment, ...]:
     """ODM as the authors ran it, and as we would: all pairs, the squared loss, and
     out-of-distribution images composed of the known ones.  Last, as we would with the synthetic
-    outliers of ``fit``, alone and beside the seen out-of-distribution images.
+    outliers of ``fit``, alone and beside the seen out-of-distribution images.  Two of ours once
+    more with two heads.
 
     Args:
         split: of Table 1.
@@ -139,7 +140,8 @@ def odm_experiments(split: Split, scale: Scale, seed: int = 0) -> tuple[Experime
         training=replace(scale.odm, seed=seed),
     )
     plain = replace(ours, split=split)
-    return authors, ours, *synthetic_rows(plain, images=scale.synthetic)
+    synthetic = synthetic_rows(plain, images=scale.synthetic)
+    return authors, ours, *synthetic, *map(with_two_heads, (ours, synthetic[0]))
 
 
 def ccag_experiment(split: Split, scale: Scale, sheets: Path, seed: int = 0) -> Experiment:

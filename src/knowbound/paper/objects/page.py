@@ -174,7 +174,8 @@ rejected where 95% of the in images are accepted. Detection accuracy: 1 minus th
 thresholds, in `exact` that at 95%. The paper's column "ODIN" stands beside our max softmax and ODIN, its "CC-AG" beside our
 confidence loss and CC-AG: its first column looks like max softmax, its second like the confidence loss on real out images.
 "seen": other images of that set were shown in training. Synthetic outliers are made from the known images alone; "every block" scores
-the same network by the activations of every block: these rows are ours. Methods without a number of the paper's are not in its table.
+the same network by the activations of every block; two heads take the class from a head of its own
+([two heads](two_heads.md)): these rows are ours. Methods without a number of the paper's are not in its table.
 AUPR depends on the sizes of the sets, which are in the table.
 """
 OF_DISTANCES = """The rows of {rows} were measured before `ccag` took the squares of distances, as the released program does: their middle number is

@@ -26,6 +26,7 @@ from knowbound.paper.objects.split import (
     seen_validation,
     table1_split,
 )
+from knowbound.paper.own_rows import TWO_HEADS
 from knowbound.report.drawing import check_can_draw
 from knowbound.result import Result, read_rows
 
@@ -82,7 +83,8 @@ def run_in_dist(
     detectors = partial(rows_of_detectors, tuning=seen_validation(pictures, in_dist))
     run_missing(ce, path, on_step, models=models, more_rows=detectors)
     for experiment in odm_experiments(split, scale, seed):
-        run_missing(experiment, path, on_step, more_rows=odm_rows)
+        more_rows = legacy_rows if experiment.method == TWO_HEADS else odm_rows
+        run_missing(experiment, path, on_step, more_rows=more_rows)
     for experiment in seen_out_experiments(split, scale, seed):
         run_missing(experiment, path, on_step, more_rows=legacy_rows)
     if not has_rows(

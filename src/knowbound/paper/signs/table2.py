@@ -28,7 +28,13 @@ from knowbound.objectives import Contrastive, CrossEntropy
 from knowbound.objectives.batches import RandomBatches
 from knowbound.paper.cells import OnStep, cell_name, cell_of, has_rows, run_missing, write_table
 from knowbound.paper.odin_tuning import OdinTuning, tune_odin
-from knowbound.paper.own_rows import rows_of_blocks, synthetic_rows
+from knowbound.paper.own_rows import (
+    SYNTHETIC,
+    TWO_HEADS,
+    rows_of_blocks,
+    synthetic_rows,
+    with_two_heads,
+)
 from knowbound.paper.shared_base import start_from_base
 from knowbound.paper.signs.accepted import write_accepted
 from knowbound.paper.signs.class_splits import ClassSplit, class_split
@@ -100,6 +106,16 @@ def tsinghua_experiments(
         tune=partial(_tune, outs=validation_outs),
     )
     return odin, ml, *odms
+
+
+def and_two_heads(experiments: Sequence[Experiment]) -> tuple[Experiment, ...]:
+    """The rows of a split, and two of them with two heads: novelty seen, and synthetic outliers.
+
+    Args:
+        experiments: of ``tsinghua_experiments``.
+    """
+    chosen = [e for e in experiments if e.variant in (next(iter(SEEN)), SYNTHETIC)]
+    return (*experiments, *map(with_two_heads, chosen))
 
 
 def odin_validation_outs(
@@ -175,7 +191,7 @@ def reproduce_on(
 ) -> list[Result]:
     """As ``reproduce``, on images that were read and classes that were split."""
     for seed in seeds:
-        experiments = tsinghua_experiments(images, classes, scale, seed)
+        experiments = and_two_heads(tsinghua_experiments(images, classes, scale, seed))
         run_experiments(
             experiments, results, base=scale.base, keep_models=keep_models, on_step=on_step
         )
@@ -206,21 +222,22 @@ def run_experiments(
     missing = [
         e for e in experiments if not has_rows(results / f"{e.experiment}.jsonl", *cell_of(e))
     ]
+    more_rows = {"ODIN": rows_per_out_set, TWO_HEADS: None}
     for experiment in with_base(missing, base, results, on_step) if base else missing:
         run_missing(
             experiment,
             results / f"{experiment.experiment}.jsonl",
             on_step,
             models=results / "models" if keep_models else None,
-            more_rows=rows_per_out_set if experiment.method == "ODIN" else rows_of_blocks,
+            more_rows=more_rows.get(experiment.method, rows_of_blocks),
         )
 
 
 def with_base(
     experiments: Sequence[Experiment], base: Training, results: Path, on_step: OnStep | None = None
 ) -> list[Experiment]:
-    """The experiments of one split: ML and ODM start from one base, and ODIN gets the steps of both
-    in one training.
+    """The experiments of one split: ML and ODM start from one base, two heads from another, and
+    ODIN gets the steps of both in one training.
 
     Args:
         experiments: of one split.
@@ -228,19 +245,23 @@ def with_base(
         results: in whose ``.running`` the base is kept.
         on_step: called after every step of the base.
     """
-    odin = [e for e in experiments if e.method == "ODIN"]
-    embeddings = [e for e in experiments if e.method != "ODIN"]
-    longer = [
-        replace(
-            e, training=replace(base, steps=base.steps + e.training.steps, seed=e.training.seed)
-        )
-        for e in odin
-    ]
-    if not embeddings:
-        return longer
-    alone = embeddings[0].objective.without_outs()
-    seeded = replace(base, seed=embeddings[0].training.seed)
-    return [*longer, *start_from_base(embeddings, alone, seeded, results / ".running", on_step)]
+    based: list[Experiment] = []
+    groups: dict[tuple[str, ...], list[Experiment]] = {}
+    for experiment in experiments:
+        if experiment.method == "ODIN":
+            whole = replace(
+                base,
+                steps=base.steps + experiment.training.steps,
+                seed=experiment.training.seed,
+            )
+            based.append(replace(experiment, training=whole))
+        else:
+            groups.setdefault(experiment.objective.heads, []).append(experiment)
+    for same_heads in groups.values():
+        alone = same_heads[0].objective.without_outs()
+        seeded = replace(base, seed=same_heads[0].training.seed)
+        based += start_from_base(same_heads, alone, seeded, results / ".running", on_step)
+    return based
 
 
 def rows_per_out_set(experiment: Experiment, outcome: Outcome) -> list[Result]:
@@ -298,8 +319,10 @@ ABOUT_ODIN = (
 INTRO = (
     "Generated from `table2.jsonl` by `knowbound reproduce table2`. The split of the classes is "
     "ours (`paper/signs/class_splits.json`): the paper's was not released, so the paper's numbers "
-    "are of another split. Rows with composed images, with synthetic outliers or with every block "
-    "are ours too: the last score the same networks by the activations of every block.\n\n"
+    "are of another split. Rows with composed images, with synthetic outliers, with every block or "
+    "with two heads are ours too: every block scores the same networks by all their activations, "
+    "two heads take the class from a head of its own ([two heads](two_heads.md)); they go on from a "
+    "base with both heads.\n\n"
     f"{about_scales(CPU)} {ABOUT_ODIN}"
 )
 AUPR_NOTE = (
