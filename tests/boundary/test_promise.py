@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from knowbound.boundary.threshold import Threshold, least_groups
+from knowbound.boundary.conformal import least_groups
+from knowbound.boundary.threshold import Threshold
 from knowbound.data.group_hold_out import hold_out_groups
 from knowbound.data.groups import group_images
 from knowbound.data.source import Source

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
+from knowbound.boundary.conformal import least_groups
 from knowbound.boundary.selective_risk import ErrorNotKept, least_accepted
-from knowbound.boundary.threshold import Threshold, least_groups
+from knowbound.boundary.threshold import Threshold
 from knowbound.errors import UserError
 
 Array = NDArray[np.float64]

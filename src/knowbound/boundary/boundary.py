@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from knowbound._version import __version__
 from knowbound.backbones import BACKBONES, as_backbone
 from knowbound.boundary.batches import image_batches, join
+from knowbound.boundary.conformal import By
 from knowbound.boundary.domain import Domain
 from knowbound.boundary.likeness import Likeness
 from knowbound.boundary.model_file import read_model, write_model
 from knowbound.boundary.parts import described, make_domain, own_network, part_of, resize_buffer
 from knowbound.boundary.remembered import packed, unpacked
-from knowbound.boundary.threshold import By, Threshold
+from knowbound.boundary.threshold import Threshold
 from knowbound.data.outs.anomalies import usual_anomalies
 from knowbound.data.pictures.given import Picture, image_of, is_one, one_or_several
 from knowbound.data.preprocessing import Preprocessing

@@ -14,25 +14,36 @@ then a random image of a new group.
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import betainc, betaincinv
 from torch import Tensor, nn
 
-from knowbound.boundary.selective_risk import least_accepted, threshold_for_error
+from knowbound.boundary.conformal import (
+    ERROR_CONFIDENCE,
+    ROUNDING,
+    By,
+    Calibrated,
+    Floats,
+    Held,
+    Indices,
+    acceptance_quantiles,
+    calibrate_pool,
+    cells_of,
+    chance_of_at_most,
+    check_error,
+    check_share,
+    least_groups,
+    pools_of,
+    positioned,
+    refuse_too_few,
+)
+from knowbound.boundary.selective_risk import threshold_for_error
 from knowbound.errors import UserError
 from knowbound.values import Array, JsonObject
 
-By = Literal["all", "class"]
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
-ROUNDING = 1e-9
-"""Of sums of shares such as 1/3: far below the share of any image."""
-ERROR_CONFIDENCE = 0.95
-"""Of a largest error, where no confidence is stated."""
 SUSPECT = 0.05
 """Chance that some class would be named as short though each keeps the promise."""
 
@@ -146,9 +157,9 @@ class Threshold(nn.Module):
                 no numbers; an acceptance, confidence or error that cannot be, or that no threshold
                 keeps.
         """
-        _check_share("an acceptance", acceptance)
+        check_share("an acceptance", acceptance)
         if confidence is not None:
-            _check_share("a confidence", confidence)
+            check_share("a confidence", confidence)
         if by not in ("all", "class"):
             raise UserError(f"thresholds by {by!r} were asked for; expected all or class")
         if max_error is not None:
@@ -157,10 +168,10 @@ class Threshold(nn.Module):
         ids = np.arange(len(values)) if groups is None else _array(groups, np.int64)
         _check_scores(values, classes, ids, len(self.pool))
         least = least_groups(acceptance, confidence)
-        _refuse_too_few(len(np.unique(ids)), len(values), acceptance, confidence)
-        pool = _pools(classes, ids, len(self.pool), least, by)
+        refuse_too_few(len(np.unique(ids)), len(values), acceptance, confidence)
+        pool = pools_of(classes, ids, len(self.pool), least, by)
         parts = [
-            _calibrate(values[in_pool], ids[in_pool], acceptance, confidence)
+            calibrate_pool(values[in_pool], ids[in_pool], acceptance, confidence)
             for in_pool in (pool[classes] == p for p in range(int(pool.max()) + 1))
         ]
         self._keep(parts, scores.device)
@@ -187,17 +198,17 @@ class Threshold(nn.Module):
             UserError: too few held-out images for it in some pool, saying how many it takes; or an
                 acceptance or confidence that cannot be.
         """
-        _check_share("an acceptance", acceptance)
+        check_share("an acceptance", acceptance)
         if confidence is not None:
-            _check_share("a confidence", confidence)
+            check_share("a confidence", confidence)
         held, at_least = _array(self.held, np.float64), _array(self.at_least, np.float64)
         starts, parts = _array(self.starts, np.int64), []
         counts = zip(self.groups.tolist(), self.images.tolist(), strict=True)
         for (groups, images), low, high in zip(counts, starts[:-1], starts[1:], strict=True):
-            _refuse_too_few(groups, images, acceptance, confidence)
+            refuse_too_few(groups, images, acceptance, confidence)
             reached = groups - at_least[low + 1 : high]
-            counted = _Held(held[low : high - 1], reached, groups, images)
-            parts.append(_positioned(counted, acceptance, confidence))
+            counted = Held(held[low : high - 1], reached, groups, images)
+            parts.append(positioned(counted, acceptance, confidence))
         device = self.thresholds.device
         self._keep(parts, device)
         stated = math.nan if confidence is None else confidence
@@ -244,7 +255,7 @@ class Threshold(nn.Module):
         """Whether it accepts fewer images than asked for, to keep the largest error."""
         return bool(len(self.error)) and bool(self.error[5])
 
-    def _keep(self, parts: "Sequence[_Calibrated]", device: torch.device) -> None:
+    def _keep(self, parts: Sequence[Calibrated], device: torch.device) -> None:
         columns: JsonObject = {
             "thresholds": [part.threshold for part in parts],
             "levels": [part.level for part in parts],
@@ -319,8 +330,8 @@ class Threshold(nn.Module):
             spread = math.sqrt(math.log(1 / tail) / (2 * groups[0]))
             below, above = positions[0] / groups[0]
             return max(0.0, below - spread), min(1.0, above + spread)
-        low, _ = _quantiles(positions[:, 0], groups, tail)
-        _, high = _quantiles(positions[:, 1], groups, tail)
+        low, _ = acceptance_quantiles(positions[:, 0], groups, tail)
+        _, high = acceptance_quantiles(positions[:, 1], groups, tail)
         return low, high
 
     @property
@@ -349,13 +360,13 @@ class Threshold(nn.Module):
         accepted = _array(self.accepts(scores, nearest), np.float64)
         classes, count = _array(labels, np.int64), len(self.pool)
         ids = np.arange(len(classes)) if groups is None else _array(groups, np.int64)
-        cells, cell = _cells(classes, ids)
+        cells, cell = cells_of(classes, ids)
         weights = 1 / np.bincount(cell)[cell]
         sums = np.bincount(classes, weights * accepted, count)
         in_class = np.bincount(cells, minlength=count)
         with np.errstate(invalid="ignore"):
             share = np.where(in_class > 0, sums / in_class, math.nan)
-        chance = _at_most(np.ceil(sums - ROUNDING), in_class, self._aimed())
+        chance = chance_of_at_most(np.ceil(sums - ROUNDING), in_class, self._aimed())
         return ClassAcceptance(in_class, share, chance < SUSPECT / count)
 
     def _aimed(self) -> float:
@@ -429,184 +440,9 @@ class Threshold(nn.Module):
         return said
 
 
-def least_groups(
-    acceptance: float, confidence: float | None = None, max_error: float | None = None
-) -> int:
-    """The fewest held-out groups that can promise an acceptance: 19 for 0.95 on average, 59 for it
-    with a confidence of 0.95; and, of those accepted, a largest error.
-
-    Args:
-        acceptance: above 0 and below 1.
-        confidence: None: the acceptance on average.
-        max_error: share of accepted images with the wrong class; None: none is promised.
-    """
-    if max_error is not None:
-        groups = least_groups(acceptance, confidence)
-        while lacking := _lacking(groups, acceptance, confidence, max_error):
-            groups += lacking
-        return groups
-    average = math.ceil(1 / (1 - acceptance) - ROUNDING) - 1
-    if confidence is None:
-        return max(1, average)
-    stated = math.ceil(math.log(1 - confidence) / math.log(acceptance) - ROUNDING)
-    return max(1, average, stated)
-
-
-def _lacking(groups: int, acceptance: float, confidence: float | None, max_error: float) -> int:
-    """How many more accepted groups, of one right image each, it takes to show the error."""
-    accepted = math.ceil(_target(groups, acceptance, confidence, single=True) - ROUNDING)
-    least = least_accepted(max_error, confidence or ERROR_CONFIDENCE, accepted)
-    return max(0, least - accepted)
-
-
-def check_error(max_error: float, by: By) -> None:
-    """Check a largest error.
-
-    Args:
-        max_error: share of accepted images with the wrong class.
-        by: how thresholds are set.
-
-    Raises:
-        UserError: it is no share, or was asked for together with thresholds by class.
-    """
-    _check_share("a largest error", max_error)
-    if by == "class":
-        raise UserError(
-            f"a largest error of {max_error:g} was asked for together with a threshold for each "
-            "class; expected one or the other, as the error is promised over all classes: leave "
-            "--per-class out"
-        )
-
-
-class _Calibrated(NamedTuple):
-    """What one pool of held-out images gives: see the buffers of ``Threshold``."""
-
-    threshold: float
-    level: float
-    position: tuple[float, float]
-    groups: int
-    images: int
-    held: Floats
-    at_least: Floats
-
-
-def _calibrate(
-    scores: Floats, ids: Indices, acceptance: float, confidence: float | None
-) -> _Calibrated:
-    _, group, sizes = np.unique(ids, return_inverse=True, return_counts=True)
-    count = len(sizes)
-    order = np.lexsort((group, scores))
-    held, owner = scores[order], group[order]
-    last = np.append((held[1:] != held[:-1]) | (owner[1:] != owner[:-1]), True)
-    reached = np.cumsum(1 / sizes[owner])[last]  # equal scores of one group count together
-    return _positioned(_Held(held[last], reached, count, len(scores)), acceptance, confidence)
-
-
-class _Held(NamedTuple):
-    """The held-out images of one pool: distinct (score, group) in rising order, and how many
-    groups, in shares, lie at or below each."""
-
-    scores: Floats
-    reached: Floats
-    groups: int
-    images: int
-
-
-def _positioned(pool: _Held, acceptance: float, confidence: float | None) -> _Calibrated:
-    held, reached, count, images = pool
-    target = _target(count, acceptance, confidence, single=count == images)
-    at = int(np.searchsorted(reached, target - ROUNDING))
-    equal = int(np.searchsorted(held, held[at], side="right")) - 1
-    before = np.concatenate([[0.0], reached[:-1]])
-    return _Calibrated(
-        threshold=float(held[at]),
-        level=1 - acceptance if confidence is None else 1 - target / (count + 1),
-        position=(float(reached[at]), float(reached[equal])),
-        groups=count,
-        images=images,
-        held=np.append(held, math.inf),
-        at_least=np.append(count - before, 0.0),
-    )
-
-
-def _target(groups: int, acceptance: float, confidence: float | None, *, single: bool) -> float:
-    """How many groups, in shares, must lie at or below the threshold."""
-    average = (groups + 1) * acceptance
-    if confidence is None:
-        return average
-    k = np.arange(max(1, math.ceil(average - ROUNDING)), groups + 1)
-    binomial = betainc(k, groups - k + 1, acceptance)  # P(Binomial(groups, acceptance) >= k)
-    chance = (
-        binomial if single else np.minimum(math.e * binomial, _hoeffding(k, groups, acceptance))
-    )
-    return float(k[np.flatnonzero(chance <= (1 - confidence) * (1 + ROUNDING))[0]])
-
-
-def _hoeffding(k: Indices, groups: int, mean: float) -> Floats:
-    """Bound on the chance that G numbers in [0, 1] of this mean sum up to ``k`` >= G mean or more
-    (Hoeffding 1963, Theorem 1)."""
-    share = k / groups
-    rest = np.where(share < 1, (1 - share) * np.log(np.maximum(1 - share, 1e-300) / (1 - mean)), 0)
-    return np.exp(-groups * (share * np.log(share / mean) + rest))
-
-
-def _pools(classes: Indices, ids: Indices, count: int, least: int, by: By) -> Indices:
-    """(C,) the pool of each class: its own where it has enough groups, else that of the smallest
-    classes together."""
-    if by == "all":
-        return np.zeros(count, np.int64)
-    sizes = np.bincount(_cells(classes, ids)[0], minlength=count)
-    order = np.argsort(sizes, kind="stable")
-    small = int((sizes < least).sum())
-    while 0 < small < count and _groups_in(order[:small], classes, ids) < least:
-        small += 1
-    pool = np.empty(count, np.int64)
-    pool[order[:small]] = 0
-    own = np.sort(order[small:])
-    pool[own] = np.arange(len(own)) + (small > 0)
-    return pool
-
-
-def _groups_in(chosen: Indices, classes: Indices, ids: Indices) -> int:
-    return len(np.unique(ids[np.isin(classes, chosen)]))
-
-
-def _cells(classes: Indices, ids: Indices) -> tuple[Indices, Indices]:
-    """((K,) class of each pair of class and group that occurs, (N,) index of each image's pair)."""
-    _, group = np.unique(ids, return_inverse=True)
-    width = int(group.max(initial=0)) + 1
-    cells, cell = np.unique(classes * width + group, return_inverse=True)
-    return cells // width, cell
-
-
-def _quantiles(positions: Floats, groups: Floats, tail: float) -> tuple[float, float]:
-    """The quantiles ``tail`` and 1 - ``tail`` of the acceptance over all pools."""
-    weights = groups / groups.sum()
-    means = positions / (groups + 1)
-    mean = float(weights @ means)
-    variance = float(weights**2 @ (means * (1 - means) / (groups + 2)))
-    size = mean * (1 - mean) / variance - 1
-    below, above = betaincinv(mean * size, (1 - mean) * size, [tail, 1 - tail])
-    return float(below), float(above)
-
-
-def _at_most(accepted: Floats, count: Indices, acceptance: float) -> Floats:
-    """P(Binomial(count, acceptance) <= accepted)."""
-    rejected = count - accepted
-    chance = 1 - betainc(accepted + 1, np.maximum(rejected, 1), acceptance)
-    return np.where(rejected >= 1, chance, 1.0)
-
-
 def _array(values: Tensor | Array, kind: Any) -> Array:
     given = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     return given.astype(kind, copy=False)
-
-
-def _check_share(what: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise UserError(
-            f"{what} of {value} was asked for; expected a share between 0 and 1, such as 0.95"
-        )
 
 
 def _check_scores(scores: Floats, nearest: Indices, ids: Indices, classes: int) -> None:
@@ -625,21 +461,3 @@ def _check_scores(scores: Floats, nearest: Indices, ids: Indices, classes: int) 
             f"{bad} of {len(scores)} held-out images have no number as score; expected a network "
             "whose outputs are finite: train with a smaller learning rate"
         )
-
-
-def _refuse_too_few(groups: int, images: int, acceptance: float, confidence: float | None) -> None:
-    least = least_groups(acceptance, confidence)
-    if groups >= least:
-        return
-    what = f"{images} held-out images" + (f" in {groups} groups" if groups < images else "")
-    wanted = f"at least {least}" + (" groups" if groups < images else "")
-    reachable = groups / (groups + 1)
-    if confidence is not None and groups:
-        reachable = min(reachable, (1 - confidence) ** (1 / groups))
-    stated = "" if confidence is None else f" with a confidence of {confidence:g}"
-    lower = math.floor(100 * reachable) / 100
-    raise UserError(
-        f"{what} are there to set the threshold from; expected {wanted} for an acceptance of "
-        f"{acceptance:g}{stated}: add images, hold out a larger share"
-        + (f", or choose an acceptance of at most {lower:g}" if lower > 0 else "")
-    )

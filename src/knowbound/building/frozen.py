@@ -15,7 +15,7 @@ from torch import Tensor
 
 from knowbound.backbones import Backbone
 from knowbound.boundary import Boundary
-from knowbound.boundary.threshold import By
+from knowbound.boundary.conformal import By
 from knowbound.building.kept_tunings import InTurn, tuned_once
 from knowbound.building.tuned import Tuned
 from knowbound.building.tuning import Tuning

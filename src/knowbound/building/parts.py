@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 from knowbound.backbones import Backbone
 from knowbound.boundary.boundary import Judging
-from knowbound.boundary.threshold import By
+from knowbound.boundary.conformal import By
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.detectors.detector import Detector

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from knowbound.boundary.boundary import Boundary
-from knowbound.boundary.threshold import least_groups
+from knowbound.boundary.conformal import least_groups
 from knowbound.boundary.together import with_detectors
 from knowbound.data.group_hold_out import hold_out_groups
 from knowbound.data.groups import group_images

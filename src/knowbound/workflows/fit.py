@@ -13,8 +13,9 @@ from torch import Tensor
 from knowbound.backbones.backbone import Depth
 from knowbound.boundary import Boundary
 from knowbound.boundary.boundary import Judging
+from knowbound.boundary.conformal import least_groups
 from knowbound.boundary.selective_risk import ErrorNotKept
-from knowbound.boundary.threshold import ClassAcceptance, least_groups
+from knowbound.boundary.threshold import ClassAcceptance
 from knowbound.building import build
 from knowbound.building.frozen import Embedded, FrozenParts, build_frozen
 from knowbound.building.tuned import Tuned

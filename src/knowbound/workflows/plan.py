@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from knowbound.backbones.backbone import Depth
-from knowbound.boundary.threshold import check_error, least_groups
+from knowbound.boundary.conformal import check_error, least_groups
 from knowbound.building import Base, Parts
 from knowbound.building.frozen import FrozenParts
 from knowbound.data.groups import Groups, group_images
