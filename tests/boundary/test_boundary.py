@@ -15,7 +15,10 @@ from torch import nn
 
 from knowbound.backbones import LeNet
 from knowbound.boundary.boundary import Boundary
+from knowbound.boundary.domain import Domain
 from knowbound.boundary.together import with_detectors
+from knowbound.data.outs.anomalies import usual_anomalies
+from knowbound.data.outs.recoloured import recoloured_copies
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.detectors import MaxSoftmax, NearestCentre
@@ -62,6 +65,31 @@ def test_threshold_and_p_values_are_those_of_the_held_out_images(acceptance: flo
         assert p_value == pytest.approx(slow)
         assert (decision == 0) == (p_value > 1 - acceptance)
         assert (decision == 0) == (score <= threshold)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_known_images_in_other_colours_teach_the_domain_score(channels: int) -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(256, size=(30, channels, 16, 16)).astype(np.uint8)
+    pixels[:, 0] //= 4
+    source = Source("known", pixels, np.arange(30) % 3, ("a", "b", "c"))
+    network = LeNet(embedding=3, channels=channels, height=16, width=16, hidden=16)
+    found = Boundary(network, NearestCentre(), Preprocessing(16, 16, channels), ("a", "b", "c"))
+    found.learn(source)
+
+    def stages(images: Source) -> torch.Tensor:
+        return torch.cat([found.outputs(part).get("stages") for part in found.batches(images)])
+
+    near = (
+        stages(recoloured_copies(source, 30, np.random.default_rng(0))) if channels == 3 else None
+    )
+    far = stages(usual_anomalies(source.image_shape, 2000))
+    expected = Domain().fit(stages(source), torch.from_numpy(source.labels), near, far)
+    torch.testing.assert_close(found.domain.weight, expected.weight)
+    if channels == 3:
+        alone = Domain().fit(stages(source), torch.from_numpy(source.labels), None, far)
+        assert not torch.allclose(found.domain.weight, alone.weight, rtol=0.01)
 
 
 def test_known_is_score_at_most_threshold_and_the_rest_is_split_by_the_domain_score() -> None:

@@ -22,6 +22,7 @@ from knowbound.boundary.parts import described, make_domain, own_network, part_o
 from knowbound.boundary.remembered import packed, unpacked
 from knowbound.boundary.threshold import Threshold
 from knowbound.data.outs.anomalies import usual_anomalies
+from knowbound.data.outs.recoloured import recoloured_copies
 from knowbound.data.pictures.given import Picture, image_of, is_one, one_or_several
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
@@ -39,6 +40,9 @@ ANOMALIES_EACH, LEAST_ANOMALIES, MOST_ANOMALIES = 6, 2000, 6000
 """Synthetic anomalies for each known image, and how many at least and at most."""
 DOMAIN_IMAGES = 4000
 """At most so many of each set of seen-out images teach the domain score."""
+RECOLOURED_IMAGES = 3000
+"""Known images in other colours, on the known side of the domain score: as many as there are known
+images, and at most so many."""
 Judging = Literal["float32", "bf16"]
 """Number formats that a boundary judges in."""
 
@@ -121,7 +125,8 @@ class Boundary(nn.Module):
         Args:
             source: in-distribution training images, labels 0..C-1.
             near: images of no known class but of the same kind of picture: what the network was
-                pushed away from because it looks like a novelty, and declared novelties.
+                pushed away from because it looks like a novelty, and declared novelties.  Known
+                images in other colours are added, where there are colours.
             far: anomalies.  Synthetic ones, noise and pieces of two photographs, are added.
             domain: False leaves the domain score out, and every unknown image is a novelty.
         """
@@ -129,11 +134,12 @@ class Boundary(nn.Module):
         labels = torch.from_numpy(source.labels)
         if not domain:
             return self.learn_outputs(outputs, labels)
+        novelties = [*_some(near), *_recoloured(source)]
         anomalies = [usual_anomalies(source.image_shape, _anomalies(len(source))), *_some(far)]
         return self.learn_outputs(
             outputs,
             labels,
-            near=self._stages(_some(near)) if near else None,
+            near=self._stages(novelties) if novelties else None,
             far=self._stages(anomalies),
         )
 
@@ -525,3 +531,11 @@ def _some(sources: Sequence[Source]) -> list[Source]:
     """At most ``DOMAIN_IMAGES`` images of each source, the same in every boundary: this draw is no
     part of a training's randomness."""
     return [source.sample(DOMAIN_IMAGES, np.random.default_rng(0)) for source in sources]
+
+
+def _recoloured(source: Source) -> list[Source]:
+    """Known images in other colours, the same in every boundary; none of grey images."""
+    if source.image_shape[0] != 3 or not len(source):
+        return []
+    count = min(len(source), RECOLOURED_IMAGES)
+    return [recoloured_copies(source, count, np.random.default_rng(0))]
