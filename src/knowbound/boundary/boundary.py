@@ -16,13 +16,12 @@ from knowbound.backbones import BACKBONES, as_backbone
 from knowbound.boundary.batches import image_batches, join
 from knowbound.boundary.conformal import By
 from knowbound.boundary.domain import Domain
+from knowbound.boundary.lessons import anomaly_lessons, novelty_lessons
 from knowbound.boundary.likeness import Likeness
 from knowbound.boundary.model_file import read_model, write_model
 from knowbound.boundary.parts import described, make_domain, own_network, part_of, resize_buffer
 from knowbound.boundary.remembered import packed, unpacked
 from knowbound.boundary.threshold import Threshold
-from knowbound.data.outs.anomalies import usual_anomalies
-from knowbound.data.outs.recoloured import recoloured_copies
 from knowbound.data.pictures.given import Picture, image_of, is_one, one_or_several
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
@@ -36,13 +35,6 @@ from knowbound.model_folder.card import write_card
 from knowbound.outputs import Outputs
 from knowbound.values import Array, JsonMapping, JsonObject
 
-ANOMALIES_EACH, LEAST_ANOMALIES, MOST_ANOMALIES = 6, 2000, 6000
-"""Synthetic anomalies for each known image, and how many at least and at most."""
-DOMAIN_IMAGES = 4000
-"""At most so many of each set of seen-out images teach the domain score."""
-RECOLOURED_IMAGES = 3000
-"""Known images in other colours, on the known side of the domain score: as many as there are known
-images, and at most so many."""
 Judging = Literal["float32", "bf16"]
 """Number formats that a boundary judges in."""
 
@@ -134,13 +126,12 @@ class Boundary(nn.Module):
         labels = torch.from_numpy(source.labels)
         if not domain:
             return self.learn_outputs(outputs, labels)
-        novelties = [*_some(near), *_recoloured(source)]
-        anomalies = [usual_anomalies(source.image_shape, _anomalies(len(source))), *_some(far)]
+        novelties = novelty_lessons(source, near)
         return self.learn_outputs(
             outputs,
             labels,
             near=self._stages(novelties) if novelties else None,
-            far=self._stages(anomalies),
+            far=self._stages(anomaly_lessons(source, far)),
         )
 
     def _outputs_of(self, source: Source) -> Outputs:
@@ -520,22 +511,3 @@ class Boundary(nn.Module):
             raise UserError(
                 f"{folder} describes no model this version can build: {error}"
             ) from error
-
-
-def _anomalies(known: int) -> int:
-    """How many synthetic anomalies stand against so many known images."""
-    return max(LEAST_ANOMALIES, min(ANOMALIES_EACH * known, MOST_ANOMALIES))
-
-
-def _some(sources: Sequence[Source]) -> list[Source]:
-    """At most ``DOMAIN_IMAGES`` images of each source, the same in every boundary: this draw is no
-    part of a training's randomness."""
-    return [source.sample(DOMAIN_IMAGES, np.random.default_rng(0)) for source in sources]
-
-
-def _recoloured(source: Source) -> list[Source]:
-    """Known images in other colours, the same in every boundary; none of grey images."""
-    if source.image_shape[0] != 3 or not len(source):
-        return []
-    count = min(len(source), RECOLOURED_IMAGES)
-    return [recoloured_copies(source, count, np.random.default_rng(0))]
