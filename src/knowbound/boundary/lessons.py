@@ -9,20 +9,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from knowbound.data.outs.anomalies import usual_anomalies
-from knowbound.data.outs.recoloured import recoloured_copies
+from knowbound.data.outs.recoloured import recoloured_pieces
 from knowbound.data.source import Source
 
 ANOMALIES_EACH, LEAST_ANOMALIES, MOST_ANOMALIES = 6, 2000, 6000
 """Synthetic anomalies for each known image, and how many at least and at most."""
 RECOLOURED_IMAGES = 3000
-"""Known images in other colours: as many as there are known images, and at most so many."""
+"""Put together from known ones in other colours: as many as there are known images, and at most so
+many."""
 GIVEN_IMAGES = 4000
 """At most so many of each set of seen-out images."""
 
 
 def novelty_lessons(known: Source, given: Sequence[Source]) -> list[Source]:
     """What stands on the side of the known images: seen-out images of the same kind of picture, and
-    known images in other colours, where there are colours.
+    pieces of known images in other colours, where there are colours.
 
     Args:
         known: in-distribution training images.
@@ -31,7 +32,7 @@ def novelty_lessons(known: Source, given: Sequence[Source]) -> list[Source]:
     if known.image_shape[0] != 3 or not len(known):
         return _some(given)
     count = min(len(known), RECOLOURED_IMAGES)
-    return [*_some(given), recoloured_copies(known, count, np.random.default_rng(0))]
+    return [*_some(given), recoloured_pieces(known, count, np.random.default_rng(0))]
 
 
 def anomaly_lessons(known: Source, given: Sequence[Source]) -> list[Source]:

@@ -1,48 +1,65 @@
-"""Known images in other colours: of the same kind of picture, though no class may look so.
+"""Images of known classes in other colours, and pieces of them put together: of the same kind of
+picture, though no class looks so.
 
 They show the domain score that a novelty may have colours which nobody taught.  No network is pushed
 away from them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from knowbound.data.outs.composed import composed_images
 from knowbound.data.outs.made_pixels import made_source
 from knowbound.data.source import Source
 from knowbound.values import Array
 
-ORDERS = np.array(list(permutations(range(3)))[1:])
-"""(5, 3) the other orders of red, green and blue."""
+ORDERS = np.array(list(permutations(range(3))))
+"""(6, 3) the orders of red, green and blue."""
+HELD_BYTES = 32 * 1024**2
+"""Of images that are made once, at most."""
 
 
-def recoloured_copies(source: Source, count: int, rng: np.random.Generator) -> Source:
-    """``count`` unlabelled images, "recoloured copies": known images with their colour channels in
-    another order, made when they are asked for.
+def recoloured(source: Source, rng: np.random.Generator) -> Source:
+    """The same images with the same labels, the colour channels of each in a random order, made
+    when they are asked for.
 
-    Each of the five orders is equally likely, and so is each image.
+    Each of the six orders is equally likely, the image's own among them.
 
     Args:
         source: colour images (N, 3, H, W).
+        rng: draws the orders.
+
+    Raises:
+        ValueError: images without three channels.
+    """
+    if source.image_shape[0] != 3:
+        raise ValueError(
+            f"images of {source.image_shape[0]} channels cannot be recoloured; expected three"
+        )
+    make = _Recoloured(source, rng.integers(len(ORDERS), size=len(source)))
+    made = made_source(source.name, make, len(source), source.image_shape, source.pixels.dtype)
+    return replace(source, name=f"{source.name}, recoloured", pixels=made.pixels)
+
+
+def recoloured_pieces(source: Source, count: int, rng: np.random.Generator) -> Source:
+    """``count`` unlabelled images: ``composed_images`` of recoloured ones, so that the surroundings
+    have other colours than the middle.  Of a single class, recoloured images.
+
+    Args:
+        source: colour images (N, 3, H, W), N at least 1, with labels 0..C-1.
         count: images.
         rng: draws them.
 
-    Returns:
-        Images of the source's shape and type.
-
     Raises:
-        ValueError: images without three channels, or none.
+        ValueError: images without three channels.
     """
-    channels = source.image_shape[0]
-    if channels != 3 or not len(source):
-        raise ValueError(
-            f"{len(source)} images of {channels} channels cannot be recoloured; expected at least "
-            "one image of three"
-        )
-    make = _Recoloured(source, rng.integers(len(source), size=count), rng.integers(5, size=count))
-    return made_source("recoloured copies", make, count, source.image_shape, source.pixels.dtype)
+    others = recoloured(source, rng)
+    if len(np.unique(source.labels)) < 2:
+        return others.take(rng.integers(len(others), size=count)).without_labels()
+    return composed_images(others, count, rng, memory_limit=HELD_BYTES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +67,11 @@ class _Recoloured:
     """Positions -> images."""
 
     source: Source
-    images: NDArray[np.int64]
-    """(N,) in the source."""
     orders: NDArray[np.int64]
     """(N,) of ``ORDERS``."""
 
     def __call__(self, positions: NDArray[np.int64]) -> Array:
-        images = self.source.images(self.images[positions])
         orders = ORDERS[self.orders[positions]]
-        recoloured: Array = np.take_along_axis(images, orders[:, :, None, None], axis=1)
-        return recoloured
+        images = self.source.images(positions)
+        changed: Array = np.take_along_axis(images, orders[:, :, None, None], axis=1)
+        return changed
