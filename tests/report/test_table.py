@@ -35,6 +35,12 @@ def test_markdown_of_one_run_with_the_paper_beside_it() -> None:
     )
 
 
+def test_a_method_of_fewer_runs_than_others_says_so() -> None:
+    rows = [*(result(seed=i) for i in range(3)), result(method="ODM")]
+    assert [line.method for line in table_lines(rows)] == ["ML", "ODM [1 of 3 runs]"]
+    assert [line.method for line in table_lines(rows[2:])] == ["ML", "ODM"]
+
+
 def test_runs_are_averaged_with_the_sample_standard_deviation() -> None:
     values = [0.1, 0.2, 0.4]
     (line,) = table_lines([result(seed=i, fpr95=value) for i, value in enumerate(values)])

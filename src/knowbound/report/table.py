@@ -2,7 +2,7 @@
 the paper's number beside."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from statistics import mean, stdev
 from textwrap import wrap
@@ -55,7 +55,7 @@ def table_lines(
     results: Sequence[Result], published: Sequence[Published] = (), *, convention: str = "exact"
 ) -> tuple[Line, ...]:
     """One line per (in-dist, method, variant, backbone, scale, out-dist, ...) in order of
-    appearance, over its runs.
+    appearance, over its runs.  A method of fewer runs than others says how many.
 
     Args:
         results: the rows.
@@ -68,7 +68,13 @@ def table_lines(
             groups.setdefault(_same_line(row), []).append(row)
     many = len({row.run.in_dist for rows in groups.values() for row in rows}) > 1
     scales = len({row.run.scale for rows in groups.values() for row in rows}) > 1
-    return tuple(_line(rows, published, many, scales) for rows in groups.values())
+    lines = [_line(rows, published, many, scales) for rows in groups.values()]
+    most = max((line.runs for line in lines), default=0)
+    return tuple(line if line.runs == most else _with_runs(line, most) for line in lines)
+
+
+def _with_runs(line: Line, most: int) -> Line:
+    return replace(line, method=f"{line.method} [{line.runs} of {most} runs]")
 
 
 def markdown_table(
