@@ -42,9 +42,9 @@ Judging = Literal["float32", "bf16"]
 class Boundary(nn.Module):
     """Known, novelty or anomaly for every image.
 
-    An image is known if its detector score is at most the threshold of its class.  One that is not is a novelty
-    if its domain score is at most the domain's own threshold, else an anomaly.  Call ``learn``
-    with training images and ``calibrate`` with held-out ones before judging; ``knowbound.fit`` does
+    An image is known if its detector score is at most the threshold of its class.  One that is not
+    is a novelty if its domain score is at most the domain's own threshold, else an anomaly.  Call
+    ``learn`` with training images and ``calibrate`` with held-out ones before judging; ``knowbound.fit`` does
     both.
 
     Three verbs are for everyday use: ``predict`` takes pictures, ``judge`` takes images already in

@@ -81,8 +81,8 @@ class Domain(nn.Module):
         Classes of fewer than 20 images count together with the other small ones of their group.
         Of more than 12,000 known images as many of each class are taken, and small classes whole.
         Where the classes look so unlike each other that this would call more than a tenth of the
-        anomalies novelties, the anomalies decide.  The threshold is at least 0: what the score takes
-        for the kind that was taught is no anomaly.
+        anomalies novelties, the anomalies decide.  The threshold is at least 0: what the score
+        takes for the kind that was taught is no anomaly.
 
         Args:
             inside: (N, S) stages of known images.

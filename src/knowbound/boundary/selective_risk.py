@@ -86,9 +86,9 @@ def threshold_for_error(
         raise ErrorNotKept(
             f"no threshold keeps the error of accepted images at {max_error:g} with a confidence "
             f"of {confidence:g}: {int(errors[-1]) if len(errors) else 0} of "
-            f"{int(accepted[-1]) if len(errors) else 0} held-out images that could be accepted have "
-            f"the wrong class; expected at least {least} images, the best of them nearly all right: "
-            "give more images, or allow a larger error"
+            f"{int(accepted[-1]) if len(errors) else 0} held-out images that could be accepted "
+            f"have the wrong class; expected at least {least} images, the best of them nearly all "
+            "right: give more images, or allow a larger error"
         )
     count, wrong = int(accepted[best]), int(errors[best])
     bound = _bound(wrong, count, doubt)

@@ -78,7 +78,8 @@ class Threshold(nn.Module):
     thresholds: Tensor
     """(P,) float64, one for each pool."""
     levels: Tensor
-    """(P,) float64: known if and only if p > level, 1 - acceptance where no confidence is stated."""
+    """(P,) float64: known if and only if p > level, 1 - acceptance where no confidence is
+    stated."""
     positions: Tensor
     """(P, 2) float64: the groups at or below the threshold, without and with equal scores of
     others."""

@@ -1,8 +1,8 @@
 """Images of known classes in other colours, and pieces of them put together: of the same kind of
 picture, though no class looks so.
 
-They show the domain score that a novelty may have colours which nobody taught.  No network is pushed
-away from them.
+They show the domain score that a novelty may have colours which nobody taught.  No network is
+pushed away from them.
 """
 
 from dataclasses import dataclass, replace
