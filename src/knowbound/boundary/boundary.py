@@ -16,7 +16,7 @@ from knowbound.backbones import BACKBONES, as_backbone
 from knowbound.boundary.batches import image_batches, join
 from knowbound.boundary.conformal import By
 from knowbound.boundary.domain import Domain
-from knowbound.boundary.lessons import anomaly_lessons, novelty_lessons
+from knowbound.boundary.domain_images import far_sources, near_sources
 from knowbound.boundary.likeness import Likeness
 from knowbound.boundary.model_file import read_model, write_model
 from knowbound.boundary.parts import described, make_domain, own_network, part_of, resize_buffer
@@ -44,8 +44,8 @@ class Boundary(nn.Module):
 
     An image is known if its detector score is at most the threshold of its class.  One that is not
     is a novelty if its domain score is at most the domain's own threshold, else an anomaly.  Call
-    ``learn`` with training images and ``calibrate`` with held-out ones before judging; ``knowbound.fit`` does
-    both.
+    ``learn`` with training images and ``calibrate`` with held-out ones before judging;
+    ``knowbound.fit`` does both.
 
     Three verbs are for everyday use: ``predict`` takes pictures, ``judge`` takes images already in
     the model's shape, ``save`` and ``load`` keep it in a folder.
@@ -126,12 +126,12 @@ class Boundary(nn.Module):
         labels = torch.from_numpy(source.labels)
         if not domain:
             return self.learn_outputs(outputs, labels)
-        novelties = novelty_lessons(source, near)
+        novelties = near_sources(source, near)
         return self.learn_outputs(
             outputs,
             labels,
             near=self._stages(novelties) if novelties else None,
-            far=self._stages(anomaly_lessons(source, far)),
+            far=self._stages(far_sources(source, far)),
         )
 
     def _outputs_of(self, source: Source) -> Outputs:

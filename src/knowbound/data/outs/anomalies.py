@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from knowbound.data.outs.made_pixels import keep_in_memory, made_source
+from knowbound.data.outs.made_pixels import HELD_BYTES, keep_in_memory, made_source
 from knowbound.data.outs.patches import sample_photographs
 from knowbound.data.preprocessing import RESAMPLING, Preprocessing
 from knowbound.data.source import Source
@@ -28,8 +28,6 @@ CHANGED_SIDES = (16, 400)
 """The same of a changed patch, each scale equally likely."""
 CONTRAST, BRIGHTNESS, SATURATION = (0.4, 1.3), 60.0, (0.0, 1.3)
 """Of changed patches: factor, largest shift in 0..255, factor."""
-HELD_BYTES = 32 * 1024**2
-"""Of anomalies that are made once, at most."""
 
 Shape = tuple[int, int, int]
 

@@ -15,6 +15,8 @@ CHUNK = 256
 """Images made at once where all of them are asked for."""
 MEMORY_LIMIT = 2 * 1024**3
 """Bytes of images up to which they are usually held."""
+HELD_BYTES = 32 * 1024**2
+"""The same of images that teach the domain score alone."""
 
 
 @dataclass(frozen=True, eq=False)

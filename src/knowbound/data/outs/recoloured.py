@@ -12,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knowbound.data.outs.composed import composed_images
-from knowbound.data.outs.made_pixels import made_source
+from knowbound.data.outs.made_pixels import HELD_BYTES, made_source
 from knowbound.data.source import Source
 from knowbound.values import Array
 
 ORDERS = np.array(list(permutations(range(3))))
 """(6, 3) the orders of red, green and blue."""
-HELD_BYTES = 32 * 1024**2
-"""Of images that are made once, at most."""
 
 
 def recoloured(source: Source, rng: np.random.Generator) -> Source:

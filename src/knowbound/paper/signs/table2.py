@@ -321,7 +321,7 @@ INTRO = (
     "ours (`paper/signs/class_splits.json`): the paper's was not released, so the paper's numbers "
     "are of another split. Rows with composed images, with synthetic outliers, with every block or "
     "with two heads are ours too: every block scores the same networks by all their activations, "
-    "two heads take the class from a head of its own ([two heads](two_heads.md)); they go on from a "
+    "two heads take the class from a head of its own ([two heads](two_heads.md)); they start from a "
     "base with both heads.\n\n"
     f"{about_scales(CPU)} {ABOUT_ODIN}"
 )

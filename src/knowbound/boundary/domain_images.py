@@ -21,13 +21,16 @@ GIVEN_IMAGES = 4000
 """At most so many of each set of seen-out images."""
 
 
-def novelty_lessons(known: Source, given: Sequence[Source]) -> list[Source]:
-    """What stands on the side of the known images: seen-out images of the same kind of picture, and
-    pieces of known images in other colours, where there are colours.
+def near_sources(known: Source, given: Sequence[Source]) -> list[Source]:
+    """``near`` of ``Domain.fit``, on the side of the known images: seen-out images of the
+    same kind of picture, and pieces of known images in other colours, where there are colours.
 
     Args:
-        known: in-distribution training images.
-        given: sets of seen-out images.
+        known: in-distribution training images (N, C, H, W), labels 0..C-1.
+        given: sets of seen-out images, of the shape of the known ones.
+
+    Returns:
+        Sources without labels; none where nothing was given and the images are grey.
     """
     if known.image_shape[0] != 3 or not len(known):
         return _some(given)
@@ -35,12 +38,15 @@ def novelty_lessons(known: Source, given: Sequence[Source]) -> list[Source]:
     return [*_some(given), recoloured_pieces(known, count, np.random.default_rng(0))]
 
 
-def anomaly_lessons(known: Source, given: Sequence[Source]) -> list[Source]:
-    """What stands on the other side: synthetic anomalies, and those that were given.
+def far_sources(known: Source, given: Sequence[Source]) -> list[Source]:
+    """``far`` of ``Domain.fit``: synthetic anomalies, and those that were given.
 
     Args:
-        known: in-distribution training images.
-        given: sets of seen-out images.
+        known: in-distribution training images (N, C, H, W), labels 0..C-1.
+        given: sets of seen-out images, of the shape of the known ones.
+
+    Returns:
+        Sources without labels, the synthetic anomalies first.
     """
     count = max(LEAST_ANOMALIES, min(ANOMALIES_EACH * len(known), MOST_ANOMALIES))
     return [usual_anomalies(known.image_shape, count), *_some(given)]
