@@ -11,7 +11,7 @@ from knowbound.data.feature_cache import FeatureCache
 from knowbound.data.pictures.folder import read_folder
 from knowbound.data.pictures.picture_lists import list_pictures
 from knowbound.data.preprocessing import Preprocessing
-from knowbound.workflows.audition import Stage, sample_listing, set_stage
+from knowbound.workflows.audition.stage import Stage, sample_listing, set_stage
 
 COLOURS = ("red", "green", "blue", "gold")
 

@@ -12,12 +12,6 @@ from knowbound.errors import UserError
 from knowbound.workflows.recipes import FrozenRecipe, recipe_for
 from tests.backbones.published import CONFIGS, SIDE, saved
 from tests.command import knowbound as run
-from tests.workflows.photographs import write_photographs
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_photographs(tmp_path_factory.mktemp("photographs"), 8)
 
 
 @pytest.fixture(autouse=True)

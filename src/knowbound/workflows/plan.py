@@ -26,7 +26,8 @@ from knowbound.objectives.choice import with_batches
 from knowbound.outputs import Field
 from knowbound.training import Training
 from knowbound.training.loop import Progress
-from knowbound.workflows.audition import Audition, Head
+from knowbound.workflows.audition.audition import Audition
+from knowbound.workflows.audition.trial import Head
 from knowbound.workflows.detector_choice import choose_detector
 from knowbound.workflows.network_choice import BASE_SHARE, choose_network, frozen_network
 from knowbound.workflows.reading import Reader, Reads

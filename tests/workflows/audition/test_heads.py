@@ -3,21 +3,16 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from knowbound.building.frozen import FrozenNetwork
 from knowbound.data.feature_cache import FeatureCache
 from knowbound.detectors import KNearest
-from knowbound.workflows import heads
-from knowbound.workflows.audition import Head, survey
-from knowbound.workflows.heads import best_of, shown, survey_heads
+from knowbound.workflows.audition import heads
+from knowbound.workflows.audition.heads import best_of, shown, survey_heads
+from knowbound.workflows.audition.survey import survey
+from knowbound.workflows.audition.trial import Head
 from tests.backbones.settled import settled_lite
-from tests.workflows.photographs import lenet, staged, write_photographs
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_photographs(tmp_path_factory.mktemp("photographs"), 8)
+from tests.workflows.photographs import lenet, staged
 
 
 def test_every_pooling_and_detector_is_surveyed_and_no_picture_embedded_twice(

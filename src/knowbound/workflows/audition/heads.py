@@ -8,7 +8,8 @@ from knowbound.building.frozen import Embedded, FrozenNetwork, OnStep
 from knowbound.data.groups import group_images
 from knowbound.data.pictures.folder import FolderRead
 from knowbound.detectors.choice import make_detector
-from knowbound.workflows.audition import READ, Head, Survey, Trial, frozen_trial, survey
+from knowbound.workflows.audition.survey import Survey, survey
+from knowbound.workflows.audition.trial import READ, Head, Trial, frozen_trial
 
 DETECTORS = ("relative_centre", "nearest_centre", "k_nearest")
 """Tried on every pooling, the one that did best on photographs first: docs/photographs.md."""
