@@ -129,7 +129,7 @@ def by_images(c: dict[str, float]) -> list[Row]:
         ("training, core-hours", *(number(t / HOUR) for t in training)),
         ("training, hours on the cluster", *(number(t / HOUR / cluster) for t in training)),
         (
-            "decoding anew in every pass (streamed), core-hours",
+            "decoding again in every pass (streamed), core-hours",
             *(number(t / HOUR) for t in decoding),
         ),
         ("scoring, nearest centre, core-hours", *(number(t / HOUR) for t in scoring)),

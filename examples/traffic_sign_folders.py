@@ -1,4 +1,4 @@
-"""Real traffic signs as plain folders, to walk through docs/traffic_signs.md with: one folder for
+"""Real traffic signs as plain folders, to walk through docs/tutorial.md with: one folder for
 each part they play.
 
 Run with:  python examples/traffic_sign_folders.py tt100k_crops.zip walk

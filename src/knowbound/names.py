@@ -23,8 +23,8 @@ ObjectiveName = Literal[
     "multi_similarity",
 ]
 OBJECTIVES: dict[ObjectiveName, str] = {
-    "odm": "contrastive loss with out-of-distribution images (the paper's ODM)",
-    "ml": "contrastive loss without out-of-distribution images (the paper's ML)",
+    "odm": "contrastive loss with out-of-distribution images (the paper's ODM); needs a folder of them",
+    "ml": "contrastive loss without any outliers, made ones neither (the paper's ML)",
     "ce": "cross-entropy",
     "confidence": "cross-entropy, and undecided on out-of-distribution images (confidence loss)",
     "oe": "cross-entropy, and undecided on out-of-distribution images (outlier exposure)",
@@ -49,7 +49,7 @@ BackboneName = Literal[
     "efficientnet-lite2",
 ]
 BACKBONES: dict[BackboneName, str] = {
-    "auto": "lenet for small grey images; else what an audition on your pictures shows to be best",
+    "auto": "lenet for small grey images; else the best of a short comparison on your pictures",
     "lenet": "LeNet: small grey images",
     "wrn-16-2": "wide residual network of 16 layers, width 2",
     "wrn-28-10": "wide residual network of 28 layers, width 10; expensive on a CPU",

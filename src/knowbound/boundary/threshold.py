@@ -42,6 +42,7 @@ from knowbound.boundary.conformal import (
 )
 from knowbound.boundary.selective_risk import threshold_for_error
 from knowbound.errors import UserError
+from knowbound.judgement.acceptance_range import rounded_outwards
 from knowbound.values import Array, JsonObject
 
 SUSPECT = 0.05
@@ -409,11 +410,11 @@ class Threshold(nn.Module):
     def sentence(self, class_names: Sequence[str] = ()) -> str:
         """The promise in words, with the names of the classes (C,) or their numbers."""
         facts = self.describe()
-        low, high = facts["range"]
+        low, high = rounded_outwards(*facts["range"])
         grouped = facts["groups"] < facts["images"]
         said = (
-            f"between {math.floor(1000 * low) / 10:.1f}% and {math.ceil(1000 * high) / 10:.1f}% of "
-            f"new known images will be accepted ({facts['images']} held-out images"
+            f"between {low} and {high} of new known images will be accepted "
+            f"({facts['images']} held-out images"
             + (f" in {facts['groups']} groups)" if grouped else ")")
         )
         if facts["confidence"] is not None and not self.lowered:

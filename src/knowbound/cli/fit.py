@@ -81,7 +81,7 @@ def fit(
         typer.Option(
             metavar="NAME",
             help=_named("What the network is trained for.", OBJECTIVES),
-            show_default="odm with --outliers, else ml",
+            show_default="contrastive loss with the outliers made of the images and those given",
             rich_help_panel=NETWORK,
         ),
     ] = None,
@@ -118,7 +118,7 @@ def fit(
         typer.Option(
             metavar="PIXELS",
             help="Side of the images that the network sees.",
-            show_default="28, 32 or 160",
+            show_default="28 for lenet, 32 for wrn, 160 to 260 for efficientnet",
             min=16,
             rich_help_panel=PICTURES,
         ),

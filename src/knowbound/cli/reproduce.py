@@ -46,8 +46,8 @@ def table3(
     seeds: Seeds = 3,
     download: Download = False,
 ) -> None:
-    """Table 3: MNIST 2, 6, 7 against novelties, noise, SVHN and CIFAR-10. About ten minutes on 2
-    cores for three seeds.
+    """Table 3: MNIST 2, 6, 7 against novelties, noise, SVHN and CIFAR-10. About half an
+    hour on one core for three seeds.
 
     **Example**
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from knowbound.files import replace_file
+from knowbound.judgement.acceptance_range import rounded_outwards
 from knowbound.values import JsonMapping, JsonObject
 
 CARD, FACTS = "card.md", "card.json"
@@ -178,9 +179,9 @@ def _promise(promise: JsonMapping | None) -> str:
     if promise.get("sentence"):
         said = str(promise["sentence"])
         return f"{said[:1].upper()}{said[1:]}."
-    low, high = promise["range"]
+    low, high = rounded_outwards(*promise["range"])
     return (
-        f"Between {_percent(low)} and {_percent(high)} of new known pictures will be accepted "
+        f"Between {low} and {high} of new known pictures will be accepted "
         f"({promise['images']:,} held-out pictures)."
     )
 

@@ -1,7 +1,7 @@
-"""One network trained once on a split's in images, from which several rows of a table go on: many
+"""One network trained once on a split's in-distribution images, from which several rows start: many
 trainings cost less.
 
-The rows stay comparable: each goes on from the same weights for the same number of steps, and
+The rows stay comparable: each starts from the same weights for the same number of steps, and
 cross-entropy, whose network shares nothing, gets all the steps in one training.
 """
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from knowbound.evidence import Evidence
 from knowbound.files import replace_file
+from knowbound.judgement.acceptance_range import rounded_outwards
 from knowbound.report.decisions import class_accuracy
 from knowbound.report.panel import panel
 from knowbound.report.pictures import Shown, accepted_outs, confused_ins, most_novel, rejected_ins
@@ -356,10 +357,10 @@ def _intro(evidence: Sequence[Evidence]) -> str:
 def _summary(evidence: Evidence) -> str:
     overall, among_known = class_accuracy(evidence)
     at = "one for each class" if np.isnan(evidence.threshold) else number(evidence.threshold)
-    low, high = evidence.promise["range"]
+    low, high = rounded_outwards(*evidence.promise["range"])
     threshold = (
         f"{at}, set on {evidence.promise['images']:,} held-out images so that between "
-        f"{percent(low)} and {percent(high)} of new known images are accepted"
+        f"{low} and {high} of new known images are accepted"
     )
     if overall is None:
         return f"Threshold: {threshold}."

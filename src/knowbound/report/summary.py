@@ -3,6 +3,7 @@
 import numpy as np
 
 from knowbound.evidence import Evidence, JudgedSet
+from knowbound.judgement.acceptance_range import rounded_outwards
 from knowbound.labels import Decision, Kind
 from knowbound.report.decisions import class_accuracy, counted, decision_rows
 from knowbound.report.what_if import three_way
@@ -95,7 +96,7 @@ def _known(evidence: Evidence) -> str:
     overall, among_known = class_accuracy(evidence)
     text = (
         f"Of {len(judged):,} pictures of known classes {_percent(accepted)} were accepted, {kept} "
-        f"({_percent(low)} to {_percent(high)})"
+        f"({' to '.join(rounded_outwards(low, high))})"
     )
     if among_known is not None and overall is not None:
         text += f"; {_percent(among_known)} of those got the right class"

@@ -126,7 +126,7 @@ def read_checkpoint(path: Path, identity: JsonMapping) -> Checkpoint | None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"the checkpoint {path} cannot be read ({error}); remove it to start the training anew"
+            f"the checkpoint {path} cannot be read ({error}); remove it to start the training again"
         ) from error
     _check(path, metadata, identity)
     return Checkpoint(int(metadata["step"]), json.loads(metadata["pace"]), tensors)
@@ -136,7 +136,7 @@ def _check(path: Path, metadata: Mapping[str, str], identity: JsonMapping) -> No
     if metadata.get("format") != FORMAT:
         raise UserError(
             f"{path} has the format {metadata.get('format')!r}; expected {FORMAT!r}: remove it to "
-            "start anew"
+            "start again"
         )
     saved = json.loads(metadata["identity"])
     wanted = json.loads(json.dumps(identity))
@@ -145,7 +145,7 @@ def _check(path: Path, metadata: Mapping[str, str], identity: JsonMapping) -> No
         listed = "; ".join(differing)
         raise UserError(
             f"the checkpoint {path} belongs to another training ({listed}); give the same "
-            "settings and images to resume, or leave out --resume to start anew"
+            "settings and images to resume, or leave out --resume to start again"
         )
 
 

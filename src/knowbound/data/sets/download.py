@@ -123,7 +123,7 @@ def fetch(file: RemoteFile, folder: Path, progress: Progress | None = None) -> P
     except ValueError as error:  # how pooch reports a wrong checksum
         raise UserError(
             f"{file.name} from {file.url} does not have the checksum {file.checksum} and was "
-            f"removed; run again to download it anew, {by_hand}"
+            f"removed; run again to download it again, {by_hand}"
         ) from error
 
 

@@ -167,12 +167,13 @@ def _percent(value: float | None, minus: bool = False) -> str:
 INTRO = """# Table 1: SVHN and CIFAR-10 against each other and unseen sets
 
 Generated from `table1.jsonl` by `knowbound reproduce table1`. How our set-up and the paper's differ, what was tried and what the
-numbers say stands in [docs/table1.md](../docs/table1.md).
+numbers say is in [docs/table1.md](../docs/table1.md).
 
-A cell shows **the paper's number / ours in the paper's convention (`ccag`) / ours `exact`**, in percent. TNR: share of out images
-rejected where 95% of the in images are accepted. Detection accuracy: 1 minus the detection error, in `ccag` the best over all
+A cell shows **the paper's number / ours in the paper's convention (`ccag`) / ours `exact`**, in percent. TNR: share of the out-of-distribution
+images rejected where 95% of the in-distribution images are accepted. Detection accuracy: 1 minus the detection error, in `ccag` the best over all
 thresholds, in `exact` that at 95%. The paper's column "ODIN" stands beside our max softmax and ODIN, its "CC-AG" beside our
-confidence loss and CC-AG: its first column looks like max softmax, its second like the confidence loss on real out images.
+confidence loss and CC-AG: its first column looks like max softmax, its second like the confidence loss on real
+out-of-distribution images.
 "seen": other images of that set were shown in training. Synthetic outliers are made from the known images alone; "every block" scores
 the same network by the activations of every block; two heads take the class from a head of its own
 ([two heads](two_heads.md)): these rows are ours. Methods without a number of the paper's are not in its table.

@@ -29,8 +29,8 @@ class Scale:
     size: int = 32
     """Side of all images, in pixels."""
     base: Training | None = None
-    """If given, ML and ODM go on from one network that was trained so, on the split's in images
-    alone (``shared_base``)."""
+    """If given, ML and ODM start from one network that was trained so, on the split's
+    in-distribution images alone (``shared_base``)."""
     synthetic: int = USUAL_IMAGES
     """Synthetic outliers of each kind."""
 
@@ -64,7 +64,7 @@ CPU = Scale(
     base=BASE,
 )
 """Table 2 for 2 cores: a base that rows share, in images of 16, 24, then 32 pixels, and rows that
-go on from it."""
+start from it."""
 SHORT_CPU = replace(
     CPU,
     batches=BalancedBatches(images=48, outs=16),
@@ -110,11 +110,11 @@ def about_scales(cpu: Scale) -> str:
     batch = cpu.batches.images + cpu.batches.outs
     first, second, _ = (round(share * cpu.size) for _, share in cpu.base.resolution)
     return (
-        f"Scale `cpu`: {cpu.backbone_name}, images of {cpu.size} pixels. ML and ODM of a split go "
-        f"on from one network, which was trained with the contrastive loss on {cpu.base.steps:,} "
-        f"batches of {batch} in images, shrunk to {first}, then {second} pixels at first; each "
-        f"goes on for {cpu.training.steps} steps of {cpu.batches.images} in images and, for ODM, "
-        f"{cpu.batches.outs} outs. ODIN is trained from the start, on "
+        f"Scale `cpu`: {cpu.backbone_name}, images of {cpu.size} pixels. ML and ODM of a split "
+        f"start from one network, which was trained with the contrastive loss on {cpu.base.steps:,} "
+        f"batches of {batch} in-distribution images, shrunk to {first}, then {second} pixels at first; each "
+        f"has {cpu.training.steps} more steps of {cpu.batches.images} in-distribution images and, for "
+        f"ODM, {cpu.batches.outs} seen-out images. ODIN is trained from the start, on "
         f"{cpu.base.steps + cpu.training.steps:,} batches of {batch}. Same-class pairs weigh a "
         f"quarter of the loss, and the last layer starts with ten times the usual weights. Scale "
         f"`paper`: {PAPER.backbone_name}, {PAPER.training.steps:,} steps of Adam at 1e-4."
