@@ -167,6 +167,24 @@ def test_further_detectors_make_the_promise_of_the_model(place: Path) -> None:
     np.testing.assert_array_equal(again.in_set.judgement.decision, own.in_set.judgement.decision)
 
 
+def test_after_another_acceptance_the_same_images_are_held_out(place: Path) -> None:
+    boundary = knowbound.fit(place / "known", detector="nearest_centre", held_out=0.1, **QUICK)
+    held = boundary.threshold.describe()["images"]
+    boundary.adjust(0.8)
+    found = evaluate(
+        boundary,
+        place / "test",
+        detectors=["nearest_centre"],
+        fit_on=place / "known",
+        novelty={"new": place / "new"},
+    )
+    own, (again,) = found.evidence, found.others
+    assert again.promise["images"] == held == 19  # an acceptance of 0.8 takes but 4
+    np.testing.assert_allclose(
+        again.in_set.judgement.p_value, own.in_set.judgement.p_value, atol=1e-9
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -174,6 +174,29 @@ def test_resuming_with_other_images_is_refused(folders: tuple[Path, Path], tmp_p
         run_plan(changed, output=tmp_path / "model", resume=True)
 
 
+def test_a_resumed_training_is_never_calibrated_on_what_it_learned(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    known, _ = folders
+    settings = {**QUICK, "held_out": 0.1}
+
+    def plan(acceptance: float) -> Plan:
+        return often_kept(planned(known, **settings, acceptance=acceptance))
+
+    whole = run_plan(plan(0.95))
+    with pytest.raises(Killed):
+        run_plan(plan(0.95), output=tmp_path / "model", on_step=kill_at(9))
+    with pytest.raises(UserError, match="held out 19 groups.*takes at least 99"):
+        run_plan(plan(0.99), output=tmp_path / "model", resume=True)
+    fitted = run_plan(plan(0.9), output=tmp_path / "model", resume=True)
+    assert len(run_plan(plan(0.9)).held_out) == 9, "of its own it would hold out others"
+    np.testing.assert_array_equal(fitted.held_out.pixels, whole.held_out.pixels)
+    assert fitted.boundary.threshold.describe()["images"] == 19
+    assert [
+        path.suffix for path in (tmp_path / "model").iterdir() if "checkpoint" in path.name
+    ] == []
+
+
 def test_outliers_that_are_also_known_are_refused(folders: tuple[Path, Path]) -> None:
     known, outs = folders
     (outs / "copy.png").write_bytes((known / "place 1" / "31.png").read_bytes())

@@ -9,6 +9,7 @@ from PIL import Image
 
 from knowbound.boundary import Boundary
 from knowbound.errors import UserError
+from knowbound.workflows.evaluate import evaluate
 from knowbound.workflows.fit import run_plan
 from knowbound.workflows.plan import Plan, plan_fit
 from knowbound.workflows.recipes import FROZEN as FROZEN_RECIPES
@@ -58,6 +59,8 @@ def test_few_pictures_are_left_out_in_turn_and_told_so(photographs: Path, tmp_pa
     assert fitted.boundary.threshold.describe()["images"] == 32
     assert any(line.startswith("Few pictures: the threshold comes from") for line in fitted.summary)
     assert fitted.accepted.groups.tolist() == [8, 8, 8, 8]
+    with pytest.raises(UserError, match="learned from all of its few pictures.*--held-out"):
+        evaluate(fitted.boundary, photographs, detectors=["nearest_centre"], fit_on=photographs)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ import torch
 from knowbound.boundary.boundary import Boundary
 from knowbound.boundary.conformal import least_groups
 from knowbound.boundary.together import with_detectors
-from knowbound.data.group_hold_out import hold_out_groups
 from knowbound.data.groups import group_images
 from knowbound.data.pictures.copies import find_copies, find_seen
 from knowbound.data.pictures.folder import FolderRead, read_folder
@@ -37,6 +36,8 @@ from knowbound.report import write_page
 from knowbound.report.what_if import check_costs
 from knowbound.result import Run
 from knowbound.training import describe_hardware
+from knowbound.values import JsonMapping
+from knowbound.workflows.hold_out import HoldOut
 
 ROWS, REPORT = "rows.jsonl", "report.html"
 NAMED = 8
@@ -265,23 +266,38 @@ def _fitted(
 ) -> list[Boundary]:
     """Boundaries on the same network, fitted and calibrated on the images that ``fit`` learned from
     and held out."""
-    settings = boundary.about.get("settings", {})
-    rng = np.random.default_rng(int(settings.get("training", {}).get("seed", 0)))
-    groups = group_images(source, paths, settings.get("group_by", "none")).ids
-    held = hold_out_groups(
-        source.labels,
-        groups,
-        float(settings.get("held_out", 0.1)),
-        rng,
-        least_groups(
-            boundary.acceptance,
-            boundary.threshold.stated_confidence,
-            boundary.threshold.max_error,
-        ),
-        class_names=source.class_names,
-    )
-    learned = source.take(np.setdiff1d(np.arange(len(source)), held))
+    group_by = boundary.about.get("settings", {}).get("group_by", "none")
+    groups = group_images(source, paths, group_by).ids
+    hold_out = _hold_out(boundary)
+    if hold_out.share == 0:
+        raise UserError(
+            "this model learned from all of its few pictures and left them out in turn to set its "
+            "threshold, so none are left to set those of other detectors; fit it again with "
+            "--held-out 0.2 to compare them"
+        )
+    held, choosing = hold_out.draw(source, groups)
+    learned = source.take(np.setdiff1d(np.arange(len(source)), [*held, *choosing]))
     return with_detectors(boundary, detectors, learned, source.take(held), groups[held])
+
+
+def _hold_out(boundary: Boundary) -> HoldOut:
+    """What ``fit`` kept from training; as its defaults say where an older model does not."""
+    settings = boundary.about.get("settings", {})
+    if "hold_out" in settings:
+        return HoldOut(**settings["hold_out"])
+    threshold = boundary.threshold
+    return HoldOut(
+        _seed(settings),
+        float(settings.get("held_out", 0.1)),
+        least_groups(boundary.acceptance, threshold.stated_confidence, threshold.max_error),
+        choosing=False,
+    )
+
+
+def _seed(settings: JsonMapping) -> int:
+    """The seed of a fit; 0 where an older model does not say."""
+    noted = settings.get("hold_out") or settings.get("training") or {}
+    return int(noted.get("seed", 0))
 
 
 def match_classes(source: Source, boundary: Boundary, folder: Path) -> Source:
@@ -331,7 +347,7 @@ def _run(
         backbone=type(boundary.backbone).__name__,
         in_dist=in_dist,
         split="folders",
-        seed=int(settings.get("training", {}).get("seed", 0)),
+        seed=_seed(settings),
         seen_out=tuple(out.name for out in seen) or (("outliers",) if shown else ()),
         detector=type(boundary.detector).__name__,
         train_seconds=float(about.get("train_seconds", 0.0)),

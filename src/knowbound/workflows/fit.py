@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,6 @@ from knowbound.boundary.threshold import ClassAcceptance
 from knowbound.building import build
 from knowbound.building.frozen import Embedded, FrozenParts, build_frozen
 from knowbound.building.tuned import Tuned
-from knowbound.data.group_hold_out import draw_share, hold_out_groups
 from knowbound.data.pictures.copies import fingerprints
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet
@@ -34,13 +34,10 @@ from knowbound.training.loop import Progress
 from knowbound.training.pace import Precision
 from knowbound.training.processes import wait_for_processes
 from knowbound.workflows.detector_choice import describe_choice
+from knowbound.workflows.hold_out import NOTED, HoldOut, check_enough, note_hold_out, resumed
 from knowbound.workflows.plan import Folders, Plan, plan_fit
 from knowbound.workflows.settings import Settings
 
-CHOOSING = 0.25
-"""Share of the held-out groups that the detector is chosen by."""
-LEAST_CHOOSING = 40
-"""Groups that it takes at least."""
 NAMED = 8
 """Classes that a sentence names at most."""
 
@@ -267,13 +264,16 @@ def _run(
     plan: Plan, output: Path | None, resume: bool, on_step: Callable[[Progress], None] | None
 ) -> Fitted:
     known, groups, parts = plan.known.source, plan.groups.ids, plan.parts
-    kept = _held_out(plan)
-    chosen_by = _chosen_by(plan, kept)
-    held_out = np.setdiff1d(kept, chosen_by)
+    hold_out = _hold_out(plan, output, resume)
+    held_out, chosen_by = hold_out.draw(known, groups)
+    kept = np.union1d(held_out, chosen_by)
+    if hold_out.share:
+        check_enough(groups[held_out], _least(plan))
     shown = {f"outliers {i + 1}": read.sha256 for i, read in enumerate(plan.shown)}
     hashes = {"known": plan.known.sha256, **shown}
     note = {
         "held_out": plan.held_out,
+        "hold_out": hold_out.to_dict(),
         "group_by": plan.group_by,
         "groups": plan.groups.rule,
         "images": len(known) - len(kept),
@@ -313,7 +313,11 @@ def _run(
             held_groups=groups[held_out],
             choosing=known.take(chosen_by) if len(chosen_by) else None,
             data_sha256=hashes,
-            identity={"held_out": plan.held_out},
+            identity={
+                "held_out": plan.held_out,
+                "group_by": plan.group_by,
+                "held_out_images": sha256(kept.tobytes()).hexdigest(),
+            },
             note=note,
             checkpoint=output / CHECKPOINT if output else None,
             resume=resume,
@@ -337,34 +341,27 @@ def _run(
     return Fitted(built.boundary, built.trained, learned, held, accepted)
 
 
-def _chosen_by(plan: Plan, kept: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions, of those kept from training, of the images to choose the detector by: a quarter of
-    the groups, where the threshold can spare them, else none."""
-    parts, none = plan.parts, kept[:0]
-    if isinstance(parts, FrozenParts) or len(plan.detectors) == 1:
-        return none
-    groups = plan.groups.ids[kept]
-    rng = np.random.default_rng([parts.seed, 11])
-    drawn = draw_share(plan.known.source.labels[kept], groups, CHOOSING, rng)
-    count = len(np.unique(groups[drawn]))
-    least = least_groups(parts.acceptance, parts.confidence, parts.max_error)
-    spared = len(np.unique(groups)) - count >= 2 * (least + 1)
-    return kept[drawn] if spared and count >= LEAST_CHOOSING else none
-
-
-def _held_out(plan: Plan) -> NDArray[np.int64]:
-    """Positions of the known images that are kept from training."""
-    if plan.held_out == 0:
-        return np.empty(0, dtype=np.int64)
-    parts, known = plan.parts, plan.known.source
-    return hold_out_groups(
-        known.labels,
-        plan.groups.ids,
+def _hold_out(plan: Plan, output: Path | None, resume: bool) -> HoldOut:
+    """What is kept from training; of a training that is resumed, what was kept at first."""
+    wanted = HoldOut(
+        plan.parts.seed,
         plan.held_out,
-        np.random.default_rng(parts.seed),
-        least_groups(parts.acceptance, parts.confidence, parts.max_error),
-        class_names=known.class_names,
+        _least(plan),
+        not isinstance(plan.parts, FrozenParts) and len(plan.detectors) > 1,
     )
+    if output is None or isinstance(plan.parts, FrozenParts):
+        return wanted
+    training = {"images": plan.known.sha256, "group_by": plan.group_by}
+    hold_out = resumed(wanted, training, output) if resume else wanted
+    if _is_main():
+        note_hold_out(hold_out, training, output)
+    return hold_out
+
+
+def _least(plan: Plan) -> int:
+    """The fewest groups that can promise what was asked for."""
+    parts = plan.parts
+    return least_groups(parts.acceptance, parts.confidence, parts.max_error)
 
 
 def _is_main() -> bool:
@@ -383,7 +380,7 @@ def _keep(boundary: Boundary, plan: Plan, output: Path | None) -> None:
     try:
         if output:
             boundary.save(output)
-            for kept in kept_state(output):
+            for kept in (*kept_state(output), output / NOTED):
                 kept.unlink(missing_ok=True)
     finally:
         wait_for_processes()
