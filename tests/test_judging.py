@@ -1,6 +1,8 @@
 """From boundaries and sets of images to rows: every number against a plain loop."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from knowbound.boundary import Boundary
 from knowbound.boundary.together import with_detectors
 from knowbound.data.outs.noise import gaussian_noise
 from knowbound.data.preprocessing import Preprocessing
-from knowbound.data.source import Source
+from knowbound.data.source import LazyPixels, Source
 from knowbound.data.split import OutSet
 from knowbound.detectors import CentreAndStages, MaxSoftmax, NearestCentre, RelativeCentre
 from knowbound.judging import (
@@ -81,8 +83,37 @@ def test_images_labels_and_paths_come_along(boundary: Boundary) -> None:
     np.testing.assert_array_equal(evidence.in_set.labels, inside.labels)
     assert evidence.in_set.paths == paths["blobs"]
     assert evidence.out_sets[1].paths == ()
-    assert evidence.out_sets[1].images.dtype == np.uint8  # noise is made as floating-point numbers
+    noise = evidence.out_sets[1]
+    assert noise.images.dtype == np.float32
+    assert noise.images_at(np.arange(3)).dtype == np.uint8
+    np.testing.assert_allclose(noise.images_at(np.arange(3)), noise.images[:3] * 255, atol=0.51)
     assert [out.kind for out in evidence.out_sets] == [Kind.NOVELTY, Kind.ANOMALY]
+
+
+class Streamed(LazyPixels):
+    """Images of which it is counted how many are decoded, and how many at once."""
+
+    def __init__(self, array: Any) -> None:
+        self.array, self.decoded, self.most = array, 0, 0
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, indices: Any, /) -> Any:
+        images = self.array[indices]
+        self.decoded += len(images)
+        self.most = max(self.most, len(images))
+        return images
+
+    def subset(self, indices: Any) -> Any:
+        return self.array[indices]
+
+
+def test_streamed_images_are_decoded_once_and_never_all_at_once(boundary: Boundary) -> None:
+    inside = blobs(per_class=100, seed=2)
+    pixels = Streamed(inside.pixels)
+    (evidence,) = judge_sets([boundary], [RUN], replace(inside, pixels=pixels), OUTS)
+    assert pixels.decoded == 300
+    assert pixels.most < 300
+    assert len(evidence.in_set.images_at(np.arange(5))) == 5
 
 
 def test_rows_count_decisions_and_measure_the_domain_score() -> None:

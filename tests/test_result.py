@@ -1,6 +1,7 @@
 """Rows on disk: flat, whole, and readable whichever version wrote them."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,20 @@ def test_a_row_comes_back_equal(changes: dict[str, object]) -> None:
     row = result(**changes)
     assert Result.from_json(row.to_json()) == row
     assert Result.from_json(row.to_json()).to_json() == row.to_json()
+
+
+def test_a_number_that_is_none_is_null_and_comes_back_as_none() -> None:
+    row = result()
+    lacking = replace(row, numbers=replace(row.numbers, fpr95=math.nan))
+    values = json.loads(lacking.to_json(), parse_constant=lambda word: pytest.fail(word))
+    assert values["fpr95"] is None
+    assert math.isnan(Result.from_json(lacking.to_json()).numbers.fpr95)
+
+
+def test_separators_within_a_name_do_not_split_a_row(tmp_path: Path) -> None:
+    row = result(out_dist="line\u2028and\x85paragraph")
+    append_rows(tmp_path / "rows.jsonl", [row, row])
+    assert list(read_rows(tmp_path / "rows.jsonl")) == [row, row]
 
 
 def test_newer_keys_may_be_missing_and_are_written_only_where_they_are_known() -> None:

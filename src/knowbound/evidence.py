@@ -9,7 +9,7 @@ from knowbound.judgement import DECISIONS, Judgement
 from knowbound.labels import Kind
 from knowbound.outputs import Field
 from knowbound.result import Result
-from knowbound.values import Array, JsonMapping
+from knowbound.values import Array, JsonMapping, Pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +19,8 @@ class JudgedSet:
     name: str
     kind: Kind | None
     """None for the in-distribution test set."""
-    images: NDArray[np.uint8]
-    """(N, C, H, W), C = 1 or 3."""
+    images: Pixels
+    """(N, C, H, W), C = 1 or 3: an array, or files that are decoded when asked for."""
     labels: NDArray[np.int64]
     """(N,) the true class, -1 for out images."""
     judgement: Judgement[Array]
@@ -30,6 +30,18 @@ class JudgedSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def images_at(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Some of the images, to be shown.
+
+        Args:
+            indices: (B,) positions.
+
+        Returns:
+            (B, C, H, W) in 0..255.
+        """
+        images: Array = self.images[indices]
+        return images if images.dtype == np.uint8 else np.rint(images * 255).astype(np.uint8)
 
     @property
     def decisions(self) -> NDArray[np.str_]:

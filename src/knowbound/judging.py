@@ -4,7 +4,6 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from knowbound.boundary import Boundary
 from knowbound.boundary.together import judge_together
@@ -169,10 +168,9 @@ def judged_set(boundary: Boundary, source: Source, kind: Kind | None) -> JudgedS
 def _judged_sets(
     boundaries: Sequence[Boundary], source: Source, kind: Kind | None, paths: Paths | None
 ) -> list[JudgedSet]:
-    images = _as_uint8(source)
     files = (paths or {}).get(source.name, ())
     return [
-        JudgedSet(source.name, kind, images, source.labels, judgement, files)
+        JudgedSet(source.name, kind, source.pixels, source.labels, judgement, files)
         for judgement in judge_together(boundaries, source)
     ]
 
@@ -194,8 +192,3 @@ def _centres(boundary: Boundary, shows: Field) -> Array | None:
     """The class centres, where they lie in the space that is shown."""
     centres = boundary.detector.centres_in(shows)
     return None if centres is None else centres.cpu().numpy()
-
-
-def _as_uint8(source: Source) -> NDArray[np.uint8]:
-    pixels = source.images(slice(None))
-    return pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255).astype(np.uint8)

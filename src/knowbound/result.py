@@ -1,9 +1,11 @@
 """What one row of a table holds.  Rates are fractions; percent appears only in ``report``."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from knowbound.values import JsonMapping
 
@@ -85,7 +87,8 @@ class Result:
             "provenance": {**self.run.provenance, **extra},
         }
         later = {name: getattr(self, name) for name in _LATER if getattr(self, name) is not None}
-        return json.dumps({name: values[name] for name in KEYS} | later, ensure_ascii=False)
+        row = {name: values[name] for name in KEYS} | later
+        return json.dumps(_finite(row), ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> "Result":
@@ -106,11 +109,25 @@ class Result:
         run = {f.name: values[f.name] for f in fields(Run)}
         return cls(
             run=Run(**{**run, "seen_out": tuple(run["seen_out"]), "provenance": provenance}),
-            numbers=Numbers(**{name: values[name] for name in METRICS}),
+            numbers=Numbers(**{name: _number(values[name]) for name in METRICS}),
             tie_share=tie_share,
             **{name: values[name] for name in _OWN},
             **{name: values.get(name) for name in _LATER},
         )
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for each number that JSON has no word for, such as a rate where no
+    threshold has the asked TPR."""
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 _OWN = ("out_dist", "kind", "seen", "convention", "n_in", "n_out", "in_accuracy")
@@ -170,8 +187,8 @@ def read_rows(path: Path) -> Iterator[Result]:
     """
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n") and line.strip():
+    for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
+        if line.strip():
             yield Result.from_json(line)
 
 

@@ -271,6 +271,17 @@ def test_too_few_held_out_images_for_the_acceptance() -> None:
         ).learn(blobs()).calibrate(few)
 
 
+def test_no_image_to_learn_from_or_to_calibrate_with_is_one_sentence() -> None:
+    fresh = boundary()
+    none = blobs(per_class=4).take(np.empty(0, dtype=np.int64))
+    with pytest.raises(UserError, match="has no image to learn from"):
+        fresh.learn(none)
+    with pytest.raises(UserError, match="has no image to set the threshold from"):
+        fresh.calibrate(none)
+    fresh.learn(blobs(per_class=30), near=[none], far=[none])
+    assert math.isfinite(fresh.domain_threshold)
+
+
 def test_judging_before_calibration_or_in_another_shape_is_an_error() -> None:
     fresh = Boundary(
         LeNet(embedding=3, height=16, width=16), NearestCentre(), SHAPE, ("a", "b", "c")

@@ -14,6 +14,7 @@ import pytest
 
 from knowbound.boundary.boundary import Boundary
 from knowbound.detectors import DETECTORS
+from knowbound.errors import UserError
 from tests.samples import blobs
 
 ARCHIVE = Path(__file__).with_name("format_1.tar.xz")
@@ -44,6 +45,16 @@ def test_a_model_of_format_1_judges_as_it_did(name: str, models: Path) -> None:
     np.testing.assert_array_equal(judgement.nearest, said["nearest"])
     np.testing.assert_array_equal(judgement.decision, said["decision"])
     assert found.threshold.thresholds.tolist() == pytest.approx([said["threshold"]])
+
+
+def test_a_model_of_format_1_promises_nothing_it_cannot_show(models: Path) -> None:
+    found = Boundary.load(models / "ml-nearest_centre")
+    assert found.threshold.describe()["acceptance"] == found.acceptance
+    assert found.threshold.describe()["images"] == 0
+    assert found.threshold.range() == (0.0, 1.0)
+    assert found.threshold.sentence().startswith("none, as an earlier version")
+    with pytest.raises(UserError, match="kept no held-out scores; fit it again"):
+        found.adjust(0.9)
 
 
 @pytest.mark.parametrize("name", ["ce-vim", "ml-nearest_centre"])

@@ -404,6 +404,18 @@ def test_the_threshold_stays_where_the_error_is_kept_anyway() -> None:
     assert found.fit(*map(torch.from_numpy, (scores, np.zeros(800, np.int64)))).max_error is None
 
 
+def test_an_error_that_cannot_be_kept_leaves_the_threshold_as_it_was() -> None:
+    rng = np.random.default_rng(0)
+    scores, wrong = torch.from_numpy(rng.normal(size=800)), torch.zeros(800, dtype=torch.bool)
+    nearest = torch.zeros(800, dtype=torch.int64)
+    found = Threshold(1).fit(scores, nearest, acceptance=0.8)
+    before = {name: value.clone() for name, value in found.state_dict().items()}
+    with pytest.raises(ErrorNotKept):
+        found.fit(scores + 1, nearest, acceptance=0.9, max_error=0.1, correct=wrong)
+    for name, value in found.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0, equal_nan=True)
+
+
 @pytest.mark.parametrize("confidence", [None, 0.9])
 @pytest.mark.parametrize("max_error", [0.2, 0.05, 0.01])
 def test_the_fewest_images_that_can_show_an_error(

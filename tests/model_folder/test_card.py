@@ -68,6 +68,15 @@ def test_the_card_says_what_is_known() -> None:
     assert rows == ["| give\\|way | 112 | 90.0% |", "| stop | 300 | 97.0% |"]
 
 
+def test_of_few_pictures_the_card_says_that_all_were_learned_from() -> None:
+    about = DESCRIPTION["about"]
+    measured = {**about["measured"], "in_turn": True}
+    text = card_text(card_facts({**DESCRIPTION, "about": {**about, "measured": measured}}))
+    assert "412 pictures, each left out in turn" in text
+    assert "which it did not learn from:" not in text
+    assert "The promise is a guide" in text
+
+
 def test_the_facts_are_the_description() -> None:
     facts = card_facts(DESCRIPTION)
     assert facts["knows"] == DESCRIPTION["class_names"]

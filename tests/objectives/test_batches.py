@@ -1,5 +1,7 @@
 """Which images go together."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,20 @@ def test_balanced_batches_of_many_classes_take_enough_of_each_to_form_pairs() ->
     labels = np.repeat(np.arange(100), 20)
     batch = BalancedBatches(images=64, per_class=4).plan(labels, seed=0)[3]
     assert np.unique(labels[batch], return_counts=True)[1].tolist() == [4] * 16
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda: RandomBatches(0),
+        lambda: AuthorsBatches(images=1),
+        lambda: AuthorsBatches(images=0),
+        lambda: AuthorsBatches(same=2.0),
+    ],
+)
+def test_numbers_that_give_no_batch_are_refused_at_once(rule: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match="were asked for; expected"):
+        rule()
 
 
 def test_every_class_gets_its_turn() -> None:

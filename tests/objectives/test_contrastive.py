@@ -228,6 +228,8 @@ def test_no_tensor_of_all_pairs_is_kept_for_the_backward_pass() -> None:
 def test_margin_must_be_a_distance(margin: float) -> None:
     with pytest.raises(ValueError, match="margin"):
         Contrastive(margin=margin)
+    with pytest.raises(ValueError, match="dim"):
+        Contrastive(dim=0)
 
 
 def test_shapes_must_fit() -> None:

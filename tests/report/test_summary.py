@@ -27,6 +27,15 @@ def test_the_sentences_hold_the_counts() -> None:
         assert f"{counts['known']} passed for known" in sentence
 
 
+def test_a_model_without_held_out_scores_has_no_promise_to_keep() -> None:
+    shown = evidence(*two_outs())
+    old = replace(shown, promise={**shown.promise, "images": 0})
+    (known, *_) = summary(old)
+    assert "promised" in summary(shown)[0]
+    assert "promised" not in known
+    assert "were accepted" in known
+
+
 def test_ten_examples_take_turns_and_say_what_was_said() -> None:
     one = evidence(*two_outs())
     rows = examples(one)

@@ -75,6 +75,20 @@ def test_images_of_one_class_and_one_name_leave_no_choice(network: LeNet) -> Non
     assert describe_choice({}) == ""
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_class_of_one_image_stays_beside_one_of_many(network: LeNet, seed: int) -> None:
+    learned, many = blobs(per_class=20, classes=2), blobs(per_class=1500, classes=1, seed=3)
+    one = blobs(per_class=1, first=1, classes=1, seed=4)
+    held = Source(
+        "held",
+        np.concatenate([many.pixels, one.pixels]),
+        np.append(np.zeros(1500, dtype=np.int64), 1),
+        learned.class_names,
+    )
+    chosen = choose_detector(BOTH, OUTPUTS, network, learned, held, seed=seed)
+    assert chosen.note[NOTE]["images"] == 501
+
+
 def test_what_cannot_learn_is_not_taken(network: LeNet) -> None:
     """Of one image for each class there is no deviation of the logarithms."""
     learned, held = blobs(per_class=1), blobs(per_class=8, seed=3)

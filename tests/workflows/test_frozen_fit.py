@@ -59,6 +59,7 @@ def test_few_pictures_are_left_out_in_turn_and_told_so(photographs: Path, tmp_pa
     assert fitted.boundary.threshold.describe()["images"] == 32
     assert any(line.startswith("Few pictures: the threshold comes from") for line in fitted.summary)
     assert fitted.accepted.groups.tolist() == [8, 8, 8, 8]
+    assert any("no class has more than 8 images" in line for line in fitted.summary)
     with pytest.raises(UserError, match="learned from all of its few pictures.*--held-out"):
         evaluate(fitted.boundary, photographs, detectors=["nearest_centre"], fit_on=photographs)
 

@@ -121,7 +121,11 @@ class Boundary(nn.Module):
                 of known images in other colours are added, where there are colours.
             far: anomalies.  Synthetic ones, noise and pieces of two photographs, are added.
             domain: False leaves the domain score out, and every unknown image is a novelty.
+
+        Raises:
+            UserError: no image to learn from, or images that nothing can be learned from.
         """
+        _refuse_none(source, "learn from")
         outputs = self._outputs_of(source)
         labels = torch.from_numpy(source.labels)
         if not domain:
@@ -214,6 +218,7 @@ class Boundary(nn.Module):
         Raises:
             UserError: fewer images or groups than it takes; it says how many.
         """
+        _refuse_none(source, "set the threshold from")
         parts = []
         for images in self.batches(source):
             vectors = self.detector.read(self.prepared_outputs(images))
@@ -511,3 +516,10 @@ class Boundary(nn.Module):
             raise UserError(
                 f"{folder} describes no model this version can build: {error}"
             ) from error
+
+
+def _refuse_none(source: Source, use: str) -> None:
+    if not len(source):
+        raise UserError(
+            f"{source.name!r} has no image to {use}; expected in-distribution images of each class"
+        )

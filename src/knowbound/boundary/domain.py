@@ -19,6 +19,9 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from knowbound.boundary.likeness import smallest_accepting
+from knowbound.errors import UserError
+
 PENALTY = 10.0
 """Of scikit-learn's LogisticRegression: 1 / C, on standardised inputs; ten times its default.  The
 trials are in docs/synthetic_outliers.md."""
@@ -38,6 +41,8 @@ ROUNDS, STEPS = 10, 20
 """Of the search for the smallest loss, at most."""
 TOLERANCE = 1e-5
 """Largest slope of the loss, per standard step, at its end."""
+ROUNDING = 1e-9
+"""Of a share times a number of images."""
 LEAST_CURVATURE = 1e-9
 """Of the bias, which nothing penalises."""
 
@@ -91,11 +96,12 @@ class Domain(nn.Module):
                 synthetic outliers that the network was trained against, and declared novelties.
             far: (K, S) stages of anomalies, synthetic and declared.
             near_labels: (M,) the class from which each was made, left out together with it; below
-                0 or None: of none.
+                0 or None: of none.  ``fit`` gives none, as most of what it makes is of two classes.
             acceptance: share, above 0 and below 1.
 
         Raises:
             ValueError: tensors that do not fit together.
+            UserError: activations that are no finite numbers.
         """
         inside, far = inside.double(), far.double()
         near = inside[:0] if near is None else near.double()
@@ -118,8 +124,9 @@ class Domain(nn.Module):
             out = parts == part
             rest = torch.cat([inside[~out], near[near_parts != part]])
             needed += _needed(fit_logistic(rest, far, whole)(inside[out]), labels[out], acceptance)
-        lost = whole(far).sort().values[int(LOST * len(far))]
-        self.threshold = torch.minimum(torch.stack(needed).max(), lost).clamp(min=0)
+        first_lost = whole(far).sort().values[int(LOST * len(far) + ROUNDING)]
+        kept = torch.nextafter(first_lost, first_lost.new_tensor(-math.inf))  # and fewer than it
+        self.threshold = torch.minimum(torch.stack(needed).max(), kept).clamp(min=0)
         return self
 
     def score(self, stages: Tensor) -> Tensor:
@@ -131,7 +138,8 @@ class Domain(nn.Module):
         Returns:
             (N,) float64, higher = less like it.
         """
-        return stages.double() @ self.weight + self.bias
+        odds = stages.double() @ self.weight + self.bias
+        return torch.where(self.threshold.isinf(), 0.0, odds)  # left out: whatever the stages are
 
     def leave_out(self, width: int) -> Self:
         """A score of 0 for every image, so that it is a novelty if it is unknown.
@@ -309,11 +317,7 @@ def _needed(scores: Tensor, labels: Tensor, acceptance: float) -> list[Tensor]:
     large = [label for label, count in counts.items() if count >= LEAST_IMAGES]
     small = torch.tensor([counts[label] < LEAST_IMAGES for label in labels.tolist()])
     sets = [scores[labels == label] for label in large] + [scores[small.to(scores.device)]]
-    return [
-        values.sort().values[math.ceil(acceptance * len(values) - 1e-9) - 1]
-        for values in sets
-        if len(values)
-    ]
+    return [smallest_accepting(values, acceptance) for values in sets if len(values)]
 
 
 def _check(inside: Tensor, labels: Tensor, near: Tensor, far: Tensor, near_labels: Tensor) -> None:
@@ -323,6 +327,15 @@ def _check(inside: Tensor, labels: Tensor, near: Tensor, far: Tensor, near_label
             f"stages of the shapes {tuple(inside.shape)}, {tuple(near.shape)} and "
             f"{tuple(far.shape)} were given; expected (N, S), (M, S) and (K, S)"
         )
+    kinds = ("known images", inside), ("images like them", near), ("anomalies", far)
+    for name, stages in kinds:
+        broken = int((~stages.isfinite().all(dim=1)).sum())
+        if broken:
+            raise UserError(
+                f"the network's activations for {broken:,} of {len(stages):,} {name} are no finite "
+                "numbers, so novelties cannot be told from anomalies: train with a smaller "
+                "learning rate, or in float32"
+            )
     for name, stages, own in (("known", inside, labels), ("near", near, near_labels)):
         if own.shape != (len(stages),):
             raise ValueError(

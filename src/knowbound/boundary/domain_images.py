@@ -53,4 +53,6 @@ def far_sources(known: Source, given: Sequence[Source]) -> list[Source]:
 
 
 def _some(sources: Sequence[Source]) -> list[Source]:
-    return [source.sample(GIVEN_IMAGES, np.random.default_rng(0)) for source in sources]
+    return [
+        source.sample(GIVEN_IMAGES, np.random.default_rng(0)) for source in sources if len(source)
+    ]

@@ -1,6 +1,6 @@
 """Models written by earlier versions, as this version would have written them."""
 
-from torch import Tensor, arange, ones, zeros
+from torch import Tensor, arange, float64, ones, tensor, zeros
 
 from knowbound.boundary.threshold import Threshold
 from knowbound.values import JsonObject
@@ -16,6 +16,8 @@ def _threshold(threshold: Tensor, description: JsonObject) -> dict[str, Tensor]:
     if not threshold.isnan():
         fitted.fit(threshold.repeat(1), zeros(1).long(), acceptance=0.5)
         fitted.levels = ones(1).double() - acceptance
+        fitted.acceptance = tensor(acceptance, dtype=float64)
+        fitted.images = zeros(1).long()
     return {f"threshold.{name}": value for name, value in fitted.state_dict().items()}
 
 
@@ -31,7 +33,8 @@ def from_version_1(
     """A model of format 1 in the words of format 2.
 
     Its network had one output, called after the objective here.  It kept a threshold and no
-    held-out scores: its p-values are 1 where an image is known and the least possible elsewhere.
+    held-out scores: its p-values are 1 where an image is known and the least possible elsewhere, and
+    it promises nothing.
 
     Args:
         description: of format 1.

@@ -40,7 +40,7 @@ from knowbound.boundary.conformal import (
     positioned,
     refuse_too_few,
 )
-from knowbound.boundary.selective_risk import threshold_for_error
+from knowbound.boundary.selective_risk import SelectiveThreshold, threshold_for_error
 from knowbound.errors import UserError
 from knowbound.judgement.acceptance_range import rounded_outwards
 from knowbound.values import Array, JsonObject
@@ -176,6 +176,16 @@ class Threshold(nn.Module):
             calibrate_pool(values[in_pool], ids[in_pool], acceptance, confidence)
             for in_pool in (pool[classes] == p for p in range(int(pool.max()) + 1))
         ]
+        found = None
+        if max_error is not None:  # before anything is set: it may not be kept
+            found = threshold_for_error(
+                values,
+                _array(torch.empty(0) if correct is None else correct, np.bool_),
+                max_error,
+                confidence or ERROR_CONFIDENCE,
+                groups=ids,
+                at_most=parts[0].threshold,
+            )
         self._keep(parts, scores.device)
         self._set("pool", pool, scores.device)
         self._set("acceptance", np.float64(acceptance), scores.device)
@@ -183,9 +193,8 @@ class Threshold(nn.Module):
         self._set("confidence", np.float64(stated), scores.device)
         self._set("by_class", np.bool_(by == "class"), scores.device)
         self._set("error", np.zeros(0), scores.device)
-        if max_error is not None:
-            right = _array(torch.empty(0) if correct is None else correct, np.bool_)
-            self._keep_error(values, right, ids, max_error, confidence or ERROR_CONFIDENCE)
+        if max_error is not None and found is not None:
+            self._keep_error(found, max_error, confidence or ERROR_CONFIDENCE)
         return self
 
     def adjust(self, acceptance: float, confidence: float | None = None) -> Self:
@@ -203,6 +212,11 @@ class Threshold(nn.Module):
         check_share("an acceptance", acceptance)
         if confidence is not None:
             check_share("a confidence", confidence)
+        if not self.promises:
+            raise UserError(
+                "this model was written by an earlier version, which kept no held-out scores; fit "
+                "it again to set another acceptance"
+            )
         held, at_least = _array(self.held, np.float64), _array(self.at_least, np.float64)
         starts, parts = _array(self.starts, np.int64), []
         counts = zip(self.groups.tolist(), self.images.tolist(), strict=True)
@@ -219,23 +233,12 @@ class Threshold(nn.Module):
         self._set("error", np.zeros(0), device)
         return self
 
-    def _keep_error(
-        self,
-        scores: Floats,
-        correct: NDArray[np.bool_],
-        ids: Indices,
-        max_error: float,
-        confidence: float,
-    ) -> None:
-        device, highest = self.thresholds.device, float(self.thresholds[0])
-        found = threshold_for_error(
-            scores, correct, max_error, confidence, groups=ids, at_most=highest
-        )
-        lowered = found.threshold < highest
+    def _keep_error(self, found: SelectiveThreshold, max_error: float, confidence: float) -> None:
+        lowered = found.threshold < float(self.thresholds[0])
         if lowered:
             self._lower(found.threshold)
         facts = (max_error, confidence, found.error_bound, found.accepted, found.errors, lowered)
-        self._set("error", np.array(facts, np.float64), device)
+        self._set("error", np.array(facts, np.float64), self.thresholds.device)
 
     def _lower(self, threshold: float) -> None:
         """Put the only pool's threshold at another held-out score."""
@@ -246,6 +249,11 @@ class Threshold(nn.Module):
         self._set("thresholds", np.array([threshold]), device)
         self._set("levels", np.array([(1 + at_least[beyond]) / (1 + groups)]), device)
         self._set("positions", np.array(position), device)
+
+    @property
+    def promises(self) -> bool:
+        """Whether it remembers held-out scores: models of format 1 kept a threshold alone."""
+        return bool(self.images.sum() > 0)
 
     @property
     def max_error(self) -> float | None:
@@ -277,10 +285,6 @@ class Threshold(nn.Module):
     def threshold_of(self, nearest: Tensor) -> Tensor:
         """(N,) classes -> (N,) float64: the highest score at which each image would be known."""
         return self.thresholds[self.pool[nearest]]
-
-    def level_of(self, nearest: Tensor) -> Tensor:
-        """(N,) classes -> (N,) float64: an image is known if and only if its p-value is above."""
-        return self.levels[self.pool[nearest]]
 
     def accepts(self, scores: Tensor, nearest: Tensor) -> Tensor:
         """(N,) scores, (N,) classes -> (N,) bool: known.  A score that is no number is not."""
@@ -325,6 +329,8 @@ class Threshold(nn.Module):
         """
         if not len(self.held):
             raise ValueError("there is no range yet; call fit with held-out images first")
+        if not self.promises:
+            return 0.0, 1.0
         groups = self.groups.cpu().numpy().astype(np.float64)
         positions = self.positions.cpu().numpy()
         tail = (1 - coverage) / 2
@@ -409,6 +415,8 @@ class Threshold(nn.Module):
 
     def sentence(self, class_names: Sequence[str] = ()) -> str:
         """The promise in words, with the names of the classes (C,) or their numbers."""
+        if not self.promises:
+            return "none, as an earlier version wrote this model and kept no held-out scores"
         facts = self.describe()
         low, high = rounded_outwards(*facts["range"])
         grouped = facts["groups"] < facts["images"]

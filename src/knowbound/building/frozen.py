@@ -3,7 +3,7 @@ embedded once and its outputs are kept on disk, so that trying again takes secon
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
@@ -17,6 +17,7 @@ from knowbound.backbones import Backbone
 from knowbound.boundary import Boundary
 from knowbound.boundary.conformal import By
 from knowbound.building.kept_tunings import InTurn, tuned_once
+from knowbound.building.parts import OnStep
 from knowbound.building.tuned import Tuned
 from knowbound.building.tuning import Tuning
 from knowbound.data.feature_cache import FeatureCache, pixel_keys
@@ -33,7 +34,6 @@ from knowbound.training.loop import Progress, describe_hardware
 from knowbound.training.pace import Precision, choose_precision
 from knowbound.values import Array, JsonMapping
 
-OnStep = Callable[[Progress], None]
 ANOMALIES = 240
 """Synthetic ones that teach the domain score: an eighth each is one kind of noise, the others are
 pieces of photographs.  docs/photographs.md has what fewer and more give."""

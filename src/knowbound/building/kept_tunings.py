@@ -13,7 +13,8 @@ from torch import Tensor
 
 from knowbound._version import __version__
 from knowbound.backbones import Backbone
-from knowbound.building.tuned import OnStep, Tuned, Tuner
+from knowbound.building.parts import OnStep
+from knowbound.building.tuned import Tuned, Tuner
 from knowbound.building.tuning import Tuning
 from knowbound.data.feature_cache import cache_folder
 from knowbound.data.source import Source

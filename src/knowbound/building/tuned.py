@@ -2,7 +2,6 @@
 
 import copy
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch.nn.functional import cross_entropy, normalize
 from knowbound.backbones import Backbone
 from knowbound.backbones.backbone import Halves
 from knowbound.building.handedness import without_handedness
+from knowbound.building.parts import OnStep
 from knowbound.building.tuning import Tuning
 from knowbound.building.tuning_views import BATCH, images_at, views_of
 from knowbound.data.source import Source
@@ -22,7 +22,6 @@ from knowbound.objectives.batches import BalancedBatches
 from knowbound.training.loop import Progress, check_classes
 from knowbound.values import JsonObject
 
-OnStep = Callable[[Progress], None]
 HEAD_RATE = 10
 """The learning rate of the class layer over that of the network."""
 BETAS = (0.9, 0.99)

@@ -5,33 +5,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knowbound.labels import OUT
-from knowbound.values import Array
-
-
-class Pixels(Protocol):
-    """Images of one shape that can be taken by index: an array in memory, or files decoded when
-    asked for.
-
-    Indexing by an integer array or a slice gives (B, C, H, W), uint8 in 0..255 or float32 in [0,
-    1]; a NumPy array is one.
-    """
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, C, H, W)."""
-
-    @property
-    def dtype(self) -> Any:
-        """uint8 or float32."""
-
-    def __getitem__(self, indices: Any, /) -> Any:
-        """The images at ``indices``, in that order."""
+from knowbound.values import Array, Pixels
 
 
 class LazyPixels(ABC):
@@ -188,10 +168,6 @@ class Source:
         relabelled = new_label[self.labels]
         keep = np.flatnonzero(relabelled >= 0)
         return Source(name or self.name, _subset(self.pixels, keep), relabelled[keep], tuple(names))
-
-    def drop_classes(self, names: Sequence[str], name: str | None = None) -> "Source":
-        """The images of all other classes, relabelled 0.. in the order of ``class_names``."""
-        return self.take_classes([n for n in self.class_names if n not in set(names)], name)
 
     def without_labels(self, name: str | None = None) -> "Source":
         """The same images, every label ``OUT``: how seen-out images enter training.

@@ -7,8 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from knowbound.detectors.detector import Detector, class_means
+from knowbound.detectors.detector import Detector
+from knowbound.detectors.learning import count_classes
 from knowbound.outputs import Field
+
+BLOCK = 16_384
+"""Images whose deviations from their centres are held at a time."""
+SMALLEST = 1e-12
+"""Sum of squares along a direction in which images of one class do not differ."""
 
 
 class RelativeCentre(Detector):
@@ -19,7 +25,8 @@ class RelativeCentre(Detector):
     mu I, with S over N - C and mu the mean of its diagonal, in units where the identity's part is
     1.  A share of 0 and a shrinkage of 1 give the squared distance to the nearest centre.  The mean
     over all centres takes away what every picture far from the training images has in common; with
-    a share below 1 what is far from all classes still scores high.  One unit for all features does
+    a share below 1 what is far from all classes in a direction of its own still scores high.  What
+    lies beyond a centre, seen from the mean of all, scores low instead.  One unit for all features does
     not matter; the unit of single features does, as a pretrained network's features share one.
     ``docs/photographs.md`` has what was tried.
 
@@ -60,14 +67,22 @@ class RelativeCentre(Detector):
         Raises:
             ValueError: a class has no image.
         """
-        units = normalize(vectors.double(), dim=1)
-        centres = class_means(units, labels)
-        _, widths, directions = torch.linalg.svd(units - centres[labels], full_matrices=False)
-        variances = widths.square() / max(1, len(units) - len(centres))
-        identity = self.shrinkage * variances.sum() / units.shape[1]
-        kept = widths > 1e-6
+        blocks = list(zip(vectors.split(BLOCK), labels.split(BLOCK), strict=True))
+        counts = count_classes(labels)
+        sums = vectors.new_zeros(len(counts), vectors.shape[1], dtype=torch.float64)
+        for part, own in blocks:
+            sums.index_add_(0, own, normalize(part.double(), dim=1))
+        centres = sums / counts[:, None]
+        scatter = centres.new_zeros(vectors.shape[1], vectors.shape[1])
+        for part, own in blocks:
+            apart = normalize(part.double(), dim=1) - centres[own]
+            scatter += apart.T @ apart
+        squared, directions = torch.linalg.eigh(scatter)
+        variances = squared.clamp(min=0) / max(1, len(vectors) - len(centres))
+        identity = self.shrinkage * variances.sum() / len(scatter)
+        kept = squared > SMALLEST
         shrunk = (1 - self.shrinkage) * variances[kept] + identity
-        self.directions, self.gains = directions[kept], (identity / shrunk).sqrt() - 1
+        self.directions, self.gains = directions.T[kept], (identity / shrunk).sqrt() - 1
         self.centres = self._rescaled(centres)
         return self
 

@@ -77,7 +77,7 @@ def card_text(facts: JsonMapping) -> str:
         ("What it knows", [f"{len(known)} classes: {named}."]),
         ("What it learned from", _learned(facts)),
         ("What was measured", _measured(facts["measured"])),
-        ("What it promises", [_promise(facts["promise"])]),
+        ("What it promises", [_promise(facts["promise"]), *_guide(facts["measured"])]),
         ("Its limits", [f"- {limit}" for limit in facts["limits"]]),
         ("How to cite", [facts["cite"]]),
     )
@@ -155,8 +155,12 @@ def _numbers(images: Any) -> list[int]:
 def _measured(measured: JsonMapping | None) -> list[str]:
     if not measured:
         return ["Nothing was noted."]
+    images = f"{measured['images']:,}"
     lines = [
-        f"On the {measured['images']:,} held-out pictures, which it did not learn from:",
+        f"On {images} pictures, each left out in turn of a detector that did not learn from it (the "
+        "model itself learned from all):"
+        if measured.get("in_turn")
+        else f"On the {images} held-out pictures, which it did not learn from:",
         "",
         f"- {_percent(measured['accuracy'])} get their class, nothing rejected; "
         f"{_percent(measured['accuracy_accepted'])} of the accepted ones.",
@@ -184,6 +188,17 @@ def _promise(promise: JsonMapping | None) -> str:
         f"Between {low} and {high} of new known pictures will be accepted "
         f"({promise['images']:,} held-out pictures)."
     )
+
+
+def _guide(measured: JsonMapping | None) -> list[str]:
+    """What weakens the promise of a model of few pictures."""
+    if not measured or not measured.get("in_turn"):
+        return []
+    return [
+        "",
+        "The promise is a guide: each picture was left out in turn of a detector of its own, and "
+        "the model learned from all of them. `--held-out 0.1` makes it exact, and wide.",
+    ]
 
 
 def _shown(name: str) -> str:

@@ -145,6 +145,13 @@ class AuthorsBatches:
     images: int = 1024
     same: float = 0.25
 
+    def __post_init__(self) -> None:
+        if self.images < 4 or self.images % 4 or not 0 <= self.same <= 1:
+            raise ValueError(
+                f"batches of {self.images} images, a share of {self.same} of the partners of the "
+                "same class, were asked for; expected a multiple of 4, and a share in [0, 1]"
+            )
+
     def plan(self, labels: Indices, seed: int) -> Batches:
         """The batches for these labels.
 
@@ -200,6 +207,10 @@ class RandomBatches:
     trained on."""
 
     images: int = 128
+
+    def __post_init__(self) -> None:
+        if self.images < 1:
+            raise ValueError(f"batches of {self.images} images were asked for; expected at least 1")
 
     def plan(self, labels: Indices, seed: int) -> Batches:
         """The batches for these labels; out-of-distribution images are never drawn.

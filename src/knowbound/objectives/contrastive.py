@@ -13,7 +13,7 @@ from torch import Tensor
 
 from knowbound.objectives.all_pairs import all_pairs_loss
 from knowbound.objectives.batches import AuthorsBatches, BalancedBatches
-from knowbound.objectives.objective import MetricObjective, at_least_float32
+from knowbound.objectives.objective import MetricObjective, at_least_float32, expect_above_zero
 from knowbound.objectives.pairs import partner_pairs
 
 
@@ -76,6 +76,7 @@ class Contrastive(MetricObjective):
             raise ValueError(
                 f"a margin of {self.margin} was asked for; expected a distance above 0"
             )
+        expect_above_zero(dim=self.dim)
         if self.pairs not in ("all", "partners"):
             raise ValueError(f"pairs {self.pairs!r} are unknown; expected 'all' or 'partners'")
         if self.same_share is not None and not 0 < self.same_share < 1:

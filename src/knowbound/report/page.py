@@ -359,7 +359,9 @@ def _summary(evidence: Evidence) -> str:
     at = "one for each class" if np.isnan(evidence.threshold) else number(evidence.threshold)
     low, high = rounded_outwards(*evidence.promise["range"])
     threshold = (
-        f"{at}, set on {evidence.promise['images']:,} held-out images so that between "
+        f"{at}, from an earlier version, which kept no held-out scores"
+        if not evidence.promise["images"]
+        else f"{at}, set on {evidence.promise['images']:,} held-out images so that between "
         f"{low} and {high} of new known images are accepted"
     )
     if overall is None:

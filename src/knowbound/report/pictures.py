@@ -193,7 +193,7 @@ def _groups(
 
 def _picture(evidence: Evidence, judged: JudgedSet, i: int) -> Picture:
     return Picture(
-        source=picture_address(judged.images[i]),
+        source=picture_address(judged.images_at(np.array([i]))[0]),
         truth=f"{judged.name} ({judged.kind})"
         if judged.kind
         else class_name(evidence, int(judged.labels[i])),

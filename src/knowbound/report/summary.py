@@ -93,10 +93,11 @@ def _known(evidence: Evidence) -> str:
     judged, (low, high) = evidence.in_set, evidence.promise["range"]
     accepted = float(np.mean(judged.judgement.decision == 0)) if len(judged) else 0.0
     kept = "as promised" if low <= accepted <= high else "not as promised"
+    promised = f", {kept} ({' to '.join(rounded_outwards(low, high))})"
     overall, among_known = class_accuracy(evidence)
     text = (
-        f"Of {len(judged):,} pictures of known classes {_percent(accepted)} were accepted, {kept} "
-        f"({' to '.join(rounded_outwards(low, high))})"
+        f"Of {len(judged):,} pictures of known classes {_percent(accepted)} were accepted"
+        f"{promised if evidence.promise['images'] else ''}"
     )
     if among_known is not None and overall is not None:
         text += f"; {_percent(among_known)} of those got the right class"

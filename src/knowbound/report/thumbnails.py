@@ -39,7 +39,7 @@ class Sheets:
             The sheet's number; None where the page has its share of thumbnails already, or where
             there is no image.
         """
-        images = judged.images[chosen]
+        images = judged.images_at(chosen)
         key = hashlib.sha256(images.tobytes() + repr(images.shape).encode()).digest()
         if key in self._numbers:
             return self._numbers[key]

@@ -59,7 +59,9 @@ def choose_detector(
     if choosing is None or len(np.unique(choosing.labels)) < 2:
         return Chosen(make_detector(names[0], outputs), note={NOTE: {"taken": names[0]}})
     rng = np.random.default_rng([seed, 9])
-    learned, choosing = _some_of_each(learned, rng), choosing.sample(JUDGED, rng)
+    learned = _some_of_each(learned, rng, LEARNED)
+    if len(choosing) > JUDGED:  # a small class stays: patches are exchanged between two
+        choosing = _some_of_each(choosing, rng, JUDGED)
     exchanged = exchanged_patches(choosing, JUDGED, rng)
     given = [_outputs(network, source) for source in (learned, choosing, exchanged)]
     labels = torch.from_numpy(learned.labels)
@@ -108,9 +110,9 @@ def _mark(
     return float(auroc(inside, outside))
 
 
-def _some_of_each(source: Source, rng: np.random.Generator) -> Source:
-    """At most about ``LEARNED`` images, as many of each class as there are up to an equal share."""
-    share = max(1, LEARNED // len(source.class_names))
+def _some_of_each(source: Source, rng: np.random.Generator, most: int) -> Source:
+    """At most about ``most`` images, as many of each class as there are up to an equal share."""
+    share = max(1, most // len(source.class_names))
     order = rng.permutation(len(source))
     own = (order[source.labels[order] == label] for label in range(len(source.class_names)))
     return source.take(np.sort(np.concatenate([positions[:share] for positions in own])))

@@ -15,6 +15,7 @@ from knowbound.backbones.backbone import Depth
 from knowbound.boundary import Boundary
 from knowbound.boundary.boundary import Judging
 from knowbound.boundary.conformal import least_groups
+from knowbound.boundary.domain import Domain
 from knowbound.boundary.selective_risk import ErrorNotKept
 from knowbound.boundary.threshold import ClassAcceptance
 from knowbound.building import build
@@ -63,6 +64,7 @@ class Fitted:
         promise = self.boundary.threshold.sentence(names)
         return (
             *self._how(),
+            *self._kinds(),
             f"The promise: {promise}.",
             *self._by_class(names),
         )
@@ -89,6 +91,12 @@ class Fitted:
             *made.remarks,
             *few,
         )
+
+    def _kinds(self) -> tuple[str, ...]:
+        """What could not be done for telling novelty from anomaly, a sentence."""
+        domain = self.boundary.domain
+        remark = domain.remark if isinstance(domain, Domain) else ""
+        return (f"Novelty or anomaly: {remark}.",) if remark else ()
 
     def _trained(self) -> str:
         """What was done to a network with published weights, a sentence."""
@@ -300,7 +308,12 @@ def _run(
         )
         at = frozen.positions
         accepted = _measured(
-            frozen.boundary, frozen.scores, frozen.nearest, known.labels[at], groups[at]
+            frozen.boundary,
+            frozen.scores,
+            frozen.nearest,
+            known.labels[at],
+            groups[at],
+            in_turn=not len(held_out),
         )
         _keep(frozen.boundary, plan, output if _is_main() else None)
         return Fitted(frozen.boundary, frozen.embedded, learned, held, accepted, frozen.tuned)
@@ -392,9 +405,12 @@ def _measured(
     nearest: Tensor,
     labels: NDArray[np.int64],
     groups: NDArray[np.int64],
+    *,
+    in_turn: bool = False,
 ) -> ClassAcceptance:
     """How many of the images that the threshold was set on are accepted, by class; noted for the
-    card, with the share that gets its class."""
+    card, with the share that gets its class.  in_turn: each was left out of a detector of its own,
+    and the model learned from all."""
     accepted = boundary.threshold.acceptance_by_class(
         scores, nearest, torch.from_numpy(labels), groups
     )
@@ -403,6 +419,7 @@ def _measured(
     by_class = zip(boundary.class_names, accepted.groups, accepted.share, strict=True)
     boundary.about["measured"] = {
         "images": len(labels),
+        "in_turn": in_turn,
         "accuracy": float(right.mean()),
         "accuracy_accepted": float(right[known].mean()) if known.any() else None,
         "accepted": float(known.mean()),

@@ -1,11 +1,10 @@
 """The network that was asked for, or that an audition shows to be best."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from knowbound.building import Base
+from knowbound.building import Base, OnStep
 from knowbound.building.frozen import FrozenNetwork
 from knowbound.data.pictures.picture_lists import Listing
 from knowbound.data.preprocessing import Preprocessing
@@ -13,7 +12,6 @@ from knowbound.detectors.choice import make_detector
 from knowbound.objectives import Objective
 from knowbound.objectives.choice import with_batches
 from knowbound.outputs import Field
-from knowbound.training.loop import Progress
 from knowbound.workflows.audition.audition import Audition, enough, judged
 from knowbound.workflows.audition.candidates import try_frozen, try_trained
 from knowbound.workflows.audition.heads import Surveyed, best_of, shown, survey_heads
@@ -37,7 +35,6 @@ TRAINED = {False: 4000, True: 1000}
 """Pictures that a network is trained on at most: of large ones (True) fewer, as they are read for
 it alone."""
 TOO_FEW = "there are too few pictures, or too few that do not belong together, for an audition"
-OnStep = Callable[[Progress], None] | None
 
 
 def choose_network(
@@ -46,7 +43,7 @@ def choose_network(
     objective: Objective,
     size: tuple[int, int],
     channels: int,
-    on_step: OnStep = None,
+    on_step: OnStep | None = None,
 ) -> Audition:
     """The network that was asked for, or that an audition shows to be best.
 
@@ -83,7 +80,7 @@ class _Audition:
     objective: Objective
     shorter: int
     channels: int
-    on_step: OnStep
+    on_step: OnStep | None
 
     @property
     def large(self) -> bool:
@@ -142,7 +139,7 @@ def _trained(
     name: str,
     recipe: Recipe,
     objective: Objective,
-    on_step: OnStep,
+    on_step: OnStep | None,
 ) -> Trial:
     """How the usual network does on known images alone, after a share of its steps."""
     _, channels, height, width = stage.small.source.pixels.shape

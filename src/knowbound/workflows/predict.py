@@ -212,11 +212,6 @@ def predict_part(judge: Judge, part: Part, *, decoders: int | None = None) -> It
         judge: a calibrated boundary, or an exported model.
         part: some of the pictures.
         decoders: threads that decode, by default one for each core up to 8.
-        fdr: decide on all files together, so that on average at most this share of those called
-            unknown are known ones; None: each by the model's threshold.
-
-    Returns:
-        A prediction of each, also of a file that cannot be read.
 
     Yields:
         A prediction, also for a picture that cannot be read.

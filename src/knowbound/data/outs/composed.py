@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knowbound.data.outs.made_pixels import MEMORY_LIMIT, keep_in_memory, made_source
+from knowbound.data.outs.members import members_of
 from knowbound.data.source import Source
 from knowbound.values import Array
 
@@ -51,13 +52,7 @@ def composed_images(
     Raises:
         ValueError: fewer than two classes have images.
     """
-    members = [np.flatnonzero(source.labels == label) for label in range(len(source.class_names))]
-    members = [indices for indices in members if len(indices)]
-    if len(members) < 2:
-        raise ValueError(
-            f"{source.name!r} has images of {len(members)} class; expected at least two classes, "
-            "so that one can get the middle of another"
-        )
+    members = members_of(source, "so that one can get the middle of another")
     height, width = source.image_shape[1:]
     inner = (3 * height // 4 - height // 4) * (3 * width // 4 - width // 4)
     make = _Composed(source, _draw_plan(members, count, min(height, width), inner, rng))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knowbound.data.outs.made_pixels import MEMORY_LIMIT, keep_in_memory, made_source
+from knowbound.data.outs.members import members_of
 from knowbound.data.source import Source
 from knowbound.values import Array
 
@@ -41,13 +42,7 @@ def exchanged_patches(
     Raises:
         ValueError: fewer than two classes have images.
     """
-    members = [np.flatnonzero(source.labels == label) for label in range(len(source.class_names))]
-    members = [indices for indices in members if len(indices)]
-    if len(members) < 2:
-        raise ValueError(
-            f"{source.name!r} has images of {len(members)} class; expected at least two classes, "
-            "so that one can get a piece of another"
-        )
+    members = members_of(source, "so that one can get a piece of another")
     first = rng.integers(len(members), size=count)
     second = (first + rng.integers(1, len(members), size=count)) % len(members)
     sides = np.array(source.image_shape[1:])

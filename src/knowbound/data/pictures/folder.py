@@ -27,9 +27,10 @@ from knowbound.data.pictures.picture_lists import Listing, list_files, list_pict
 from knowbound.data.pictures.problems import Problem
 from knowbound.data.pictures.value_loss import Loss, find_loss, say_losses
 from knowbound.data.preprocessing import Preprocessing
-from knowbound.data.source import Pixels, Source
+from knowbound.data.source import Source
 from knowbound.errors import UserError
 from knowbound.labels import OUT
+from knowbound.values import Pixels
 
 __all__ = [
     "FolderPixels",

@@ -19,9 +19,10 @@ from knowbound.data.pictures.picture_files import (
 )
 from knowbound.data.pictures.picture_lists import list_files
 from knowbound.data.preprocessing import Preprocessing
-from knowbound.data.source import Pixels, Source
+from knowbound.data.source import Source
 from knowbound.errors import UserError
 from knowbound.labels import OUT
+from knowbound.values import Pixels
 
 ENDINGS = ("", ".zip", ".tar", ".tar.gz", ".tgz")
 PICTURES = (".png", ".jpg", ".jpeg")

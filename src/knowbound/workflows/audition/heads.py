@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from knowbound.building.frozen import Embedded, FrozenNetwork, OnStep
+from knowbound.building import OnStep
+from knowbound.building.frozen import Embedded, FrozenNetwork
 from knowbound.data.groups import group_images
 from knowbound.data.pictures.folder import FolderRead
 from knowbound.detectors.choice import make_detector
