@@ -426,8 +426,11 @@ class Boundary(nn.Module):
     def batches(self, source: Source) -> Iterator[Tensor]:
         """The images of a source on the network's device, (B, C, H, W) float32 in [0, 1].
 
+        Args:
+            source: N images of the boundary's shape.
+
         Raises:
-            ValueError: images of another shape than the boundary's.
+            ValueError: images of another shape.
         """
         wanted = self.preprocessing
         expected = (wanted.channels, wanted.height, wanted.width)
@@ -471,6 +474,10 @@ class Boundary(nn.Module):
     ) -> "Boundary":
         """The boundary that ``describe`` described, on the CPU, in evaluation mode.
 
+        Args:
+            description: as ``describe`` gives it.
+            tensors: the weights and all that was fitted, by name.
+
         Raises:
             KeyError, TypeError, ValueError: it names a part this version does not have, or the
                 weights do not fit.
@@ -495,6 +502,9 @@ class Boundary(nn.Module):
         """Write the boundary to a folder: ``model.safetensors`` and ``model.json``, and for readers
         ``card.md`` and ``card.json``.
 
+        Args:
+            folder: made where it is not there; a model in it is replaced in one step.
+
         Raises:
             UserError: it cannot be written, or holds a part that is not one of ours.
         """
@@ -505,6 +515,9 @@ class Boundary(nn.Module):
     @classmethod
     def load(cls, folder: Path | str) -> "Boundary":
         """A boundary read from a folder, on the CPU.  No code from a file is run.
+
+        Args:
+            folder: as ``save`` wrote it, by this version or an older one.
 
         Raises:
             UserError: anything missing, damaged or unknown.

@@ -283,18 +283,40 @@ class Threshold(nn.Module):
         self.register_buffer(name, torch.as_tensor(value, device=device))
 
     def threshold_of(self, nearest: Tensor) -> Tensor:
-        """(N,) classes -> (N,) float64: the highest score at which each image would be known."""
+        """The highest score at which each image would be known.
+
+        Args:
+            nearest: (N,) classes in 0..C-1.
+
+        Returns:
+            (N,) float64.
+        """
         return self.thresholds[self.pool[nearest]]
 
     def accepts(self, scores: Tensor, nearest: Tensor) -> Tensor:
-        """(N,) scores, (N,) classes -> (N,) bool: known.  A score that is no number is not."""
+        """Whether each image is known; one whose score is no number is not.
+
+        Args:
+            scores: (N,).
+            nearest: (N,) classes in 0..C-1.
+
+        Returns:
+            (N,) bool.
+        """
         return scores <= self.threshold_of(nearest)
 
     def p_value(self, scores: Tensor, nearest: Tensor) -> Tensor:
-        """(N,) scores, (N,) classes -> (N,) float64 conformal p-values in (0, 1].
+        """Conformal p-values: small for images unlike the held-out ones.
 
-        Small for images unlike the held-out ones; a score that is no number has the smallest.  It
-        is found by bisection, in log2(M) steps for all images together.
+        A score that is no number has the smallest.  They are found by bisection, in log2(M) steps
+        for all images together.
+
+        Args:
+            scores: (N,).
+            nearest: (N,) classes in 0..C-1.
+
+        Returns:
+            (N,) float64 in (0, 1].
 
         Raises:
             ValueError: it was not fitted.
@@ -323,6 +345,12 @@ class Threshold(nn.Module):
         summed up by a Beta distribution of the same mean and variance, each pool weighing as in the
         held-out images.  A threshold that was lowered to keep an error gets the band that holds for
         all thresholds at once (Dvoretzky, Kiefer and Wolfowitz 1956; Massart 1990).
+
+        Args:
+            coverage: share of all draws, above 0 and below 1.
+
+        Returns:
+            Both ends, shares in 0..1.
 
         Raises:
             ValueError: it was not fitted.
@@ -414,7 +442,11 @@ class Threshold(nn.Module):
         }
 
     def sentence(self, class_names: Sequence[str] = ()) -> str:
-        """The promise in words, with the names of the classes (C,) or their numbers."""
+        """The promise in words.
+
+        Args:
+            class_names: (C,); without them classes are called by their numbers.
+        """
         if not self.promises:
             return "none, as an earlier version wrote this model and kept no held-out scores"
         facts = self.describe()

@@ -90,6 +90,13 @@ def judge_together(boundaries: Sequence[Boundary], source: Source) -> list[Judge
 
     A detector that moves the images (ODIN) takes passes of its own.
 
+    Args:
+        boundaries: on the same network, calibrated.
+        source: N images of their shape.
+
+    Returns:
+        A judgement for each boundary.
+
     Raises:
         ValueError: boundaries on different networks, or without a threshold.
     """

@@ -58,6 +58,9 @@ class Detector(nn.Module):
     def read(self, outputs: Outputs) -> Tensor:
         """What it is given of the network's outputs: (N, R), the outputs it reads side by side.
 
+        Args:
+            outputs: of N images.
+
         Raises:
             ValueError: the network has no such output.
         """
@@ -156,7 +159,14 @@ class Detector(nn.Module):
 
 
 def class_means(vectors: Tensor, labels: Tensor) -> Tensor:
-    """(C, R) float64 mean vector of each class.
+    """Mean vector of each class.
+
+    Args:
+        vectors: (N, R).
+        labels: (N,) in 0..C-1.
+
+    Returns:
+        (C, R) float64.
 
     Raises:
         ValueError: a class of 0..C-1 has no image.

@@ -30,7 +30,11 @@ class NearestCentre(Detector):
         self.register_buffer("centres", torch.empty(0, 0))
 
     def fit(self, embeddings: Tensor, labels: Tensor) -> Self:
-        """Keep the centres of embeddings (N, D) with labels (N,) in 0..C-1.
+        """Keep the class centres.
+
+        Args:
+            embeddings: (N, D) of training images.
+            labels: (N,) in 0..C-1.
 
         Raises:
             ValueError: a class has no image.

@@ -62,7 +62,11 @@ class RelativeCentre(Detector):
         self.register_buffer("gains", torch.empty(0, dtype=torch.float64))
 
     def fit(self, vectors: Tensor, labels: Tensor) -> Self:
-        """Keep the centres and the directions within classes of vectors (N, R) with labels (N,).
+        """Keep the class centres and the directions in which images of one class differ.
+
+        Args:
+            vectors: (N, R) of training images.
+            labels: (N,) in 0..C-1.
 
         Raises:
             ValueError: a class has no image.

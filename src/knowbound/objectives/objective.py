@@ -81,7 +81,11 @@ class Objective(ABC):
         return self(outputs.get(self.heads[0]), labels)
 
     def batches(self, labels: NDArray[np.int64], seed: int) -> Batches:
-        """The batches for labels (N,), in 0..C-1 or below 0 for out-of-distribution images.
+        """The batches for these labels.
+
+        Args:
+            labels: (N,) in 0..C-1, or below 0 for out-of-distribution images.
+            seed: of the draws.
 
         Raises:
             UserError: none can be drawn.
@@ -91,6 +95,9 @@ class Objective(ABC):
 
     def head_sizes(self, classes: int) -> dict[str, int]:
         """The heads that the network must have, as arguments of a backbone, for so many classes.
+
+        Args:
+            classes: C.
 
         Returns:
             The length of each head by its name, and ``unit_length`` where embeddings must have it.
