@@ -1,7 +1,7 @@
 """From a folder of labelled images to a boundary, in one call: what a practitioner uses."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,12 +15,10 @@ from knowbound.backbones.backbone import Depth
 from knowbound.boundary import Boundary
 from knowbound.boundary.boundary import Judging
 from knowbound.boundary.conformal import least_groups
-from knowbound.boundary.domain import Domain
 from knowbound.boundary.selective_risk import ErrorNotKept
 from knowbound.boundary.threshold import ClassAcceptance
-from knowbound.building import build
-from knowbound.building.frozen import Embedded, FrozenParts, build_frozen
-from knowbound.building.tuned import Tuned
+from knowbound.building import Parts, build
+from knowbound.building.frozen import FrozenParts, build_frozen
 from knowbound.data.pictures.copies import fingerprints
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet
@@ -30,100 +28,14 @@ from knowbound.files.lock import locked
 from knowbound.labels import Kind
 from knowbound.model_folder.description import CHECKPOINT
 from knowbound.objectives import Objective
-from knowbound.training import Trained
 from knowbound.training.loop import Progress
 from knowbound.training.pace import Precision
 from knowbound.training.processes import wait_for_processes
-from knowbound.workflows.detector_choice import describe_choice
-from knowbound.workflows.hold_out import NOTED, HoldOut, check_enough, note_hold_out, resumed
+from knowbound.values import JsonObject
+from knowbound.workflows.fitted import Fitted
+from knowbound.workflows.hold_out import NOTED, Held, HoldOut, check_enough, note_hold_out, resumed
 from knowbound.workflows.plan import Folders, Plan, plan_fit
 from knowbound.workflows.settings import Settings
-
-NAMED = 8
-"""Classes that a sentence names at most."""
-
-
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """A calibrated boundary, the training or the embedding behind it, and the images it was held
-    against."""
-
-    boundary: Boundary
-    trained: Trained | Embedded
-    train: Source
-    held_out: Source
-    accepted: ClassAcceptance
-    """How many held-out images of each class are accepted."""
-    tuned: Tuned | None = None
-    """The fine-tuning of a network with published weights, if there was one."""
-
-    @property
-    def summary(self) -> tuple[str, ...]:
-        """What came of it, a sentence each."""
-        names = self.boundary.class_names
-        promise = self.boundary.threshold.sentence(names)
-        return (
-            *self._how(),
-            *self._kinds(),
-            f"The promise: {promise}.",
-            *self._by_class(names),
-        )
-
-    def _how(self) -> tuple[str, ...]:
-        made = self.trained
-        if isinstance(made, Trained):
-            choice = describe_choice(self.boundary.about["settings"])
-            return (
-                f"Trained in {made.seconds:.0f} s ({made.pace}).",
-                *((choice,) if choice else ()),
-            )
-        few = (
-            (
-                "Few pictures: the threshold comes from leaving them out in turn, so that all are "
-                "learned from; the promise is a guide then (--held-out 0.1 makes it exact, and wide).",
-            )
-            if not len(self.held_out)
-            else ()
-        )
-        return (
-            f"{self._trained()} Features computed of {made.computed:,} pictures, anomalies made "
-            f"for the purpose among them, in {made.seconds:.0f} s; the others were kept.",
-            *made.remarks,
-            *few,
-        )
-
-    def _kinds(self) -> tuple[str, ...]:
-        """What could not be done for telling novelty from anomaly, a sentence."""
-        domain = self.boundary.domain
-        remark = domain.remark if isinstance(domain, Domain) else ""
-        return (f"Novelty or anomaly: {remark}.",) if remark else ()
-
-    def _trained(self) -> str:
-        """What was done to a network with published weights, a sentence."""
-        if self.tuned is None:
-            return "Nothing was trained."
-        steps, before = self.tuned.tuning.steps, " before" if self.tuned.remembered else ""
-        without = [n for n in self.boundary.class_names if n not in self.tuned.mirrored]
-        kept = f"; never mirrored, as a mirror changes the class: {', '.join(without[:NAMED])}"
-        return (
-            f"Fine-tuned{before} in {self.tuned.seconds:.0f} s ({steps} steps"
-            f"{kept if without else ''})."
-        )
-
-    def _by_class(self, names: Sequence[str]) -> list[str]:
-        """The acceptance of each class on the held-out images, and a warning where it is low."""
-        share, short = self.accepted.share, self.accepted.short
-        order = np.argsort(np.nan_to_num(share, nan=-1.0), kind="stable").tolist()
-        worst = [f"{names[c]} {share[c]:.0%} of {self.accepted.groups[c]}" for c in order[:NAMED]]
-        more = f" (the lowest of {len(names)} classes)" if len(names) > NAMED else ""
-        lines = [f"Held-out images accepted by class: {', '.join(worst)}{more}."]
-        few = [names[c] for c in np.flatnonzero(short).tolist()]
-        if few:
-            lines.append(
-                f"Warning: images of {', '.join(few[:NAMED])} are accepted too seldom; give more "
-                "images of them, or set a threshold for each class with --per-class."
-            )
-        return lines
 
 
 def fit(
@@ -271,67 +183,131 @@ def run_plan(
 def _run(
     plan: Plan, output: Path | None, resume: bool, on_step: Callable[[Progress], None] | None
 ) -> Fitted:
-    known, groups, parts = plan.known.source, plan.groups.ids, plan.parts
     hold_out = _hold_out(plan, output, resume)
-    held_out, chosen_by = hold_out.draw(known, groups)
-    kept = np.union1d(held_out, chosen_by)
+    held = hold_out.draw(plan.known.source, plan.groups.ids)
     if hold_out.share:
-        check_enough(groups[held_out], _least(plan))
-    shown = {f"outliers {i + 1}": read.sha256 for i, read in enumerate(plan.shown)}
-    hashes = {"known": plan.known.sha256, **shown}
-    note = {
-        "held_out": plan.held_out,
-        "hold_out": hold_out.to_dict(),
-        "group_by": plan.group_by,
-        "groups": plan.groups.rule,
-        "images": len(known) - len(kept),
-        "outliers": [len(read.source) for read in plan.shown],
-        **({"audition": plan.audition.to_dict()} if plan.audition.trials else {}),
-    }
-    held = known.take(held_out)
-    learned = known.take(np.setdiff1d(np.arange(len(known)), kept))
-    declared = [
-        *(OutSet(read.source, Kind.NOVELTY) for read in plan.novelties),
-        *(OutSet(read.source, Kind.ANOMALY) for read in plan.anomalies),
-    ]
-    if isinstance(parts, FrozenParts):
-        frozen = build_frozen(
-            parts,
-            known,
-            [bytes.fromhex(digest) for digest in plan.known.pixel_sha256],
-            held_out,
-            declared,
-            groups=groups,
-            data_sha256=hashes,
-            note=note,
-            on_step=on_step,
-        )
-        at = frozen.positions
-        accepted = _measured(
-            frozen.boundary,
-            frozen.scores,
-            frozen.nearest,
-            known.labels[at],
-            groups[at],
-            in_turn=not len(held_out),
-        )
-        _keep(frozen.boundary, plan, output if _is_main() else None)
-        return Fitted(frozen.boundary, frozen.embedded, learned, held, accepted, frozen.tuned)
+        check_enough(plan.groups.ids[held.threshold], _least(plan))
+    images = _Images(plan, hold_out, held)
+    if isinstance(plan.parts, FrozenParts):
+        return _run_frozen(images, plan.parts, output, on_step)
+    return _run_trained(images, plan.parts, output, resume, on_step)
+
+
+@dataclass(frozen=True, eq=False)
+class _Images:
+    """The known images of a plan, parted, and what is noted of all images."""
+
+    plan: Plan
+    hold_out: HoldOut
+    held: Held
+
+    @property
+    def learned(self) -> Source:
+        """What the network learns from."""
+        known = self.plan.known.source
+        return known.take(np.setdiff1d(np.arange(len(known)), np.concatenate(self.held)))
+
+    @property
+    def held_out(self) -> Source:
+        """What the threshold is set from."""
+        return self.plan.known.source.take(self.held.threshold)
+
+    @property
+    def choosing(self) -> Source | None:
+        """What the detector is chosen by."""
+        chosen_by = self.held.choosing
+        return self.plan.known.source.take(chosen_by) if len(chosen_by) else None
+
+    @property
+    def declared(self) -> list[OutSet]:
+        """Images whose kind the user knows."""
+        return [
+            *(OutSet(read.source, Kind.NOVELTY) for read in self.plan.novelties),
+            *(OutSet(read.source, Kind.ANOMALY) for read in self.plan.anomalies),
+        ]
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Of every set, by its role."""
+        shown = {f"outliers {i + 1}": read.sha256 for i, read in enumerate(self.plan.shown)}
+        return {"known": self.plan.known.sha256, **shown}
+
+    @property
+    def identity(self) -> JsonObject:
+        """What a checkpoint must agree with: which images the network has not learned from."""
+        kept = np.sort(np.concatenate(self.held))
+        return {
+            "held_out": self.plan.held_out,
+            "group_by": self.plan.group_by,
+            "held_out_images": sha256(kept.tobytes()).hexdigest(),
+        }
+
+    @property
+    def note(self) -> JsonObject:
+        """For the model's settings."""
+        plan = self.plan
+        return {
+            "held_out": plan.held_out,
+            "hold_out": self.hold_out.to_dict(),
+            "group_by": plan.group_by,
+            "groups": plan.groups.rule,
+            "images": len(plan.known.source) - sum(map(len, self.held)),
+            "outliers": [len(read.source) for read in plan.shown],
+            **({"audition": plan.audition.to_dict()} if plan.audition.trials else {}),
+        }
+
+
+def _run_frozen(
+    images: _Images,
+    parts: FrozenParts,
+    output: Path | None,
+    on_step: Callable[[Progress], None] | None,
+) -> Fitted:
+    plan, held_out = images.plan, images.held.threshold
+    built = build_frozen(
+        parts,
+        plan.known.source,
+        [bytes.fromhex(digest) for digest in plan.known.pixel_sha256],
+        held_out,
+        images.declared,
+        groups=plan.groups.ids,
+        data_sha256=images.hashes,
+        note=images.note,
+        on_step=on_step,
+    )
+    accepted = _measured(
+        built.boundary,
+        built.scores,
+        built.nearest,
+        plan.known.source.labels[built.positions],
+        plan.groups.ids[built.positions],
+        in_turn=not len(held_out),
+    )
+    _keep(built.boundary, plan, output if _is_main() else None)
+    sides = images.learned, images.held_out
+    return Fitted(built.boundary, built.embedded, *sides, accepted, built.tuned)
+
+
+def _run_trained(
+    images: _Images,
+    parts: Parts,
+    output: Path | None,
+    resume: bool,
+    on_step: Callable[[Progress], None] | None,
+) -> Fitted:
+    plan, learned, held_out = images.plan, images.learned, images.held_out
+    groups = plan.groups.ids[images.held.threshold]
     try:
         built = build(
             parts,
             learned,
-            held,
-            [*(read.source for read in plan.outliers), *declared],
-            held_groups=groups[held_out],
-            choosing=known.take(chosen_by) if len(chosen_by) else None,
-            data_sha256=hashes,
-            identity={
-                "held_out": plan.held_out,
-                "group_by": plan.group_by,
-                "held_out_images": sha256(kept.tobytes()).hexdigest(),
-            },
-            note=note,
+            held_out,
+            [*(read.source for read in plan.outliers), *images.declared],
+            held_groups=groups,
+            choosing=images.choosing,
+            data_sha256=images.hashes,
+            identity=images.identity,
+            note=images.note,
             checkpoint=output / CHECKPOINT if output else None,
             resume=resume,
             on_step=on_step,
@@ -342,16 +318,16 @@ def _run(
             "another --max-error, or none"
         )
         raise UserError(f"{error}{way if output and kept_state(output) else ''}") from error
-    judged = built.boundary.judge(held)
+    judged = built.boundary.judge(held_out)
     accepted = _measured(
         built.boundary,
         torch.from_numpy(judged.score),
         torch.from_numpy(judged.nearest),
-        held.labels,
-        groups[held_out],
+        held_out.labels,
+        groups,
     )
     _keep(built.boundary, plan, output if built.trained.is_main_process else None)
-    return Fitted(built.boundary, built.trained, learned, held, accepted)
+    return Fitted(built.boundary, built.trained, learned, held_out, accepted)
 
 
 def _hold_out(plan: Plan, output: Path | None, resume: bool) -> HoldOut:
