@@ -77,7 +77,7 @@ def test_predict_on_the_terminal_and_into_a_table(place: Path) -> None:
     shown = knowbound("predict", place / "model", place / "test" / "place 0" / "0.png")
     assert shown.returncode == 0, shown.stderr
     assert "place 0" in shown.stdout
-    assert "1 files: " in shown.stderr
+    assert "1 file: " in shown.stderr
     done = knowbound(
         "predict", place / "model", place / "known", place / "noise", "-o", place / "out.jsonl"
     )
@@ -212,6 +212,13 @@ def test_evaluate_compares_every_detector_the_network_can_have(
         (("fit", "{}/known", "-o", "{}/m", "--objective", "odm"), "asked for without outliers"),
         (("fit", "{}/noise", "-o", "{}/m"), "class"),
         (("fit", "{}/known", "-o", "{}/known/place 0/0.png/m", *FIT), "cannot be written"),
+        (("fit", "{}/known", "-o", "{}/known/place 0/0.png"), "is a file, and a folder is needed"),
+        (("fit", "{}/known", "-o", ""), "an empty name was given"),
+        (("fit", "{}/known", "-o", "{}/m", "--memory", "nan"), "a memory of nan GB"),
+        (("fit", "{}/known", "-o", "{}/m", "--memory", "0"), "a memory of 0 GB"),
+        (("fit", "{}/known", "-o", "{}/m", "--size", "1000000"), "a side from 1 to 4096 pixels"),
+        (("fit", "{}/known", "-o", "{}/m", "--outliers", "{}/known"), "as the known images"),
+        (("fit", "{}/known", "-o", "{}/m", "--max-error", "0"), "such as 0.01"),
         (("fit", "{}/known", "-o", "{}/m", "--detector", "oracle"), "'oracle' is unknown"),
         (("fit", "{}/known", "-o", "{}/m", "--detector", "odin"), "--objective ce"),
         (("predict", "{}/outs", "{}/test"), "there is no model in"),
@@ -220,6 +227,8 @@ def test_evaluate_compares_every_detector_the_network_can_have(
             ("predict", "{}/model", "{}/test", "-o", "{}/out.xlsx"),
             "expected .csv, .jsonl, .parquet",
         ),
+        (("predict", "{}/model", "{}/test", "-o", "{}/t.csv", "--fdr", "0"), "rate of 0.0"),
+        (("predict", "{}/model", "{}/test", "--ray-address", "auto"), "--ray-address needs"),
         (("predict", "{}/model", "{}/test", "--resume"), "--resume needs a table to write"),
         (("predict", "{}/model", "{}/test", "-o", "-", "--ray"), "--ray needs a table to write"),
         (

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -80,5 +81,13 @@ def test_a_file_where_a_folder_is_needed(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(UserError, match="a part of the path is a file|something of that name"):
         replace_file(tmp_path / "file" / "a.csv", b"x")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="file is a file, and a folder is needed"):
         check_writable(tmp_path / "file")
+
+
+def test_too_little_room_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    check_writable(tmp_path, 1000)
+    free = shutil.disk_usage(tmp_path).free
+    with pytest.raises(UserError, match=r"MB free, and about [\d,]+\.\d MB will be written"):
+        check_writable(tmp_path, 2 * free)
+    assert list(tmp_path.iterdir()) == []

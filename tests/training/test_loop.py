@@ -1,6 +1,7 @@
 """The loop: determinism, resuming, and stopping with an explanation."""
 
 import math
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +101,25 @@ def test_a_killed_training_resumes_bit_for_bit(moment: int, kind: str, tmp_path:
     assert (
         steps[0] == (moment - 1) // every * every + 1
     )  # a kill inside the callback comes before that step's checkpoint
+
+
+def test_what_is_interrupted_between_two_steps_is_kept(tmp_path: Path) -> None:
+    source, checkpoint = blobs(), tmp_path / "checkpoint.safetensors"
+    whole, resumed, steps = network(), network(), []
+    resumed.load_state_dict(whole.state_dict())
+    train(whole, source, [], OBJECTIVE, SHORT)
+    first = deepcopy(resumed)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.step == 5:  # the next checkpoint would have come after 7
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(first, source, [], OBJECTIVE, SHORT, checkpoint=checkpoint, on_step=interrupt)
+    again = {"checkpoint": checkpoint, "resume": True}
+    train(resumed, source, [], OBJECTIVE, SHORT, on_step=lambda p: steps.append(p.step), **again)
+    assert steps[0] == 6
+    assert torch.equal(weights(resumed), weights(whole))
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:

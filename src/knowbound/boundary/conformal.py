@@ -63,7 +63,7 @@ def check_error(max_error: float, by: By) -> None:
     Raises:
         UserError: it is no share, or was asked for together with thresholds by class.
     """
-    check_share("a largest error", max_error)
+    check_share("a largest error", max_error, such_as=0.01)
     if by == "class":
         raise UserError(
             f"a largest error of {max_error:g} was asked for together with a threshold for each "
@@ -231,19 +231,20 @@ def chance_of_at_most(accepted: Floats, count: Indices, acceptance: float) -> Fl
     return np.where(rejected >= 1, chance, 1.0)
 
 
-def check_share(what: str, value: float) -> None:
+def check_share(what: str, value: float, such_as: float = 0.95) -> None:
     """Check that a value lies between 0 and 1, both left out.
 
     Args:
         what: its name in the sentence, such as "an acceptance".
         value: that was asked for.
+        such_as: an example of one.
 
     Raises:
         UserError: it does not.
     """
     if not 0 < value < 1:
         raise UserError(
-            f"{what} of {value} was asked for; expected a share between 0 and 1, such as 0.95"
+            f"{what} of {value} was asked for; expected a share between 0 and 1, such as {such_as:g}"
         )
 
 

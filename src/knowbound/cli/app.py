@@ -1,5 +1,6 @@
 """All commands under one name, and what becomes of a mistake."""
 
+import io
 import os
 import sys
 from typing import Annotated, NoReturn
@@ -50,6 +51,7 @@ def main() -> None:
     """Entry point: a user's mistake, or the operating system's refusal, is one sentence on stderr
     and exit code 2, never a traceback."""
     _share_cores()
+    _escape_names()
     keep_freed_memory()
     try:
         app()
@@ -63,9 +65,6 @@ def main() -> None:
         _fail(
             "there is not enough memory for this; choose a smaller --size, or close other programs"
         )
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except (OSError, UnicodeError) as error:
         _fail(sentence_for(error, _place(error)))
     finally:
@@ -85,6 +84,13 @@ def _share_cores() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "passive"
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+
+
+def _escape_names() -> None:
+    """Print a name that the terminal or pipe cannot encode with escapes, as tables have it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _place(error: OSError | UnicodeError) -> str:

@@ -1,5 +1,6 @@
 """The command that makes a model from a folder of labelled images."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from knowbound.cli.console import console, print_problems
+from knowbound.cli.interruption import stopped_between_steps
 from knowbound.cli.options import (
     SEVERAL,
     Acceptance,
@@ -20,10 +22,12 @@ from knowbound.cli.options import (
 )
 from knowbound.cli.progress import reading_bar, training_bar
 from knowbound.errors import UserError
+from knowbound.files import check_writable
 from knowbound.names import BACKBONES, DETECTORS, OBJECTIVES, ObjectiveName
 
 if TYPE_CHECKING:
     from knowbound.data.preprocessing import Range
+    from knowbound.training.loop import Progress
 
 OUTLIERS, PROMISE, PICTURES = "Outliers", "The promise", "Pictures"
 NETWORK, MACHINE = "Network and training", "Machine"
@@ -286,13 +290,14 @@ def fit(
 
         torchrun --nproc-per-node 2 -m knowbound fit signs/ -o model
     """
-    from knowbound.workflows.fit import run_plan
+    from knowbound.workflows.fit import kept_state, run_plan
     from knowbound.workflows.plan import plan_fit
     from knowbound.workflows.settings import Settings
 
     if not _to_be_trained(output, resume=resume, overwrite=overwrite):
         console().print(f"{output} is finished already; nothing to resume.")
         return
+    check_writable(output)
     with reading_bar() as reading:
         settings = Settings(
             objective=objective,
@@ -321,7 +326,7 @@ def fit(
             background=background,
             fit=aspect,
             max_pixels=max_pixels,
-            memory=None if memory is None else round(memory * 1e9),
+            memory=None if memory is None else _bytes(memory),
         )
         plan = plan_fit(
             directory,
@@ -336,22 +341,31 @@ def fit(
     shown = console()
     for line in plan.summary:
         shown.print(line, markup=False)
-    with training_bar() as bar:
+    with training_bar() as bar, stopped_between_steps() as after_step:
+
+        def on_step(progress: "Progress") -> None:
+            bar(progress.stage, progress)
+            after_step(progress)
+
         try:
-            fitted = run_plan(
-                plan,
-                output=output,
-                resume=resume,
-                on_step=lambda progress: bar(progress.stage, progress),
-            )
+            fitted = run_plan(plan, output=output, resume=resume, on_step=on_step)
         except KeyboardInterrupt:
-            console(err=True).print(
-                f"Stopped. The same command with --resume continues from {output}.", markup=False
-            )
+            kept = kept_state(output)
+            continues = f"The same command with --resume continues from {output}."
+            said = continues if kept else "Nothing was kept yet; the same command starts again."
+            console(err=True).print(f"Stopped. {said}", markup=False)
             raise typer.Exit(130) from None
     for line in fitted.summary:
         shown.print(line, markup=False)
     shown.print(f"Model: {output}", markup=False)
+
+
+def _bytes(gigabytes: float) -> int:
+    if not 0 < gigabytes < math.inf:
+        raise UserError(
+            f"a memory of {gigabytes:g} GB was asked for; expected a number above 0, such as 8"
+        )
+    return round(gigabytes * 1e9)
 
 
 def _range(text: str) -> "Range":

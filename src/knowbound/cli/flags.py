@@ -1,5 +1,8 @@
-"""Help in which an option that takes no value shows none."""
+"""Commands whose help shows no value for an option that takes none, and which end quietly where
+nobody reads their output any more."""
 
+import os
+import sys
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -15,6 +18,21 @@ class Command(TyperCommand):
             ctx: of the call.
         """
         return _without_type(super().get_params(ctx))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a reader of its output that has seen enough, such as `head`, is no
+        failure.
+
+        Args:
+            ctx: of the call.
+        """
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return None
+        return result
 
 
 class Group(TyperGroup):

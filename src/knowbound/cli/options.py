@@ -16,8 +16,23 @@ AnyModel = Annotated[
         metavar="MODEL", help=f"{FOLDER}, or file that `knowbound export` wrote (.onnx)."
     ),
 ]
+
+
+def _folder(text: str) -> Path:
+    if not text.strip():
+        raise UserError("an empty name was given for -o; expected a folder")
+    return Path(text)
+
+
 NewModel = Annotated[
-    Path, typer.Option("-o", "--output", metavar="MODEL", help="Folder to write the model to.")
+    Path,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="MODEL",
+        help="Folder to write the model to.",
+        parser=_folder,
+    ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of everything random.", min=0)]
 Acceptance = Annotated[

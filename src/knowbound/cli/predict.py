@@ -11,6 +11,7 @@ from knowbound.cli.console import console, print_predictions, print_problems
 from knowbound.cli.options import AnyModel, Overwrite
 from knowbound.cli.progress import reading_bar
 from knowbound.errors import UserError
+from knowbound.judgement.false_discovery import check_fdr
 from knowbound.values import JsonObject
 
 if TYPE_CHECKING:
@@ -101,11 +102,13 @@ def predict(
     from knowbound.workflows.predict import Counted, find_inputs, predict_parts
     from knowbound.workflows.tables import table_writer
 
+    if fdr is not None:
+        check_fdr(fdr)
     to_stdout = output == Path("-")
     in_parts = output is not None and not to_stdout
     address = ray_address or (LOCAL if ray else None)
     if (address or resume) and not in_parts:
-        option = "--resume" if resume else "--ray"
+        option = "--resume" if resume else "--ray" if ray else "--ray-address"
         raise UserError(f"{option} needs a table to write, such as -o verdicts.csv")
     found = find_inputs(inputs, image_column)
     print_problems(found.problems)
@@ -140,7 +143,11 @@ def _predict_parts(
 
     parts = output.with_name(f"{output.name}.parts")
     if options["resume"] and output.exists() and not parts.exists():
-        console().print(f"{output} is finished already; nothing to resume.", markup=False)
+        console().print(
+            f"{output} is finished already; nothing to resume. Whether it is of these pictures is not "
+            "checked: without --resume they are judged.",
+            markup=False,
+        )
         return
     judge = load_model(model)
     with kept_parts(output, found.parts, model, **options) as kept:

@@ -147,8 +147,11 @@ class _Draw:
             raise UserError(
                 f"too few usable images of {', '.join(few)}; expected at least 3 of each class (2 "
                 "to learn from, 1 to set the threshold with)"
-                + (", in at least 2 groups" if grouped else "")
-                + ": add images or remove the folder"
+                + (
+                    ", in at least 2 groups: add images, or group them in another way (--group-by)"
+                    if grouped
+                    else ": add images or remove the folder"
+                )
             )
 
     def refuse_lack(self, names: Sequence[str], least: int) -> None:

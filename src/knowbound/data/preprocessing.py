@@ -303,16 +303,16 @@ def _check_sixteen_bits(values: Array) -> None:
         finite = values[np.isfinite(values)]
         found = f" in {finite.min():.6g}..{finite.max():.6g}" if finite.size else ""
         raise UnknownRangeError(
-            f"floating-point pixels{found}, whose range nothing tells; give the range with "
-            "--range LOW HIGH, have it measured with --range auto, or save it as 8 or 16 bits"
+            f"floating-point pixels{found}, whose range nothing tells; fit the model with "
+            "--range LOW,HIGH or --range auto, or save it as 8 or 16 bits"
         )
     if values.dtype == np.uint16 or not values.size:
         return
     lowest, highest = values.min(), values.max()
     if lowest < 0 or highest > 65535:
         raise UnknownRangeError(
-            f"integer pixels in {lowest}..{highest}, beyond 16 bits; give the range with "
-            "--range LOW HIGH, have it measured with --range auto, or save it as 8 or 16 bits"
+            f"integer pixels in {lowest}..{highest}, beyond 16 bits; fit the model with "
+            "--range LOW,HIGH or --range auto, or save it as 8 or 16 bits"
         )
 
 

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -76,21 +77,30 @@ def _put_in_place(temporary: Path, path: Path) -> None:
             return
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, needed: int = 0) -> None:
     """Make a folder and try to write into it: better now than after the training.
 
     Args:
         folder: made where it is missing.
+        needed: bytes that will be written.
 
     Raises:
-        UserError: no file can be written there.
+        UserError: no file can be written there, or there is too little room.
     """
+    if os.path.isfile(folder):
+        raise UserError(f"{_shown(folder)} is a file, and a folder is needed; {ELSEWHERE}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"\0" * 4096)
+        free = shutil.disk_usage(folder).free
     except (OSError, ValueError) as error:
         raise UserError(cannot_write(folder, error)) from error
+    if free < needed:
+        raise UserError(
+            f"{_shown(folder)} has {free / 1e6:,.1f} MB free, and about {needed / 1e6:,.1f} MB will "
+            f"be written; free some space, or {ELSEWHERE}"
+        )
 
 
 def cannot_write(path: Path, error: OSError | ValueError) -> str:

@@ -104,8 +104,8 @@ def _described(path: Path, content: bytes) -> JsonObject:
         found = (description["format"], description["format_version"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is not the description of a model: {error}; expected a file that `knowbound "
-            "fit -o` wrote"
+            f"{path} is not the description of a model; expected a file that `knowbound fit -o` "
+            "wrote"
         ) from error
     if found[0] != FORMAT or found[1] not in READABLE:
         raise UserError(

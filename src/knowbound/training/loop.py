@@ -194,17 +194,20 @@ def train(
             loss = value.item()
             _check_health(step, loss, outputs.get(objective.heads[0]), training)
             done = step + 1
-            if on_step and accelerator.is_main_process:
-                on_step(
-                    Progress(done, training.steps, loss, images / (time.perf_counter() - started))
-                )
-            if (
-                checkpoint
-                and accelerator.is_main_process
-                and done % training.checkpoint_every == 0
-                and done < training.steps
-            ):
-                save_checkpoint(checkpoint, done, backbone, optimizer, identity, pace.to_dict())
+            if not accelerator.is_main_process:
+                continue
+            place = checkpoint if done < training.steps else None
+            state = (done, backbone, optimizer, identity, pace.to_dict())
+            if on_step:
+                rate = images / (time.perf_counter() - started)
+                try:
+                    on_step(Progress(done, training.steps, loss, rate))
+                except KeyboardInterrupt:  # between two steps: what was done is kept
+                    if place:
+                        save_checkpoint(place, *state)
+                    raise
+            if place and done % training.checkpoint_every == 0:
+                save_checkpoint(place, *state)
     accelerator.wait_for_everyone()  # none leaves while another still sends or receives
     backbone.eval()
     return Trained(

@@ -185,7 +185,8 @@ def _check_names(known: Path, folders: Sequence[tuple[str, Path, Kind]]) -> None
     names = [name for name, *_ in folders]
     if len(set(names)) < len(names):
         raise UserError(
-            f"the folders of unknown images are named {names}; expected a name of its own for each"
+            f"the folders of unknown images are named {', '.join(names)}; expected a name of its "
+            "own for each"
         )
     for name, folder, _ in folders:
         if name in (known.name, "known", "fitted on"):

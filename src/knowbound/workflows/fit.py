@@ -175,7 +175,7 @@ def run_plan(
     """
     if output is None or not _is_main():  # the main process alone writes
         return _run(plan, output, resume, on_step)
-    check_writable(output)
+    check_writable(output, plan.bytes_written)
     with locked(output):
         return _run(plan, output, resume, on_step)
 

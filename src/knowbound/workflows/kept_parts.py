@@ -119,17 +119,19 @@ def kept_parts(
         raise UserError(f"{table} is no file; give the name of a table to write")
     folder = place.with_name(f"{place.name}.parts")
     wanted = _plan(parts, model)
-    with locked(folder):
-        _prepare(folder, wanted, table, resume=resume, overwrite=overwrite)
-        kept = KeptParts(place, folder, len(parts))
-        try:
-            yield kept
-        finally:
-            if len(kept.missing()) == kept.count:
-                _clear(folder)
-    with contextlib.suppress(OSError):
-        if not (folder / PLAN).exists():
-            folder.rmdir()
+    try:
+        with locked(folder):
+            _prepare(folder, wanted, table, resume=resume, overwrite=overwrite)
+            kept = KeptParts(place, folder, len(parts))
+            try:
+                yield kept
+            finally:
+                if len(kept.missing()) == kept.count:
+                    _clear(folder)
+    finally:
+        with contextlib.suppress(OSError):
+            if not (folder / PLAN).exists():
+                folder.rmdir()
 
 
 def write_part(

@@ -52,6 +52,8 @@ SPARED = 0.3
 """The share of the images or groups up to which more are held out than it takes."""
 COPIES = 4
 """Of the weights in training: themselves, their gradients, and Adam's two averages."""
+STATE = 3
+"""Of the weights in a checkpoint, of which there are two while one replaces the other."""
 MEMORY_SHARE = 0.8
 FEW = 60
 """Images, or groups of them, that a threshold is held out from at least; of fewer pictures all are
@@ -88,6 +90,15 @@ class Plan:
     """How the network was chosen."""
     detectors: tuple[str, ...]
     """Those that come into question, the plainest first."""
+
+    @property
+    def bytes_written(self) -> int:
+        """About how much the model takes on a disk, and the state of its training."""
+        parts = self.parts
+        if isinstance(parts, FrozenParts):
+            return sum(4 * weight.numel() for weight in parts.frozen.network.parameters())
+        copies = 2 * STATE + parts.networks
+        return copies * weight_bytes(parts, len(self.known.source.class_names))
 
     @property
     def summary(self) -> tuple[str, ...]:
@@ -164,7 +175,7 @@ def plan_fit(
         outliers=given[0],
         novelties=given[1],
         anomalies=given[2],
-        memory=settings.memory or usual_memory(),
+        memory=usual_memory() if settings.memory is None else settings.memory,
         memory_limit=settings.memory_limit,
         max_pixels=settings.max_pixels,
         progress=progress,
@@ -229,7 +240,7 @@ def _frozen_plan(
         f"the detector {head}",
         "the threshold from leaving pictures out in turn, as they are few"
         if few
-        else _held_words(share, groups, reads.known),
+        else _held_words(settings, share, groups, reads.known),
     )
     held_out = 0.0 if few else share
     detectors = (head.detector,)
@@ -291,7 +302,7 @@ def _trained_plan(
         + (" with outliers made from the known images" if made else ""),
         f"the detector {' or '.join(detectors)}"
         + (", by held-out images" if len(detectors) > 1 else ""),
-        _held_words(share, groups, inside),
+        _held_words(settings, share, groups, inside),
     )
     return _plan(reads, parts, settings, groups, share, chosen, audition, detectors)
 
@@ -308,7 +319,9 @@ def _shape_words(preprocessing: Preprocessing) -> str:
     return f"{colour} images of {side} x {side} pixels{cut[preprocessing.fit]}"
 
 
-def _held_words(share: float, groups: Groups, known: FolderRead) -> str:
+def _held_words(settings: Settings, share: float, groups: Groups, known: FolderRead) -> str:
+    least = least_groups(settings.acceptance, settings.confidence, settings.max_error)
+    share = max(share, min(1.0, least / groups.count))
     what = "groups" if groups.count < len(known.source) else "images"
     return f"{share:.0%} of the {what} held out to set the threshold"
 
@@ -343,21 +356,37 @@ def usual_memory() -> int:
     return int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
+def weight_bytes(parts: Parts, classes: int) -> int:
+    """Bytes of one network's weights; nothing is allocated.
+
+    Args:
+        parts: what the network is built from.
+        classes: C.
+    """
+    with torch.device("meta"):
+        network = parts.backbone(**parts.objective.head_sizes(classes))
+    return sum(4 * parameter.numel() for parameter in network.parameters())
+
+
 def refuse_large_network(parts: Parts, classes: int, memory: int) -> int:
     """Bytes of the network's weights; nothing is allocated.
+
+    Args:
+        parts: what the network is built from.
+        classes: C.
+        memory: bytes that may be taken.
 
     Raises:
         UserError: weights, gradients and the optimizer's two averages take more than ``memory``.
     """
-    with torch.device("meta"):
-        network = parts.backbone(**parts.objective.head_sizes(classes))
-    weights = sum(4 * parameter.numel() for parameter in network.parameters())
+    weights = weight_bytes(parts, classes)
     needed = (COPIES + parts.networks - 1) * weights
     if needed > memory:
         raise UserError(
-            f"training {parts.backbone_name} at this size takes about {needed / GB:.2g} "
-            f"GB for its weights alone, more than the {memory / GB:.2g} GB allowed; ask for smaller "
-            "images with --size, take --backbone wrn-16-2, or allow more with --memory"
+            f"training {parts.backbone_name} at this size takes about {needed / GB:,.1f} "
+            f"GB for its weights alone, more than the {memory / GB:,.1f} GB allowed; ask for smaller "
+            "images with --size, a shorter embedding with --dim, take --backbone wrn-16-2, or allow "
+            "more with --memory"
         )
     return weights
 

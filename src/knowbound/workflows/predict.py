@@ -257,4 +257,5 @@ class Counted:
         known, novelties, anomalies, errors = self.counts.values()
         summary = f"{known} known, {novelties} novelties, {anomalies} anomalies"
         unreadable = f", {errors} that could not be read" if errors else ""
-        return f"{self.total} files: {summary}{unreadable}"
+        files = "file" if self.total == 1 else "files"
+        return f"{self.total} {files}: {summary}{unreadable}"

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from knowbound.data.pictures.copies import refuse_overlap, refuse_two_classes
 from knowbound.data.pictures.folder import FolderRead, ReadBefore, read_folder
+from knowbound.data.pictures.names import printable
 from knowbound.data.pictures.picture_lists import Listing
 from knowbound.data.pictures.reading_estimate import estimate_reading
 from knowbound.data.pictures.value_range import settle
 from knowbound.data.preprocessing import Preprocessing
+from knowbound.errors import UserError
 
 OnFile = Callable[[int, int], None]
 
@@ -56,6 +58,7 @@ class Reader:
             UserError: folders that cannot be used, or the same picture in two classes, or known
                 and out.
         """
+        self._refuse_one_folder_twice()
         preprocessing = settle(unsettled, self.listing, self.max_pixels)
         threads = self._threads(self.listing, preprocessing)
         known = self._read(self.known, preprocessing, threads, self.listing)
@@ -66,6 +69,19 @@ class Reader:
             refuse_overlap(known, self.known, reads, folders)
             sets.append(reads)
         return Reads(preprocessing, known, *sets)
+
+    def _refuse_one_folder_twice(self) -> None:
+        kinds = ("--outliers", self.outliers), ("--novelties", self.novelties)
+        named = [("the known images", self.known)]
+        for option, folders in (*kinds, ("--anomalies", self.anomalies)):
+            for folder in folders:
+                for before, other in named:
+                    if folder.exists() and other.exists() and folder.samefile(other):
+                        raise UserError(
+                            f"{printable(folder)} was given with {option} and as {before}; expected "
+                            "another folder: its pictures cannot be both"
+                        )
+                named.append((f"pictures of {option}", folder))
 
     def read_some(self, unsettled: Preprocessing, listing: Listing) -> FolderRead:
         """Some of the known images.

@@ -17,6 +17,8 @@ from knowbound.training.pace import Precision
 from knowbound.workflows.recipes import TUNINGS, FrozenRecipe, Recipe
 
 CHECKPOINT_EVERY = 100
+MOST_PIXELS = 4096
+"""Of a side of the images that a network takes."""
 MOST_NETWORKS = 20
 """That judge together: each takes the time of one, in training and in judging."""
 
@@ -128,6 +130,12 @@ def check_numbers(settings: Settings) -> None:
             settings.dim,
             settings.dim is None or settings.dim >= 1,
             "1 or more",
+        ),
+        (
+            "a size",
+            settings.size,
+            settings.size is None or 1 <= settings.size <= MOST_PIXELS,
+            f"a side from 1 to {MOST_PIXELS} pixels",
         ),
         (
             "a held-out share",

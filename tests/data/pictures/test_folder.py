@@ -399,7 +399,7 @@ def test_lines_of_a_list_that_cannot_be_used_are_named_and_the_rest_goes_on(zoo:
     lines = [
         "path,class",
         "good/rgb.png,a",
-        "good/rgb.png,b",
+        "good/rgb.png,a",
         "good/grey.png",
         "a,b,c",
         ",x",
@@ -419,6 +419,13 @@ def test_lines_of_a_list_that_cannot_be_used_are_named_and_the_rest_goes_on(zoo:
     assert len(read.problems) == len(expected)
     for problem, words in zip(read.problems, expected, strict=True):
         assert re.search(words, problem.reason)
+
+
+def test_a_list_that_gives_a_picture_two_classes_is_refused(zoo: Path) -> None:
+    (zoo / "list.csv").write_text("path,class\ngood/rgb.png,a\ngood/rgb.png,b\n")
+    with pytest.raises(UserError, match="line 3 of list.csv names good/rgb.png as b.*as a"):
+        read_folder(zoo / "list.csv", SHAPE, classes=True)
+    assert len(read_folder(zoo / "list.csv", SHAPE, classes=False).paths) == 1
 
 
 def test_streaming_indexes_like_an_array(zoo: Path) -> None:

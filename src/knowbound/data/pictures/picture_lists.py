@@ -140,18 +140,24 @@ def read_list(file: Path, *, classes: bool = False) -> Listing:
         )
     paths = [_part(line.fields, text.path_column) for line in text.lines]
     place = find_place(paths, file.parent)
-    listing, seen = Listing(), set()
+    listing, seen = Listing(), dict[Path, str]()
     names: dict[str, str] = {}
     for line, given in zip(text.lines, paths, strict=True):
         path = place.find(given)
         name = _part(line.fields, text.class_column) if classes else ""
+        if name and same_name(seen.get(path, name)) != same_name(name):
+            raise UserError(
+                f"line {line.number} of {_named(file)} names {printable(given)} as "
+                f"{printable(name)}, an earlier line as {printable(seen[path])}; no network can "
+                "tell them apart: keep one of the lines"
+            )
         reason = _line_problem(text, line.fields, given, classes, name, path in seen)
         if reason:
             where = str(path) if given else str(file)
             reason = f"line {line.number} of {_named(file)} {reason}"
             listing.problems.append(Problem(storable(where), reason, used=False))
             continue
-        seen.add(path)
+        seen[path] = name
         listing.files.append(path)
         listing.classes.append(names.setdefault(same_name(storable(name)), storable(name)))
     if not listing.files:
@@ -279,7 +285,8 @@ def _remarks(file: Path, text: ListText, place: Place) -> list[Problem]:
     if not text.encoding.startswith("utf"):
         said.append(f"it is no UTF-8 and was read as {text.encoding}")
     if place.leading or place.folder != file.parent:
-        leading = f", without their first {place.leading} folders" if place.leading else ""
+        folders = "folder" if place.leading == 1 else f"{place.leading} folders"
+        leading = f", without their first {folders}" if place.leading else ""
         said.append(f"its paths were found in {printable(place.folder.absolute())}{leading}")
     if place.suffixes != ("",):
         said.append("its paths have no ending and were found with one, such as .jpg")
