@@ -122,8 +122,7 @@ def describe_run(experiment: Experiment, built: Built) -> Run:
         built: what came of it.
     """
     split, about = experiment.split, dict(built.boundary.about)
-    for name in ("objective", "train_seconds", "train_images"):
-        del about[name]
+    del about["objective"]
     return Run(
         experiment=experiment.experiment,
         scale=experiment.scale,
@@ -135,8 +134,8 @@ def describe_run(experiment: Experiment, built: Built) -> Run:
         seed=experiment.training.seed,
         seen_out=tuple(out.name for out in split.seen_out),
         detector=type(built.boundary.detector).__name__,
-        train_seconds=round(built.trained.seconds, 2),
-        train_images=built.trained.images,
+        train_seconds=about.pop("train_seconds"),
+        train_images=about.pop("train_images"),
         provenance=about,
     )
 

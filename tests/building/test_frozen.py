@@ -9,6 +9,8 @@ from torch import Tensor
 
 from knowbound.backbones import EfficientNetLite, LeNet
 from knowbound.building.frozen import (
+    ANOMALIES,
+    TOLD,
     BuiltFrozen,
     FrozenNetwork,
     FrozenParts,
@@ -19,6 +21,7 @@ from knowbound.building.frozen import (
 )
 from knowbound.data.feature_cache import FeatureCache
 from knowbound.data.outs.anomalies import anomaly_images
+from knowbound.data.outs.made_pixels import MadePixels
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.data.split import OutSet
@@ -118,6 +121,13 @@ def test_keys_of_made_images_tell_them_apart() -> None:
     assert keys == made_keys(made(30, 0))
     assert not set(keys) & set(made_keys(made(30, 1)))
     assert not set(keys) & set(made_keys(made(31, 0)))
+
+
+def test_the_images_that_stand_for_all_are_of_every_kind() -> None:
+    made = anomaly_images((1, 16, 16), ANOMALIES, np.random.default_rng(0))
+    assert isinstance(made.pixels, MadePixels)
+    kinds = made.pixels.make.kinds
+    assert set(kinds[:TOLD].tolist()) == set(kinds.tolist())
 
 
 def built(folder: Path, held_out: np.ndarray, groups: np.ndarray | None = None) -> BuiltFrozen:

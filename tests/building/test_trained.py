@@ -106,6 +106,8 @@ def test_the_trainer_gets_images_and_what_a_checkpoint_must_agree_with() -> None
         "images": HASHES,
         "network": "lenet",
         "preprocessing": PARTS.preprocessing.to_dict(),
+        "base": None,
+        "settings": trainer.network.settings,
         "held_out": 0.1,
     }
 

@@ -14,8 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from knowbound.data import feature_cache, feature_records
-from knowbound.data.feature_cache import FeatureCache, cache_folder, file_keys, pixel_keys
-from knowbound.data.preprocessing import Preprocessing
+from knowbound.data.feature_cache import FeatureCache, cache_folder, pixel_keys
 from knowbound.data.source import Source
 
 NETWORK, WIDTH = "lenet-28-0123", 5
@@ -312,13 +311,6 @@ def test_pixel_keys_differ_where_pixels_or_shapes_do() -> None:
     pixels[3, 2, 1, 0] ^= 1
     changed = pixel_keys(source)
     assert [i for i in range(70) if changed[i] != found[i]] == [3]
-
-
-def test_file_keys_differ_where_bytes_or_preprocessing_do() -> None:
-    small, large = Preprocessing(96, 96, 3), Preprocessing(128, 128, 3)
-    first = file_keys([b"one", b"two", b"one"], small)
-    assert first[0] == first[2] != first[1]
-    assert not set(first) & set(file_keys([b"one", b"two"], large))
 
 
 def test_the_folder_follows_the_environment(

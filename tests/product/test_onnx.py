@@ -25,6 +25,7 @@ from knowbound.errors import UserError
 from knowbound.judgement import Verdict
 from knowbound.model_folder.card import card_facts
 from knowbound.product.any_model import load_model
+from knowbound.product.int8_weights import round_weights
 from knowbound.product.onnx_export import Int8Cost, export, export_int8
 from knowbound.product.onnx_model import ExportedModel, read_about
 from knowbound.product.serving.server import Settings
@@ -110,6 +111,34 @@ def test_its_card_is_that_of_the_boundary(exported: tuple[Boundary, Path]) -> No
 @pytest.mark.parametrize("detector", ["mahalanobis", "stage_mahalanobis", "centre_and_stages"])
 def test_other_detectors(detector: str, tmp_path: Path) -> None:
     assert export(boundary(detector), tmp_path / "m.onnx") == 256
+
+
+def test_without_a_domain_score(tmp_path: Path) -> None:
+    source = blobs(40)
+    made = boundary()
+    made.learn(source, domain=False).calibrate(blobs(20, seed=1))
+    export(made, tmp_path / "m.onnx")
+    assert not (ExportedModel.load(tmp_path / "m.onnx").judge(source.pixels).decision == 2).any()
+
+
+def test_linear_layers_on_tokens_are_kept_in_one_byte_too() -> None:
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Linear(32, 64), nn.Linear(64, 32)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.two(self.one(x).relu())
+
+    onnx = pytest.importorskip("onnx")
+    network = Tokens().eval()
+    example = (torch.randn(2, 5, 32),)
+    model = torch.onnx.export(network, example, None, dynamo=True, verbose=False).model_proto
+    round_weights(model, onnx, network)
+    kinds = {one.name: one.data_type for one in model.graph.initializer}
+    assert sum(kind == onnx.TensorProto.INT8 for kind in kinds.values()) == 2
+    with pytest.raises(UserError, match="only 0 of the network's"):
+        round_weights(model, onnx, Tokens())
 
 
 def test_what_cannot_be_exported_is_one_sentence(tmp_path: Path) -> None:

@@ -3,9 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
+from scipy.stats import binom
 
 from knowbound.labels import Kind
 from knowbound.report import confusion_lines, examples, summary, told_apart
+from knowbound.report.summary import _kept
 from tests.report.samples import evidence, two_outs
 
 
@@ -15,7 +18,10 @@ def test_the_sentences_hold_the_counts() -> None:
     known, classes, *others = summary(one)
     accepted = np.mean(one.in_set.decisions == "known")
     assert known.startswith(f"Of 120 pictures of known classes {100 * accepted:.1f}% were accepted")
-    assert ("not as promised" in known) == (not 0.9 <= accepted <= 0.98)
+    few = binom.cdf(round(120 * accepted), 120, 0.9) < 0.025
+    many = binom.sf(round(120 * accepted) - 1, 120, 0.98) < 0.025
+    words = "fewer than promised" if few else "more than promised" if many else "as promised"
+    assert f"were accepted, {words} (90.0% to 98.0%)" in known
     assert classes.startswith("Least accepted classes: ")
     for judged, sentence, right in zip(
         (novelty, anomaly), others, ("novelty", "anomaly"), strict=True
@@ -25,6 +31,23 @@ def test_the_sentences_hold_the_counts() -> None:
         assert f"Of {len(judged)} pictures of {judged.name} {rejected} were rejected" in sentence
         assert f"{counts[right]} of them called" in sentence
         assert f"{counts['known']} passed for known" in sentence
+
+
+@pytest.mark.parametrize(
+    ("accepted", "images", "words"),
+    [
+        (20, 20, "as promised"),  # of 20 none may be rejected by chance
+        (14, 20, "fewer than promised"),
+        (1880, 2000, "as promised"),
+        (1830, 2000, "fewer than promised"),
+        (1990, 2000, "more than promised"),
+        (0, 0, "as promised"),
+    ],
+)
+def test_a_promise_is_broken_only_where_chance_is_no_excuse(
+    accepted: int, images: int, words: str
+) -> None:
+    assert _kept(accepted, images, 0.93, 0.96) == words
 
 
 def test_a_model_without_held_out_scores_has_no_promise_to_keep() -> None:

@@ -1,5 +1,6 @@
 """Other acceptances counted image by image, and what they cost."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -81,6 +82,21 @@ def test_sets_of_a_kind_are_added_up() -> None:
     assert list(table) == ["known", "novelty", "anomaly"]
     assert table["novelty"] == [2 * count for count in counts[1]]
     assert table["known"] == list(counts[0])
+
+
+def test_of_several_thresholds_the_smallest_pool_bounds_the_acceptance() -> None:
+    model = evidence(*two_outs())
+    promise = {**model.promise, "groups": 300, "smallest_pool": 30, "level": 0.05}
+    found = what_if(_replaced(model, promise))
+    assert found is not None
+    assert max(setting.acceptance for setting in found.settings) <= 30 / 31 + 1e-9
+
+
+def test_large_costs_keep_their_digits() -> None:
+    costs = {"novelty-as-known": 5000.0, "known-as-novelty": 3000.0, "known-as-anomaly": 3000.0}
+    amounts = re.findall(r"cost ([\d,.e+]+) as", cost_sentence(evidence(*two_outs()), costs))
+    assert amounts
+    assert all("e" not in amount for amount in amounts)
 
 
 def test_where_p_values_cannot_tell() -> None:

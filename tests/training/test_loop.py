@@ -107,7 +107,7 @@ def test_what_is_interrupted_between_two_steps_is_kept(tmp_path: Path) -> None:
     source, checkpoint = blobs(), tmp_path / "checkpoint.safetensors"
     whole, resumed, steps = network(), network(), []
     resumed.load_state_dict(whole.state_dict())
-    train(whole, source, [], OBJECTIVE, SHORT)
+    expected = train(whole, source, [], OBJECTIVE, SHORT)
     first = deepcopy(resumed)
 
     def interrupt(progress: Progress) -> None:
@@ -117,8 +117,10 @@ def test_what_is_interrupted_between_two_steps_is_kept(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(first, source, [], OBJECTIVE, SHORT, checkpoint=checkpoint, on_step=interrupt)
     again = {"checkpoint": checkpoint, "resume": True}
-    train(resumed, source, [], OBJECTIVE, SHORT, on_step=lambda p: steps.append(p.step), **again)
+    note = {"on_step": lambda step: steps.append(step.step)}
+    trained = train(resumed, source, [], OBJECTIVE, SHORT, **note, **again)
     assert steps[0] == 6
+    assert trained.images == expected.images, "those of the first run count too"
     assert torch.equal(weights(resumed), weights(whole))
 
 

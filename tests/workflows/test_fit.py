@@ -174,6 +174,21 @@ def test_resuming_with_other_images_is_refused(folders: tuple[Path, Path], tmp_p
         run_plan(changed, output=tmp_path / "model", resume=True)
 
 
+def test_resuming_from_another_base_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    plan = often_kept(planned(folders[0], **(QUICK | {"synthetic": True})))
+    assert plan.parts.base
+
+    def with_outliers(count: int) -> Plan:
+        return replace(
+            plan, parts=replace(plan.parts, base=replace(plan.parts.base, synthetic=count))
+        )
+
+    with pytest.raises(Killed):
+        run_plan(with_outliers(40), output=tmp_path / "model", on_step=kill_at(9))
+    with pytest.raises(UserError, match="another training .*base.synthetic was 40, now 50"):
+        run_plan(with_outliers(50), output=tmp_path / "model", resume=True)
+
+
 def test_a_resumed_training_is_never_calibrated_on_what_it_learned(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -420,6 +420,7 @@ class Threshold(nn.Module):
             "confidence": self.stated_confidence,
             "images": int(self.images.sum()),
             "groups": int(self.groups.sum()),
+            "smallest_pool": int(self.groups.min()),
             "range": [low, high],
             "range_coverage": 0.95,
             "least_groups": least_groups(float(self.acceptance), self.stated_confidence),

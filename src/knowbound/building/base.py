@@ -8,6 +8,7 @@ from knowbound.building.kept_network import keep_network, load_network
 from knowbound.building.parts import OnStep
 from knowbound.data.source import Source
 from knowbound.objectives.objective import Objective
+from knowbound.provenance import commit
 from knowbound.training import Training, train
 from knowbound.values import JsonMapping, JsonObject
 
@@ -36,12 +37,13 @@ def train_base(
         on_step: called after every step.
 
     Returns:
-        What to note: settings, seconds, images, pace.
+        What to note: settings, seconds, images, pace, commit.
     """
     settings = {
         "training": asdict(training),
         "objective": objective.to_dict(),
         "identity": dict(identity or {}),
+        "network": backbone.settings,
     }
     kept = load_network(path, backbone, settings) if path and resume else None
     if kept is None:
@@ -54,7 +56,7 @@ def train_base(
             training,
             checkpoint=running,
             resume=resume,
-            identity=dict(identity or {}),
+            identity={**(identity or {}), "settings": backbone.settings},
             on_step=(lambda step: on_step(replace(step, stage="base"))) if on_step else None,
         )
         kept = {
@@ -62,8 +64,9 @@ def train_base(
             "seconds": round(trained.seconds, 2),
             "images": trained.images,
             "pace": trained.pace.to_dict(),
+            "commit": commit(),
         }
         if path and running and trained.is_main_process:
             keep_network(path, backbone, kept)
             running.unlink(missing_ok=True)
-    return {name: value for name, value in kept.items() if name != "identity"}
+    return {name: value for name, value in kept.items() if name not in ("identity", "network")}

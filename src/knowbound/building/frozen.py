@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from knowbound._version import __version__
 from knowbound.backbones import Backbone
 from knowbound.boundary import Boundary
 from knowbound.boundary.conformal import By
@@ -35,15 +36,17 @@ from knowbound.training.pace import Precision, choose_precision
 from knowbound.values import Array, JsonMapping
 
 ANOMALIES = 240
-"""Synthetic ones that teach the domain score: an eighth each is one kind of noise, the others are
+"""Synthetic ones that teach the domain score: a twelfth each is one kind of noise, the others are
 pieces of photographs.  docs/photographs.md has what fewer and more give."""
 DOMAIN_IMAGES = 2000
 """At most so many of each set of seen-out images teach the domain score."""
+ROWS = 1
+"""Of what a network computes for a picture: to be raised with a change of its arithmetic."""
 PARTS = 25
 """In which the images are left out at most, where none are held out."""
 TUNED_PARTS = 5
 """The same of a network that is fine-tuned again without each."""
-TOLD = 16
+TOLD = 48
 """Synthetic images that are made to know whether those of a cache are the same: some of each kind."""
 STAGE = "features"
 """What the progress of embedding is called."""
@@ -148,7 +151,8 @@ class FrozenNetwork:
     @cached_property
     def key(self) -> str:
         """A name that differs wherever the weights, the size of the images or the format do."""
-        digest = hashlib.sha256(repr(sorted(self._whole.settings.items())).encode())
+        computed_by = (__version__, torch.__version__, ROWS)
+        digest = hashlib.sha256(repr((computed_by, sorted(self._whole.settings.items()))).encode())
         for name, tensor in self._whole.state_dict().items():
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
         return f"{self.name}-{self.side}-{self.numbers}-{digest.hexdigest()[:16]}"

@@ -109,7 +109,7 @@ def train_networks(
             backbone,
             learned,
             [*shown, *synthetic.sources],
-            identity=identity,
+            identity={**identity, "settings": backbone.settings},
             checkpoint=path,
             last=number == parts.networks - 1,
             resume=resume,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from knowbound.boundary import Boundary
 from knowbound.building.networks import train_networks
-from knowbound.building.parts import Chosen, OnStep, Parts
+from knowbound.building.parts import Base, Chosen, OnStep, Parts
 from knowbound.data.outs.changed_copies import Invariances
 from knowbound.data.outs.synthetic import SyntheticOutliers
 from knowbound.data.source import Source
@@ -74,6 +74,7 @@ def build(
         "images": dict(data_sha256),
         "network": parts.backbone_name,
         "preprocessing": parts.preprocessing.to_dict(),
+        "base": _about_base(parts.base),
         **(identity or {}),
     }
     shown = [out.source if isinstance(out, OutSet) else out for out in seen_out]
@@ -126,6 +127,16 @@ def build(
         max_error=parts.max_error,
     )
     return Built(boundary, trained, chosen, invariances)
+
+
+def _about_base(base: Base | None) -> JsonObject | None:
+    if base is None:
+        return None
+    return {
+        "objective": base.objective.to_dict(),
+        "training": asdict(base.training) if base.training else None,
+        "synthetic": base.synthetic,
+    }
 
 
 def _about(synthetic: SyntheticOutliers, invariances: Invariances | None) -> JsonObject:

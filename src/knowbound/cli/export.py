@@ -57,10 +57,14 @@ def export(
         print_problems(read.problems)
         images = read.source.images(slice(None))
         label = {name: index for index, name in enumerate(boundary.class_names)}
-        labels = [_label(Path(path), label) for path in read.paths]
+        labels = [_label(Path(path), check, label) for path in read.paths]
     if int8 and images is not None:
         cost = export_int8(boundary, output, images, np.array(labels), overwrite=overwrite)
-        right = f", {cost.right_int8:.2%} right (before: {cost.right:.2%})" if cost.right else ""
+        right = (
+            f", {cost.right_int8:.2%} right (before: {cost.right:.2%})"
+            if cost.right is not None
+            else ""
+        )
         console().print(
             f"{output}: {output.stat().st_size / 1e6:.1f} MB with weights of int8; of "
             f"{cost.images:,} pictures {cost.same:.2%} are answered as by {model}; "
@@ -76,6 +80,7 @@ def export(
     )
 
 
-def _label(path: Path, label: dict[str, int]) -> int:
-    """The class of the nearest folder that is called as one; -1 where none is."""
-    return next((label[p.name] for p in path.parents if p.name in label), -1)
+def _label(path: Path, check: Path, label: dict[str, int]) -> int:
+    """The class of the nearest folder below ``check`` that is called as one; -1 where none is."""
+    below = path.relative_to(check) if path.is_relative_to(check) else Path(*path.parts[-2:])
+    return next((label[p.name] for p in below.parents if p.name in label), -1)

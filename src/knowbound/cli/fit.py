@@ -295,7 +295,7 @@ def fit(
     from knowbound.workflows.settings import Settings
 
     if not _to_be_trained(output, resume=resume, overwrite=overwrite):
-        console().print(f"{output} is finished already; nothing to resume.")
+        console().print(f"{output} is finished already; nothing to resume.", markup=False)
         return
     check_writable(output)
     with reading_bar() as reading:

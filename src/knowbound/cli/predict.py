@@ -1,5 +1,7 @@
 """The command that says known, novelty or anomaly of every picture."""
 
+import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,7 +143,8 @@ def _predict_parts(
     from knowbound.product.ray_data import judge_parts
     from knowbound.workflows.kept_parts import kept_parts, write_part
 
-    parts = output.with_name(f"{output.name}.parts")
+    place = Path(os.path.realpath(output))  # of a link the place that it leads to
+    parts = place.with_name(f"{place.name}.parts")
     if options["resume"] and output.exists() and not parts.exists():
         console().print(
             f"{output} is finished already; nothing to resume. Whether it is of these pictures is not "
@@ -150,6 +153,7 @@ def _predict_parts(
         )
         return
     judge = load_model(model)
+    limit = judge.domain_threshold if fdr is not None else math.inf
     with kept_parts(output, found.parts, model, **options) as kept:
         missing = kept.missing()
         if len(missing) < kept.count:
@@ -170,7 +174,7 @@ def _predict_parts(
             else:
                 for number in missing:
                     write_part(judge, found.parts[number], kept.path(number), on_row=step)
-        counted = kept.join(fdr=fdr, domain_threshold=judge.domain_threshold)
+        counted = kept.join(fdr=fdr, domain_threshold=limit)
     console().print(f"{counted}. Table: {output}", markup=False)
 
 

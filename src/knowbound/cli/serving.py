@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import sys
 from pathlib import Path
@@ -139,11 +140,14 @@ def serve(
     from knowbound.product.serving.server import Server, Settings
     from knowbound.product.serving.settings import Limits
 
-    if keep_gb <= 0 or reload_seconds < 0:
-        raise UserError(
-            f"--keep-gb {keep_gb:g} and --reload-seconds {reload_seconds:g} were given; expected "
-            "the first above 0, and the second at least 0"
-        )
+    for option, value, least in (
+        ("--keep-gb", keep_gb, 1e-9),
+        ("--max-request-mb", max_request_mb, 1e-6),
+        ("--reload-seconds", reload_seconds, 0.0),
+    ):
+        if not least <= value < math.inf:
+            expected = "0 or more" if least == 0 else "above 0"
+            raise UserError(f"{option} {value:g} was given; expected a number {expected}")
     limits = Limits(
         max_batch=max_batch,
         max_wait=max_wait_ms / 1000,

@@ -6,10 +6,9 @@ It knows no network: it takes keys and a function that computes rows.  What is k
 
 import contextlib
 import hashlib
-import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from knowbound.data.feature_records import (
     to_records,
     width_of,
 )
-from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.sets.download import user_cache
 from knowbound.data.source import LazyPixels, Source
 from knowbound.files import remove_kept
@@ -62,15 +60,6 @@ def pixel_keys(source: Source) -> list[bytes]:
         images = source.images(slice(start, start + BATCH))
         keys += [hashlib.sha256(kind + image.tobytes()).digest() for image in images]
     return keys
-
-
-def file_keys(contents: Iterable[bytes], preprocessing: Preprocessing) -> list[bytes]:
-    """The key of every picture file: a hash of its bytes and of what is done to them.
-
-    No picture is decoded, so many large files take little time.
-    """
-    how = json.dumps(preprocessing.to_dict(), sort_keys=True).encode()
-    return [hashlib.sha256(how + hashlib.sha256(content).digest()).digest() for content in contents]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +152,7 @@ class FeatureCache:
         Args:
             network: a name, such as "efficientnet_lite-lite0-96-3f2a...", that differs wherever the
                 weights, the size of the images or anything else that changes the rows does.
-            pictures: N keys of 32 bytes, as ``pixel_keys`` or ``file_keys`` give them.
+            pictures: N keys of 32 bytes, as ``pixel_keys`` gives them.
             compute: called with the positions of at most 64 pictures at a time.
             on_row: called as rows are found and computed.
 

@@ -1,7 +1,7 @@
 """ODIN's temperature and step, chosen on validation images: scores on a grid, the smallest FPR95
 wins."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from knowbound.backbones import Backbone
 from knowbound.boundary.batches import image_batches
-from knowbound.data.source import Source, to_unit_interval
+from knowbound.data.source import Source
 from knowbound.detectors.odin import Odin, gradient_sign
 from knowbound.metrics import auroc, fpr_at_tpr
 
@@ -24,7 +24,6 @@ FEW_TEMPERATURES = (1.0, 10.0, 100.0, 1000.0)
 FEW_EPSILONS = (0.0, 0.001, 0.002, 0.003, 0.004)
 """The default, a tenth of their grid from end to end: the full one costs a CPU ten times as
 long."""
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -133,10 +132,3 @@ def _scores(
         point: torch.cat(scores).cpu().numpy() if scores else np.empty(0)
         for point, scores in parts.items()
     }
-
-
-def _batches(backbone: Backbone, source: Source) -> Iterator[Tensor]:
-    device = next(backbone.parameters()).device
-    for start in range(0, len(source), BATCH):
-        pixels = to_unit_interval(source.images(slice(start, start + BATCH)))
-        yield torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)

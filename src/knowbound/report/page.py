@@ -135,7 +135,7 @@ def write_template(path: Path, template: str, values: JsonMapping) -> None:
     text = environment.get_template(template).render(
         **values, plotly=plotly, percent=percent, number=number
     )
-    replace_file(path, text.encode())
+    replace_file(path, text.encode("utf-8", "backslashreplace"))
 
 
 def script_json(figure: Any) -> "Markup":

@@ -1,6 +1,6 @@
 """What an evaluation found, in plain words."""
 
-import numpy as np
+from scipy.special import bdtr, bdtrc
 
 from knowbound.evidence import Evidence, JudgedSet
 from knowbound.judgement.acceptance_range import rounded_outwards
@@ -10,6 +10,8 @@ from knowbound.report.what_if import three_way
 
 RIGHT = {Kind.NOVELTY: "novelties", Kind.ANOMALY: "anomalies"}
 WHAT = ("known pictures", "novelties", "anomalies")
+CHANCE = 0.025
+"""With which few test images look as if a promise were broken on one side."""
 LOW = 5
 """Classes with the lowest acceptance that are named."""
 
@@ -91,8 +93,9 @@ def acceptance_by_class(evidence: Evidence) -> list[tuple[str, int, float]]:
 
 def _known(evidence: Evidence) -> str:
     judged, (low, high) = evidence.in_set, evidence.promise["range"]
-    accepted = float(np.mean(judged.judgement.decision == 0)) if len(judged) else 0.0
-    kept = "as promised" if low <= accepted <= high else "not as promised"
+    count = int((judged.judgement.decision == 0).sum())
+    accepted = count / max(1, len(judged))
+    kept = _kept(count, len(judged), low, high)
     promised = f", {kept} ({' to '.join(rounded_outwards(low, high))})"
     overall, among_known = class_accuracy(evidence)
     text = (
@@ -102,6 +105,16 @@ def _known(evidence: Evidence) -> str:
     if among_known is not None and overall is not None:
         text += f"; {_percent(among_known)} of those got the right class"
     return f"{text}."
+
+
+def _kept(accepted: int, images: int, low: float, high: float) -> str:
+    """Whether so many of the images could be accepted by a model whose acceptance is in the
+    range: few images scatter around it."""
+    if bdtr(accepted, images, low) < CHANCE:
+        return "fewer than promised"
+    if accepted and bdtrc(accepted - 1, images, high) < CHANCE:
+        return "more than promised"
+    return "as promised"
 
 
 def _classes(evidence: Evidence) -> str:

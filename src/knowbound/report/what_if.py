@@ -72,7 +72,7 @@ def what_if(evidence: Evidence) -> WhatIf | None:
     if level is None or not len(evidence.in_set):
         return None
     own = round(1 - float(level), 10)
-    groups = int(evidence.promise["groups"])
+    groups = int(evidence.promise.get("smallest_pool", evidence.promise["groups"]))
     most = groups / (groups + 1) + ROUNDING
     if own > most:
         return None
@@ -147,15 +147,20 @@ def cost_sentence(evidence: Evidence, costs: Mapping[str, float]) -> str:
         return "The costs of other acceptances cannot be told from this model's p-values."
     best = found.settings[cheapest(evidence, found, costs)]
     now = 1000 * cost_of(evidence, found.now, costs)
-    text = f"At these costs 1,000 such pictures cost {now:,.4g} as the model is"
+    text = f"At these costs 1,000 such pictures cost {_amount(now)} as the model is"
     if best is found.now:
         return f"{text}; no other acceptance costs less."
     least = 1000 * cost_of(evidence, best, costs)
     ends = {found.settings[0]: ", the lowest tried", found.settings[-1]: ", the highest possible"}
     return (
-        f"{text} (acceptance {found.now.acceptance:.2%}), and {least:,.4g} at the cheapest "
+        f"{text} (acceptance {found.now.acceptance:.2%}), and {_amount(least)} at the cheapest "
         f"acceptance, {best.acceptance:.2%}{ends.get(best, '')}. This was found on these pictures: measure it on others."
     )
+
+
+def _amount(cost: float) -> str:
+    """Four significant digits, and all digits of a large number."""
+    return f"{cost:,.0f}" if cost >= 1000 else f"{cost:.4g}"
 
 
 def three_way(evidence: Evidence, counts: tuple[tuple[int, ...], ...]) -> dict[str, list[int]]:

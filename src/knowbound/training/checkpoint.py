@@ -3,7 +3,7 @@ leaves a good one."""
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ def save_checkpoint(
     optimizer: Optimizer,
     identity: JsonMapping,
     pace: JsonMapping | None = None,
+    spent: "Spent | None" = None,
 ) -> None:
     """Write the state of a training, replacing the file whole.
 
@@ -35,6 +36,7 @@ def save_checkpoint(
         optimizer: whose moments are kept.
         identity: which training it belongs to, as JSON values.
         pace: how it was computed, as JSON values.
+        spent: what it took so far.
 
     Raises:
         UserError: the place cannot be written.
@@ -54,17 +56,37 @@ def save_checkpoint(
         "step": str(step),
         "identity": json.dumps(identity, sort_keys=True),
         "pace": json.dumps(dict(pace or {})),
+        "spent": json.dumps(asdict(spent or Spent())),
     }
     replace_file(path, save(tensors, metadata))
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a training took, all its runs together: seconds, and images through the network."""
+
+    seconds: float = 0.0
+    images: int = 0
+
+    def and_also(self, seconds: float, images: int) -> "Spent":
+        """The same with what another run took.
+
+        Args:
+            seconds: of that run.
+            images: through the network in it.
+        """
+        return Spent(self.seconds + seconds, self.images + images)
+
+
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a file held.  step: steps already done; pace: how they were computed, to go on alike."""
+    """What a file held.  step: steps already done; pace: how they were computed, to resume alike;
+    spent: what they took."""
 
     step: int
     pace: JsonObject
     tensors: dict[str, Tensor]
+    spent: Spent = Spent()
 
     def restore(self, backbone: nn.Module, optimizer: Optimizer) -> int:
         """Put the state into the backbone and the optimizer, which keep their memory order.
@@ -129,7 +151,8 @@ def read_checkpoint(path: Path, identity: JsonMapping) -> Checkpoint | None:
             f"the checkpoint {path} cannot be read ({error}); remove it to start the training again"
         ) from error
     _check(path, metadata, identity)
-    return Checkpoint(int(metadata["step"]), json.loads(metadata["pace"]), tensors)
+    spent = Spent(**json.loads(metadata.get("spent", "{}")))
+    return Checkpoint(int(metadata["step"]), json.loads(metadata["pace"]), tensors, spent)
 
 
 def _check(path: Path, metadata: Mapping[str, str], identity: JsonMapping) -> None:

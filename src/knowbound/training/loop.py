@@ -23,7 +23,7 @@ from knowbound.backbones.backbone import as_backbone
 from knowbound.data.source import Source, to_unit_interval
 from knowbound.errors import TrainingStoppedError, UserError
 from knowbound.objectives.objective import Objective
-from knowbound.training.checkpoint import read_checkpoint, save_checkpoint
+from knowbound.training.checkpoint import Spent, read_checkpoint, save_checkpoint
 from knowbound.training.pace import Pace, choose_pace
 from knowbound.training.processes import (
     check_same_start,
@@ -56,7 +56,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training was: seconds and images (through the backbone) of this run, its last losses,
+    """What a training was: seconds and images (through the backbone) of all its runs, its last loss,
     and what it ran on."""
 
     seconds: float
@@ -169,6 +169,7 @@ def train(
             indices
         ]
 
+    before = saved.spent if saved else Spent()
     started, images, loss = time.perf_counter(), 0, float("nan")
     steps = range(first, training.steps)
     with torch.random.fork_rng(devices=[]):
@@ -197,7 +198,8 @@ def train(
             if not accelerator.is_main_process:
                 continue
             place = checkpoint if done < training.steps else None
-            state = (done, backbone, optimizer, identity, pace.to_dict())
+            spent = before.and_also(time.perf_counter() - started, images)
+            state = (done, backbone, optimizer, identity, pace.to_dict(), spent)
             if on_step:
                 rate = images / (time.perf_counter() - started)
                 try:
@@ -210,9 +212,10 @@ def train(
                 save_checkpoint(place, *state)
     accelerator.wait_for_everyone()  # none leaves while another still sends or receives
     backbone.eval()
+    spent = before.and_also(time.perf_counter() - started, images)
     return Trained(
-        time.perf_counter() - started,
-        images,
+        spent.seconds,
+        spent.images,
         loss,
         pace,
         describe_hardware(device),

@@ -128,7 +128,7 @@ class _Audition:
             unsettled(self.settings, recipe, side, self.channels),
             sample_listing(self.listing, JUDGED),
         )
-        frozen = frozen_network(recipe, self.channels, side, self.settings)
+        frozen = frozen_network(recipe, self.channels, side)
         seed, group_by = self.settings.seed, self.settings.group_by
         return survey_heads(frozen, images, group_by, seed, self.on_step)
 
@@ -186,7 +186,7 @@ def _bring(size: tuple[int, int]) -> str:
 
 
 def frozen_network(
-    recipe: FrozenRecipe, channels: int, side: int, settings: Settings, pooling: str | None = None
+    recipe: FrozenRecipe, channels: int, side: int, pooling: str | None = None
 ) -> FrozenNetwork:
     """The network with its published weights, and the cache of what it said.
 
@@ -194,7 +194,6 @@ def frozen_network(
         recipe: of the network.
         channels: 1 or 3.
         side: of the images, in pixels.
-        settings: what was asked for.
         pooling: of its features; None: the recipe's.
 
     Raises:
@@ -203,4 +202,4 @@ def frozen_network(
     network = recipe.make(channels)
     pooling = recipe.pooling if pooling is None else pooling
     pooled = network if pooling is None else network.pooled_by(pooling)
-    return FrozenNetwork(pooled, recipe.name, side, settings.precision)
+    return FrozenNetwork(pooled, recipe.name, side, "float32")  # as the boundary judges

@@ -210,7 +210,7 @@ def _frozen_plan(
             f"the detector {settings.detector} moves every image by a gradient, which features kept "
             f"on disk do not have; take --detector {recipe.detector}, or another network"
         )
-    frozen = frozen_network(recipe, channels, side, settings, head.pooling)  # its errors come first
+    frozen = frozen_network(recipe, channels, side, head.pooling)  # its errors come first
     refuse_fine_tuning(settings, recipe.name, frozen.network.depths)
     reads = reader.read(unsettled(settings, recipe, side, channels))
     groups = _grouped(reads, settings)

@@ -9,6 +9,7 @@ from PIL import Image
 from knowbound.data.pictures.folder_measure import measure_folder
 from knowbound.errors import UserError
 from tests.data.pictures.test_folder import GREY, RGB
+from tests.data.pictures.test_tiff_values import write_tiff
 
 
 def test_measuring_tells_size_and_colour(tmp_path: Path) -> None:
@@ -56,3 +57,15 @@ def test_measuring_finds_the_one_readable_picture_outside_its_sample(tmp_path: P
         measure_folder(tmp_path, classes=False, sample=2)
     Image.fromarray(RGB).save(tmp_path / "5.png")
     assert measure_folder(tmp_path, classes=False, sample=2) == ((8, 8), True)
+
+
+@pytest.mark.parametrize("grey", [True, False])
+def test_floating_point_numbers_are_measured_whatever_their_range(
+    grey: bool, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).random((40, 30, 3)).astype(np.float32) * 7 - 2
+    if grey:
+        values[:] = values[..., :1]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "float.tif").write_bytes(write_tiff(values))
+    assert measure_folder(tmp_path, classes=True) == ((40, 30), not grey)

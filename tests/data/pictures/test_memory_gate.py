@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import ExitStack
 
 from knowbound.data.pictures.memory_gate import SMALL, MemoryGate
 
@@ -38,6 +39,15 @@ def test_one_larger_than_the_budget_is_decoded_alone() -> None:
         assert waiting.is_alive()
     waiting.join(10)
     assert not waiting.is_alive()
+
+
+def test_a_thread_that_needs_more_gives_back_what_it_held() -> None:
+    gate = MemoryGate(3 * SMALL)
+    with ExitStack() as stack:
+        gate.reserve_in(stack, 2 * SMALL)
+        gate.reserve_in(stack, 2 * SMALL)  # of its own bytes it must not wait for
+        assert gate.used == 2 * SMALL
+    assert gate.used == 0
 
 
 def test_an_error_gives_the_memory_back() -> None:

@@ -92,6 +92,18 @@ def test_a_full_disk_or_a_slow_one_refuses_nothing(
         assert outcomes["busy"] >= 10
         free.set()
         kept.stop()
+    free.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "WAITING_BYTES", 3 * len(shade(0)))
+        patch.setattr(module, "replace_file", lambda path, content: free.wait(10))
+        outcomes = Counter()
+        kept = Kept(tmp_path, most=9, most_bytes=9**9, on_kept=lambda one: outcomes.update([one]))
+        for value in range(20):
+            kept.offer(shade(value), Decision.ANOMALY)
+        assert outcomes["busy"] >= 16
+        free.set()
+        kept.stop()
+        assert kept._held == 0
 
 
 def test_a_picture_that_fails_does_not_end_the_keeping(

@@ -64,6 +64,10 @@ def test_a_damaged_or_missing_one_changes_nothing(model: Path) -> None:
         assert models.load_again("model") is None
         assert models.named(None) is before
         assert before.batcher.is_alive
+    model.write_text("damaged")
+    assert models.changed() == ["model"]
+    assert models.load_again("model") is None
+    assert models.changed() == ["model"], "what could not be loaded is looked at again"
     model.write_text("first")  # the same again
     assert models.changed() == ["model"]
     assert models.load_again("model") is None

@@ -120,6 +120,10 @@ def test_what_is_refused(service: Running) -> None:
     sentence(ask("GET", "/v1/predict"), 405)
     sentence(ask("GET", "/../etc/passwd"), 404)
     sentence(service.predict(("a", shade(0)), Origin="http://elsewhere.example"), 403)
+    rebound = {"Host": f"evil.example:{service.port}"}
+    sentence(service.predict(("a", shade(0)), **rebound), 403)
+    sentence(service.ask("GET", "/v1/models", **rebound), 403)
+    assert service.ask("GET", "/v1/models", Host=f"localhost:{service.port}").status == 200
     same = f"http://127.0.0.1:{service.port}"
     assert service.predict(("a", shade(0)), Origin=same).status == 200
 
@@ -215,7 +219,7 @@ def test_a_new_model_takes_over_without_a_lost_request(service: Running) -> None
 
 
 def test_slow_clients_end_and_others_do_not_wait(service: Running) -> None:
-    head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+    head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
     with (
         socket.create_connection(("127.0.0.1", service.port)) as header,
         socket.create_connection(("127.0.0.1", service.port)) as body,

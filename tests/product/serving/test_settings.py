@@ -31,6 +31,7 @@ def test_a_token_that_is_none(token: str) -> None:
         {"max_batch": 0},
         {"seconds": -1.0},
         {"seconds": float("nan")},
+        {"seconds": float("inf")},
         {"queue": 10, "pictures": 11},
         {"request_bytes": 10, "held_bytes": 9},
     ],

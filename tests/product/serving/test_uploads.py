@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from knowbound.product.serving.refusal import Refusal
-from knowbound.product.serving.uploads import Upload, check_type, uploads_in
+from knowbound.product.serving.uploads import Upload, _file_name, check_type, uploads_in
 from tests.product.serving.samples import BOUNDARY, form
 
 FORM = f'multipart/form-data; boundary="{BOUNDARY}"'
@@ -53,6 +53,16 @@ def test_a_raw_body_is_one_picture() -> None:
 def test_names_as_browsers_write_them() -> None:
     for written, name in (("a%22b.png", 'a"b.png'), ("ü.png", "ü.png"), ("", "picture")):
         assert uploads_in(form([(written, b"x")]), FORM, most=1) == [Upload(name, b"x")]
+    for disposition, name in (
+        (r'form-data; name="file"; filename="a\"b.png"', 'a"b.png'),
+        (
+            'form-data; name="f"; filename="x; filename*=utf-8\'\'evil.png"',
+            "x; filename*=utf-8''evil.png",
+        ),
+        ("form-data; name=f; filename=a.png; filename*=UTF-8''%C3%A4.png", "ä.png"),
+    ):
+        assert _file_name(disposition) == name
+    assert _file_name('form-data; name="a; filename=q.png"') is None
     assert uploads_in(form([("../../etc/passwd", b"x")]), FORM, most=1)[0].name
 
 

@@ -166,7 +166,6 @@ def _load(
     width, height = picture.size
     _draft(picture, shrink_to)
     _check_pixels((width, height), picture.size, max_pixels)
-    GATE.reserve_in(stack, _bytes_to_decode(picture, (width, height)))
     kind = wide_kind(picture)
     if kind and not wide:
         picture.info[SIXTEEN_BITS] = True
@@ -175,6 +174,7 @@ def _load(
         values = _tiff_values(file, max_pixels, stack)
         if values is not None:
             return values[0], (values[0].shape[0], values[0].shape[1]), values[1]
+    GATE.reserve_in(stack, _bytes_to_decode(picture, (width, height)))
     other = identify_again(file) if kind else None
     if picture.format == "TIFF":
         listen_to_libtiff()

@@ -11,8 +11,9 @@ from knowbound.data.pictures.names import printable, storable
 from knowbound.data.pictures.picture_files import UnreadableImageError, in_order
 from knowbound.data.pictures.picture_lists import Listing, list_pictures
 from knowbound.data.pictures.problems import Problem
-from knowbound.data.preprocessing import to_colour_or_grey, wide_values
+from knowbound.data.preprocessing import Range, to_colour_or_grey, wide_values
 from knowbound.errors import UserError
+from knowbound.values import Array
 
 MEASURED_AT = 64  # pixels of the longer side of the thumbnail that is looked at for colour
 # of 255 between a pixel's channels: what JPEG's rounding and camera noise may leave in a grey
@@ -54,13 +55,22 @@ def _measure(path: Path) -> tuple[tuple[int, int], bool] | Problem:
         values = wide_values(picture)
         if values is not None and values.ndim == 2:  # whatever its range is, it is grey
             return size, False
-        small = to_colour_or_grey(picture, 3)
+        small = to_colour_or_grey(picture, 3, _ends(values))
         small.thumbnail((MEASURED_AT, MEASURED_AT))
     except (UnreadableImageError, ValueError, OSError) as error:
         return Problem(storable(path), str(error), used=False)
     pixels = np.asarray(small)
     coloured = pixels.max(axis=2) - pixels.min(axis=2) > GREY_SPREAD
     return size, bool(coloured.mean() > COLOUR_SHARE)
+
+
+def _ends(values: Array | None) -> Range:
+    """The range in which a picture is looked at for colour: of floating-point numbers their own."""
+    if values is None or values.dtype.kind != "f":
+        return "full"
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    return (low, high) if low < high else (low, low + 1.0)
 
 
 def no_picture(folder: Path, problems: Sequence[Problem]) -> str:

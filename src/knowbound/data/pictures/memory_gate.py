@@ -40,7 +40,11 @@ class MemoryGate:
                 self._freed.notify_all()
 
     def reserve_in(self, stack: ExitStack, size: int) -> None:
-        """The same block until ``stack`` ends; nothing is entered for a small picture."""
+        """The same block until ``stack`` ends; nothing is entered for a small picture.
+
+        What the stack held before is given back first: a thread that waits for room must hold none.
+        """
+        stack.close()
         if size >= SMALL:
             stack.enter_context(self.reserve(size))
 

@@ -1,9 +1,11 @@
 """Around every request: who may ask, what is logged, and an answer whatever happens."""
 
 import asyncio
+import contextlib
 import hmac
 import json
 import logging
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -25,6 +27,9 @@ OTHER = "other"
 """In metrics, every path that there is not: a client must not choose names that are counted."""
 STATE = "knowbound"
 """Key of the scope under which a request's ``Seen`` is."""
+DRAINED = 64 * 1024**2
+"""Bytes of a refused body that are read all the same, so that the client sees the answer."""
+DRAIN_SECONDS = 2.0
 ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -49,6 +54,8 @@ class Access:
     Args:
         app: what answers.
         token: that must be sent as ``Authorization: Bearer ...``, or None where anyone may ask.
+        hosts: names under which it may be asked; None for every name.  Without a token a page of
+            another site could lead here under a name of its own (DNS rebinding).
         log: takes one line of JSON for each request.
         answered: is told the path, the status and the seconds of each request.
         patience: seconds that a client may take to read its answer.
@@ -60,12 +67,13 @@ class Access:
         app: App,
         *,
         token: str | None,
+        hosts: frozenset[str] | None,
         log: Callable[[str], object],
         answered: Callable[[str, int, float], object],
         patience: float,
         header_bytes: int,
     ) -> None:
-        self._app, self._token, self._log = app, token, log
+        self._app, self._token, self._hosts, self._log = app, token, hosts, log
         self._answered, self._patience = answered, patience
         self._header_bytes = header_bytes
 
@@ -86,7 +94,11 @@ class Access:
                 await send(message)
 
         try:
-            self._check(scope)
+            try:
+                self._check(scope)
+            except Refusal:
+                await drain(receive)
+                raise
             await self._app(scope, receive, marked)
         except Refusal as refusal:
             await refuse(refusal, marked)
@@ -113,6 +125,12 @@ class Access:
         origin = headers.get(b"origin", "")
         if origin and origin.partition("://")[2] != headers.get(b"host", ""):
             raise Refusal(403, "this came from the page of another site; ask directly", close=True)
+        if self._hosts is not None and _host_of(headers.get(b"host", "")) not in self._hosts:
+            raise Refusal(
+                403,
+                "this was asked under a name that this service does not have; ask as localhost",
+                close=True,
+            )
         if self._token is None or scope["path"] in OPEN:
             return
         scheme, _, given = headers.get(b"authorization", "").partition(" ")
@@ -121,6 +139,11 @@ class Access:
             raise Refusal(
                 401, "the token is missing or wrong; send Authorization: Bearer TOKEN", close=True
             )
+
+
+def _host_of(name: str) -> str:
+    """A Host header without its port; an address of IPv6 keeps its brackets."""
+    return re.sub(r":\d*$", "", name).lower()
 
 
 async def refuse(refusal: Refusal, send: Send) -> None:
@@ -138,6 +161,22 @@ async def refuse(refusal: Refusal, send: Send) -> None:
     ]
     await send({"type": "http.response.start", "status": refusal.status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})
+
+
+async def drain(receive: Receive) -> None:
+    """Read some of a body that is refused: a client that is still sending would not see why.
+
+    Args:
+        receive: as in ASGI.
+    """
+    left = DRAINED
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body"):
+                    return
 
 
 def error_body(sentence: str) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from knowbound._version import __version__
 from knowbound.errors import UserError
-from knowbound.product.serving.access import STATE, error_body
+from knowbound.product.serving.access import STATE, drain, error_body
 from knowbound.product.serving.page import PAGE, PAGE_POLICY, reference_page
 from knowbound.product.serving.refusal import Refusal
 from knowbound.product.serving.schema import (
@@ -27,10 +27,6 @@ from knowbound.workflows.predict import Prediction
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
-
-DRAINED = 64 * 1024**2
-"""Bytes of a refused body that are read all the same, so that the client sees the answer."""
-DRAIN_SECONDS = 2.0
 
 
 def make_app(service: Service, *, reload_seconds: float = 0.0) -> "FastAPI":
@@ -82,6 +78,10 @@ def make_app(service: Service, *, reload_seconds: float = 0.0) -> "FastAPI":
         body = error_body(refusal.sentence)
         return Response(body, refusal.status, refusal.headers(), media_type="application/json")
 
+    @app.exception_handler(Exception)
+    async def failed(_: Request, error: Exception) -> Response:
+        return answer({"error": "this request failed; the log says why"}, 500)
+
     @app.exception_handler(404)
     async def not_found(_: Request, error: Exception) -> Response:
         return answer({"error": "there is nothing at this path; / shows what there is"}, 404)
@@ -107,7 +107,7 @@ def make_app(service: Service, *, reload_seconds: float = 0.0) -> "FastAPI":
                 body = await _body(request, service)
             except Refusal as refusal:
                 if refusal.status in (413, 415, 503):
-                    await _drain(request)
+                    await drain(request.receive)
                 raise
             seen.bytes = len(body)
             rows = await _rows(service, served, request, body, kind)
@@ -213,18 +213,6 @@ def _too_long(most: int) -> Refusal:
     return Refusal(
         413, f"the body has more than {most} bytes; send fewer or smaller pictures", close=True
     )
-
-
-async def _drain(request: "Request") -> None:
-    """Read some of a body that is refused: a client that is still sending would not see why."""
-    left = DRAINED
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            while left > 0:
-                message = await request.receive()
-                left -= len(message.get("body", b""))
-                if message["type"] != "http.request" or not message.get("more_body"):
-                    return
 
 
 def _finite(row: Prediction) -> dict[str, str | float | None]:

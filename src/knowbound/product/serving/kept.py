@@ -17,8 +17,8 @@ from knowbound.files import check_writable, replace_file
 from knowbound.files.lock import locked
 from knowbound.labels import Decision
 
-WAITING = 64
-"""Pictures that wait for the disk; more are not kept."""
+WAITING, WAITING_BYTES = 64, 64 * 1024**2
+"""Pictures that wait for the disk, and their bytes; more are not kept."""
 PARTIAL = re.compile(r"\..+\.partial")
 """What a process that was killed leaves of the one picture it was writing."""
 ENDINGS = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
@@ -55,6 +55,7 @@ class Kept:
         sizes = [path.stat().st_size for path in _pictures(folder)]
         self.count, self.bytes = len(sizes), sum(sizes)
         self._waiting: queue.Queue[_Picture | None] = queue.Queue(WAITING)
+        self._held, self._lock = 0, threading.Lock()
         self._said: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="knowbound-kept", daemon=True)
         self._thread.start()
@@ -68,10 +69,13 @@ class Kept:
         """
         if decision is Decision.KNOWN:
             return
-        try:
-            self._waiting.put_nowait(_Picture(content, decision))
-        except queue.Full:
-            self._on_kept("busy")
+        with self._lock:
+            fits = self._held + len(content) <= WAITING_BYTES or not self._held
+            if fits and not self._waiting.full():
+                self._held += len(content)
+                self._waiting.put_nowait(_Picture(content, decision))
+                return
+        self._on_kept("busy")
 
     def stop(self) -> None:
         """Write what waits, and end."""
@@ -85,6 +89,8 @@ class Kept:
             except Exception as error:  # one picture that fails must not end the keeping of others
                 outcome = "failed"
                 self._warn("failed", f"a rejected picture was not kept: {error}")
+            with self._lock:
+                self._held -= len(picture.content)
             self._on_kept(outcome)
 
     def _keep(self, picture: _Picture) -> str:

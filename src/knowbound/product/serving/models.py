@@ -19,6 +19,8 @@ from knowbound.product.serving.settings import Limits
 
 Stamp = tuple[int, int, int]
 """Inode, size and time of change of a file."""
+NONE: Stamp = (-1, -1, -1)
+"""Of no file."""
 TRIES = 3
 """To load a model that is replaced under our eyes."""
 logger = logging.getLogger("knowbound.serving")
@@ -109,7 +111,9 @@ class Models:
             raise UserError("no model was given; expected a folder or an .onnx file")
         self._paths, self._limits, self._watcher = dict(paths), limits, watcher
         self._model_at = load
-        self._stamps = {name: stamp(path) for name, path in paths.items()}
+        self._stamps: dict[str, Stamp | None] = {name: stamp(path) for name, path in paths.items()}
+        self._failed: dict[str, str] = {}
+        """What was last wrong with the file of each model."""
         self._served = {name: self._load(name) for name in paths}
 
     def named(self, name: str | None) -> Served:
@@ -151,8 +155,12 @@ class Models:
                 return None
             return self._load(name)
         except Exception as error:  # whatever is wrong with the new one, the old one answers
-            logger.warning("model %s was not loaded again: %s", name, error or type(error).__name__)
-            self._watcher.not_loaded(name)
+            self._stamps[name] = NONE  # it may have been half there: the next look tries again
+            said = str(error) or type(error).__name__
+            if self._failed.get(name) != said:
+                self._failed[name] = said
+                logger.warning("model %s was not loaded again: %s", name, said)
+                self._watcher.not_loaded(name)
             return None
 
     def replace(self, served: Served) -> None:

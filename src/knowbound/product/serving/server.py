@@ -68,6 +68,11 @@ class Settings:
                 f"{SHORTEST_TOKEN} without a space, such as `openssl rand -hex 32` gives"
             )
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Names under which this machine asks itself."""
+        return frozenset({"localhost", "127.0.0.1", "[::1]", self.host, f"[{self.host}]"})
+
     @staticmethod
     def _is_usable(token: str) -> bool:
         return len(token) >= SHORTEST_TOKEN and token.isascii() and not any(map(str.isspace, token))
@@ -129,6 +134,7 @@ class Server:
             app = Access(
                 make_app(service, reload_seconds=self.settings.reload_seconds),
                 token=self.settings.token,
+                hosts=None if self.settings.token else self.settings.hosts,
                 log=self._log,
                 answered=metrics.answered,
                 patience=limits.seconds,

@@ -1,5 +1,6 @@
 """What a service takes, and how long anyone waits."""
 
+import math
 import os
 from dataclasses import dataclass, fields
 
@@ -40,7 +41,7 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = vars(self)[field.name]
-            if not value > 0:
+            if not 0 < value < math.inf:
                 raise UserError(f"{field.name} of {value} was given; expected a number above 0")
         if self.pictures > self.queue:
             raise UserError(

@@ -12,6 +12,8 @@ RAW = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 UNNAMED = "picture"
 LONGEST_BOUNDARY = 200
 MOST_OF_A_HEAD = 8192
+PARAMETER = re.compile(r';\s*([\w*-]+)=("(?:\\.|[^"\\])*"|[^;\s]*)')
+"""Of a header: a name, and a value that may be quoted."""
 """Bytes of the headers of one part."""
 HOW = (
     "send one picture as the body with Content-Type: image/png or the like, or several as files of "
@@ -120,10 +122,12 @@ def _upload(piece: bytes) -> Upload:
 
 def _file_name(disposition: str) -> str | None:
     """Of a file; None for a field that is none.  In the forms of RFC 7578 and RFC 5987."""
-    encoded = re.search(r"[;\s]filename\*=utf-8'[^']*'([^;\s]+)", disposition, re.IGNORECASE)
+    given = {
+        key.lower(): re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
+        for key, value in PARAMETER.findall(disposition)
+    }
+    encoded = re.fullmatch(r"utf-8'[^']*'(.+)", given.get("filename*", ""), re.IGNORECASE)
     if encoded:
         return unquote(encoded.group(1), errors="replace")
-    plain = re.search(r'[;\s]filename=(?:"([^"]*)"|([^;\s]+))', disposition, re.IGNORECASE)
-    if plain is None:
-        return None
-    return (plain.group(1) or plain.group(2) or "").replace("%22", '"')
+    plain = given.get("filename")
+    return None if plain is None else plain.replace("%22", '"')
