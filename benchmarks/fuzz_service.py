@@ -58,7 +58,7 @@ def request(body: bytes, *headers: bytes, kind: bytes = b"image/png", path: byte
     """A whole request to /v1/predict."""
     lines = (
         b"POST /v1/predict" + path + b" HTTP/1.1",
-        b"Host: service",
+        b"Host: localhost",
         b"Content-Type: " + kind,
         b"Content-Length: %d" % len(body),
         b"Connection: close",

@@ -29,6 +29,7 @@ from knowbound.objectives import (
 )
 from knowbound.training.loop import Progress
 from knowbound.workflows.fit import kept_state, run_plan
+from knowbound.workflows.hold_out import NOTED
 from knowbound.workflows.plan import Folders, Plan, held_share, plan_fit
 from knowbound.workflows.settings import Settings
 from tests.samples import blobs, write_folder
@@ -207,9 +208,8 @@ def test_a_resumed_training_is_never_calibrated_on_what_it_learned(
     assert len(run_plan(plan(0.9)).held_out) == 9, "of its own it would hold out others"
     np.testing.assert_array_equal(fitted.held_out.pixels, whole.held_out.pixels)
     assert fitted.boundary.threshold.describe()["images"] == 19
-    assert [
-        path.suffix for path in (tmp_path / "model").iterdir() if "checkpoint" in path.name
-    ] == []
+    assert not kept_state(tmp_path / "model")
+    assert not (tmp_path / "model" / NOTED).exists()
 
 
 def test_outliers_that_are_also_known_are_refused(folders: tuple[Path, Path]) -> None:

@@ -19,7 +19,7 @@ CHOOSING = 0.25
 """Share of the held-out groups that the detector is chosen by."""
 LEAST_CHOOSING = 40
 """Groups that it takes at least."""
-NOTED = "checkpoint.hold_out.json"
+NOTED = "hold_out.json"
 """The file beside a training's checkpoint that says what it held out."""
 
 Positions = NDArray[np.int64]
