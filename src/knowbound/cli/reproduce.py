@@ -9,6 +9,7 @@ from knowbound.cli.console import console, print_results
 from knowbound.cli.flags import Command, Group
 from knowbound.cli.options import Compile, Seed
 from knowbound.cli.progress import training_bar
+from knowbound.files.lock import locked
 
 reproduce_app = typer.Typer(
     cls=Group,
@@ -57,7 +58,7 @@ def table3(
     from knowbound.paper.published import published
     from knowbound.paper.two_heads import write_two_heads
 
-    with training_bar() as bar:
+    with locked(results), training_bar() as bar:
         rows = reproduce(
             data,
             results,
@@ -89,7 +90,7 @@ def losses(
     """
     from knowbound.paper.digits.losses import reproduce, write_losses
 
-    with training_bar() as bar:
+    with locked(results), training_bar() as bar:
         reproduce(
             data,
             results,
@@ -98,7 +99,7 @@ def losses(
             download=download,
             on_step=lambda e, p: bar(f"{e.method} {e.variant}, seed {e.training.seed}", p),
         )
-    console().print(f"Table: [bold]{write_losses(results, validation=validation)}[/bold]")
+    console().print(f"Table: {write_losses(results, validation=validation)}", markup=False)
 
 
 @reproduce_app.command(cls=Command)
@@ -118,13 +119,15 @@ def figure1(
 
     check_writable(results)
     title = "Figure 1: embeddings of CE, ML and ODM trained on 2, 6, 7 of MNIST"
-    with training_bar() as bar:
+    with locked(results), training_bar() as bar:
         evidence = figure1_evidence(
             data, seed=seed, download=download, on_step=lambda e, p: bar(e.method, p)
         )
     embedding_figure(results / "figure1.png", evidence, title=title)
     figure_page(results / "figure1.html", evidence, title)
-    console().print(f"Picture: {results / 'figure1.png'}. Interactive: {results / 'figure1.html'}")
+    console().print(
+        f"Picture: {results / 'figure1.png'}. Interactive: {results / 'figure1.html'}", markup=False
+    )
 
 
 @reproduce_app.command(cls=Command)
@@ -162,7 +165,7 @@ def table1(
     from knowbound.paper.published import published
     from knowbound.paper.two_heads import write_two_heads
 
-    with training_bar() as bar:
+    with locked(results), training_bar() as bar:
         rows = reproduce(
             data,
             results,
@@ -176,7 +179,9 @@ def table1(
     page = write_table1(results)
     write_two_heads(results)
     print_results([row for row in rows if row.run.scale == scale], published("table1"))
-    console().print(f"The same in both conventions beside the paper's numbers: [bold]{page}[/bold]")
+    console().print(
+        f"The same in both conventions beside the paper's numbers: {page}", markup=False
+    )
 
 
 @reproduce_app.command(cls=Command)
@@ -202,7 +207,7 @@ def table2(
     from knowbound.paper.signs.table2 import reproduce, write_table2
     from knowbound.paper.two_heads import write_two_heads
 
-    with training_bar() as bar:
+    with locked(results), training_bar() as bar:
         rows = reproduce(
             data,
             results,
@@ -243,7 +248,7 @@ def table4(
     from knowbound.paper.signs.scale import SHORT_CPU, choose_scale
     from knowbound.paper.signs.table4 import reproduce, write_table4
 
-    with training_bar() as bar:
+    with locked(results), training_bar() as bar:
         rows = reproduce(
             data,
             results,
@@ -266,7 +271,7 @@ def figure2(data: SignData, results: Results = Path("results")) -> None:
     """
     from knowbound.paper.signs.figure2 import write_figure2
 
-    console().print(f"Picture: {write_figure2(data, results)}")
+    console().print(f"Picture: {write_figure2(data, results)}", markup=False)
 
 
 @reproduce_app.command(cls=Command)
@@ -289,7 +294,7 @@ def figure3(
     from knowbound.paper.signs.scale import choose_scale
 
     check_writable(results)
-    with training_bar() as bar:
+    with locked(results), training_bar() as bar:
         evidence = figure3_evidence(
             data,
             results,
@@ -298,4 +303,4 @@ def figure3(
             on_step=lambda e, p: bar(e.method, p),
         )
     picture, page = write_figure3(results, evidence)
-    console().print(f"Picture: {picture}. Interactive: {page}")
+    console().print(f"Picture: {picture}. Interactive: {page}", markup=False)
