@@ -223,6 +223,23 @@ def wide_values(picture: Picture) -> Array | None:
     return np.asarray(picture) if picture.mode == "F" or picture.mode.startswith("I") else None
 
 
+def with_transparent(values: Array, key: object) -> Array:
+    """The values with a band of alpha, where one of their colours stands for transparent pixels.
+
+    Args:
+        values: (H, W) or (H, W, 3) of 16 bits.
+        key: the colour: a number, or one for each band; anything else: none is transparent.
+    """
+    if isinstance(key, int) and values.ndim == 2:
+        equal = values == key
+    elif isinstance(key, tuple) and values.ndim == 3 and len(key) == values.shape[2]:
+        equal = (values == np.array(key)).all(axis=2)
+    else:
+        return values
+    alpha = np.where(equal, 0, 65535)
+    return np.dstack([values, alpha]).astype(np.uint16)
+
+
 def is_transparent(picture: Picture) -> bool:
     """Whether the picture says which of its pixels are transparent; all may be opaque."""
     if isinstance(picture, np.ndarray):
@@ -261,7 +278,8 @@ def _in_mode(
     else:
         values = wide_values(picture)
         if values is not None:
-            picture = Image.fromarray(_to_eight_bits(values, value_range))
+            keyed = with_transparent(values, picture.info.get("transparency"))
+            picture = _eight_bit_picture(keyed, value_range)
     if is_transparent(picture):
         opaque = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", opaque.size, background), opaque)

@@ -26,7 +26,7 @@ from knowbound.data.pictures.png_text import without_long_text
 from knowbound.data.pictures.remarks import extension_remark, frames_remark, turn_upright
 from knowbound.data.pictures.tiff_values import UnknownTiffError, read_header, read_values
 from knowbound.data.pictures.wide_colour import join_bytes, read_other_bytes, wide_kind
-from knowbound.data.preprocessing import Picture
+from knowbound.data.preprocessing import Picture, with_transparent
 
 MAX_PIXELS = 100_000_000
 SHRUNK = 4
@@ -169,6 +169,9 @@ def _load(
     kind = wide_kind(picture)
     if kind and not wide:
         picture.info[SIXTEEN_BITS] = True
+        key = picture.info.get("transparency")
+        if isinstance(key, tuple):  # of the first eight bits, as the values that are read
+            picture.info["transparency"] = tuple(value >> 8 for value in key)
         kind = ""
     if kind and picture.format == "TIFF":
         values = _tiff_values(file, max_pixels, stack)
@@ -185,7 +188,8 @@ def _load(
     shown: Picture = upright
     if other is not None:
         read_other_bytes(other, kind)
-        shown = join_bytes(upright, turn_upright(other)[0], kind)
+        joined = join_bytes(upright, turn_upright(other)[0], kind)
+        shown = with_transparent(joined, picture.info.get("transparency"))
     return shown, size, "; ".join(filter(None, [*remarks, remark]))
 
 
