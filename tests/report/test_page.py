@@ -151,11 +151,11 @@ def test_table_decisions_and_provenance_are_on_the_page(tmp_path: Path) -> None:
 def test_surprises_or_a_sentence(tmp_path: Path) -> None:
     outs = tuple(rejudged(out, decision=np.full(len(out), 2)) for out in two_outs())
     page = write(tmp_path, [evidence(*outs)])
-    assert "No out image was accepted as known." in page.text
-    assert "No out image was called a novelty." in page.text
+    assert "No unknown image was accepted as known." in page.text
+    assert "No unknown image was called a novelty." in page.text
     assert "two rejected" in page.text
     assert re.search("(two|six|seven) taken for (two|six|seven)", page.text)
-    assert "There are no out images." in write(tmp_path, [evidence()]).text
+    assert "There are no unknown images." in write(tmp_path, [evidence()]).text
 
 
 def test_the_slider_and_the_confusion_hold_what_was_counted(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 HOW_TO_READ = (
     "Each image gets a score: higher means further from everything the model learned. A score up "
     "to the threshold means known; the threshold was set on held-out images of the known classes, "
-    "never on the test images below. Out images are novelties (related to the known classes) or "
+    "never on the test images below. Unknown images are novelties (related to the known classes) or "
     "anomalies (unrelated to them)."
 )
 
@@ -258,7 +258,7 @@ def _pictures(evidence: Evidence, *, whole: bool) -> JsonObject:
             (
                 "Most novel: rejected as novelty, the highest scores",
                 most_novel(evidence, shown),
-                "No out image was called a novelty.",
+                "No unknown image was called a novelty.",
             ),
         ),
         "fewer": "" if whole else f"From the model number {WHOLE + 1} on fewer pictures are shown.",
@@ -397,7 +397,9 @@ def _scores_caption(counted: Histogram) -> str:
 
 def _none_accepted(evidence: Evidence) -> str:
     return (
-        "No out image was accepted as known." if evidence.out_sets else "There are no out images."
+        "No unknown image was accepted as known."
+        if evidence.out_sets
+        else "There are no unknown images."
     )
 
 

@@ -56,7 +56,7 @@ class Shown:
 
 
 def accepted_outs(evidence: Evidence, shown: Shown = Shown()) -> tuple[Group, ...]:
-    """The out images said to be known, by set and by the class they passed for; the lowest scores
+    """The unknown images said to be known, by set and by the class they passed for; the lowest scores
     (the surest mistakes) first.
 
     Args:
@@ -114,7 +114,7 @@ def confused_ins(evidence: Evidence, shown: Shown = Shown()) -> tuple[Group, ...
 
 
 def most_novel(evidence: Evidence, shown: Shown = Shown()) -> tuple[Group, ...]:
-    """The out images said to be novelty, by set and nearest class, the highest scores first.
+    """The unknown images said to be novelty, by set and nearest class, the highest scores first.
 
     Args:
         evidence: of one model.

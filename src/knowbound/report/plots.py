@@ -153,8 +153,8 @@ def roc_figure(evidence: Evidence, at_most: int = 400) -> Figure:
     return {
         "data": traces,
         "layout": {
-            "xaxis": {**axis, "title": {"text": "share of out images accepted"}},
-            "yaxis": {**axis, "title": {"text": "share of in images accepted"}},
+            "xaxis": {**axis, "title": {"text": "share of unknown images accepted"}},
+            "yaxis": {**axis, "title": {"text": "share of known images accepted"}},
         },
     }
 

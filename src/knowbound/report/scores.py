@@ -78,7 +78,7 @@ def roc_curve(in_scores: Scores, out_scores: Scores) -> tuple[Scores, Scores]:
         out_scores: (M,).
 
     Returns:
-        Share of out images accepted, and share of in images accepted, at every threshold.
+        Share of unknown images accepted, and share of known images accepted, at every threshold.
 
     Raises:
         ValueError: an empty set.
