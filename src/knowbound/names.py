@@ -23,7 +23,7 @@ ObjectiveName = Literal[
     "multi_similarity",
 ]
 OBJECTIVES: dict[ObjectiveName, str] = {
-    "odm": "contrastive loss with out-of-distribution images (the paper's ODM); needs a folder of them",
+    "odm": "contrastive loss with a folder of out-of-distribution images (the paper's ODM)",
     "ml": "contrastive loss without any outliers, made ones neither (the paper's ML)",
     "ce": "cross-entropy",
     "confidence": "cross-entropy, and undecided on out-of-distribution images (confidence loss)",

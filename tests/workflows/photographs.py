@@ -1,6 +1,7 @@
 """Photographs for tests, an audition's stage of them, and a small network to freeze."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,6 +13,8 @@ from knowbound.data.pictures.folder import read_folder
 from knowbound.data.pictures.picture_lists import list_pictures
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.workflows.audition.stage import Stage, sample_listing, set_stage
+from knowbound.workflows.plan import Plan, plan_fit
+from knowbound.workflows.settings import Settings
 
 COLOURS = ("red", "green", "blue", "gold")
 
@@ -29,6 +32,11 @@ def write_photographs(folder: Path, per_class: int, seed: int = 0, size: int = 8
             picture.paste(name, (left, top, left + size // 2, top + size // 2))
             picture.save(folder / name / f"{'abcdefghijklmnopqrstuvwxyz'[index]}.png")
     return folder
+
+
+def planned(known: Path, **settings: Any) -> Plan:
+    """What ``fit`` would do with a folder."""
+    return plan_fit(known, settings=Settings(**settings))
 
 
 def staged(photographs: Path) -> Stage:

@@ -17,6 +17,7 @@ from knowbound import Boundary, UserError, evaluate
 from knowbound.data.outs.noise import gaussian_noise
 from knowbound.detectors import MaxSoftmax
 from knowbound.detectors.choice import detectors_for
+from knowbound.evidence import Evidence
 from knowbound.metrics import CONVENTIONS, measure
 from knowbound.objectives import Objective
 from knowbound.objectives.batches import RandomBatches
@@ -140,6 +141,19 @@ def test_a_network_of_logits_is_compared_by_every_detector(smoothed: Boundary, p
     assert {one.method for one in found.others} == {"SMOOTHED"}
 
 
+def with_its_own_detector_again(boundary: Boundary, place: Path) -> tuple[Evidence, Evidence]:
+    """What the model says, and what its detector says that was fitted again on its images."""
+    found = evaluate(
+        boundary,
+        place / "test",
+        detectors=["nearest_centre"],
+        fit_on=place / "known",
+        novelty={"new": place / "new"},
+    )
+    (again,) = found.others
+    return found.evidence, again
+
+
 def test_further_detectors_make_the_promise_of_the_model(place: Path) -> None:
     boundary = knowbound.fit(
         place / "known",
@@ -149,14 +163,7 @@ def test_further_detectors_make_the_promise_of_the_model(place: Path) -> None:
         held_out=0.1,
         **QUICK,
     )
-    found = evaluate(
-        boundary,
-        place / "test",
-        detectors=["nearest_centre"],
-        fit_on=place / "known",
-        novelty={"new": place / "new"},
-    )
-    own, (again,) = found.evidence, found.others
+    own, again = with_its_own_detector_again(boundary, place)
     assert boundary.threshold.describe()["groups"] == 59  # what 95% with a confidence of 95% takes
     np.testing.assert_allclose(
         again.in_set.judgement.score, own.in_set.judgement.score, rtol=1e-5, atol=1e-5
@@ -171,14 +178,7 @@ def test_after_another_acceptance_the_same_images_are_held_out(place: Path) -> N
     boundary = knowbound.fit(place / "known", detector="nearest_centre", held_out=0.1, **QUICK)
     held = boundary.threshold.describe()["images"]
     boundary.adjust(0.8)
-    found = evaluate(
-        boundary,
-        place / "test",
-        detectors=["nearest_centre"],
-        fit_on=place / "known",
-        novelty={"new": place / "new"},
-    )
-    own, (again,) = found.evidence, found.others
+    own, again = with_its_own_detector_again(boundary, place)
     assert again.promise["images"] == held == 19  # an acceptance of 0.8 takes but 4
     np.testing.assert_allclose(
         again.in_set.judgement.p_value, own.in_set.judgement.p_value, atol=1e-9

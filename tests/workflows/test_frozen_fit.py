@@ -8,23 +8,14 @@ import pytest
 from PIL import Image
 
 from knowbound.boundary import Boundary
+from knowbound.building.frozen import FrozenParts
 from knowbound.errors import UserError
 from knowbound.workflows.evaluate import evaluate
 from knowbound.workflows.fit import run_plan
-from knowbound.workflows.plan import Plan, plan_fit
 from knowbound.workflows.recipes import FROZEN as FROZEN_RECIPES
-from knowbound.workflows.settings import Settings
+from tests.workflows.photographs import planned
 
-
-@pytest.fixture(autouse=True)
-def apart(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache for all tests of this file, and few synthetic anomalies."""
-    monkeypatch.setenv("KNOWBOUND_CACHE", str(tmp_path_factory.getbasetemp() / "audition_cache"))
-    monkeypatch.setattr("knowbound.building.frozen.ANOMALIES", 24)
-
-
-def planned(known: Path, **settings: Any) -> Plan:
-    return plan_fit(known, settings=Settings(**settings))
+pytestmark = pytest.mark.usefixtures("shared_cache")
 
 
 FROZEN: dict[str, Any] = {"backbone": "efficientnet-lite0", "size": 64, "precision": "float32"}
@@ -48,6 +39,16 @@ def test_a_frozen_fit_is_saved_loads_again_and_takes_nothing_the_second_time(
     np.testing.assert_array_equal(one.score, two.score)
     assert Image.open(picture).size == (100, 80)
     assert loaded.preprocessing.fit == "crop"
+
+
+@pytest.mark.parametrize("precision", ["auto", "bf16"])
+def test_features_are_computed_in_the_numbers_that_the_boundary_judges_in(
+    precision: str, photographs: Path
+) -> None:
+    """Whatever the machine multiplies fast: the threshold is set on these features."""
+    parts = planned(photographs, **{**FROZEN, "precision": precision}).parts
+    assert isinstance(parts, FrozenParts)
+    assert parts.frozen.numbers == "float32"
 
 
 def test_few_pictures_are_left_out_in_turn_and_told_so(photographs: Path, tmp_path: Path) -> None:

@@ -15,20 +15,9 @@ from knowbound.workflows.audition.audition import Audition
 from knowbound.workflows.audition.heads import Surveyed
 from knowbound.workflows.audition.survey import Survey
 from knowbound.workflows.audition.trial import Head, Trial
-from knowbound.workflows.plan import Plan, plan_fit
-from knowbound.workflows.settings import Settings
-from tests.workflows.photographs import write_photographs
+from tests.workflows.photographs import planned, write_photographs
 
-
-@pytest.fixture(autouse=True)
-def apart(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache for all tests of this file, and few synthetic anomalies."""
-    monkeypatch.setenv("KNOWBOUND_CACHE", str(tmp_path_factory.getbasetemp() / "audition_cache"))
-    monkeypatch.setattr("knowbound.building.frozen.ANOMALIES", 24)
-
-
-def planned(known: Path, **settings: Any) -> Plan:
-    return plan_fit(known, settings=Settings(**settings))
+pytestmark = pytest.mark.usefixtures("shared_cache")
 
 
 def trial(name: str, accuracy: float, novelty: float | None, trained: float = 1.0) -> Trial:

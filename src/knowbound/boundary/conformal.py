@@ -244,7 +244,8 @@ def check_share(what: str, value: float, such_as: float = 0.95) -> None:
     """
     if not 0 < value < 1:
         raise UserError(
-            f"{what} of {value} was asked for; expected a share between 0 and 1, such as {such_as:g}"
+            f"{what} of {value} was asked for; expected a share between 0 and 1, such as "
+            f"{such_as:g}"
         )
 
 

@@ -33,8 +33,8 @@ def from_version_1(
     """A model of format 1 in the words of format 2.
 
     Its network had one output, called after the objective here.  It kept a threshold and no
-    held-out scores: its p-values are 1 where an image is known and the least possible elsewhere, and
-    it promises nothing.
+    held-out scores: its p-values are 1 where an image is known and the least possible elsewhere.
+    It promises nothing.
 
     Args:
         description: of format 1.

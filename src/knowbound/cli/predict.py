@@ -147,8 +147,8 @@ def _predict_parts(
     parts = place.with_name(f"{place.name}.parts")
     if options["resume"] and output.exists() and not parts.exists():
         console().print(
-            f"{output} is finished already; nothing to resume. Whether it is of these pictures is not "
-            "checked: without --resume they are judged.",
+            f"{output} is finished already; nothing to resume. Whether it is of these pictures is "
+            "not checked: without --resume they are judged.",
             markup=False,
         )
         return

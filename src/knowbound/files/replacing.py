@@ -98,8 +98,8 @@ def check_writable(folder: Path, needed: int = 0) -> None:
         raise UserError(cannot_write(folder, error)) from error
     if free < needed:
         raise UserError(
-            f"{_shown(folder)} has {free / 1e6:,.1f} MB free, and about {needed / 1e6:,.1f} MB will "
-            f"be written; free some space, or {ELSEWHERE}"
+            f"{_shown(folder)} has {free / 1e6:,.1f} MB free, and about {needed / 1e6:,.1f} MB "
+            f"will be written; free some space, or {ELSEWHERE}"
         )
 
 

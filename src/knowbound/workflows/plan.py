@@ -384,9 +384,9 @@ def refuse_large_network(parts: Parts, classes: int, memory: int) -> int:
     if needed > memory:
         raise UserError(
             f"training {parts.backbone_name} at this size takes about {needed / GB:,.1f} "
-            f"GB for its weights alone, more than the {memory / GB:,.1f} GB allowed; ask for smaller "
-            "images with --size, a shorter embedding with --dim, take --backbone wrn-16-2, or allow "
-            "more with --memory"
+            f"GB for its weights alone, more than the {memory / GB:,.1f} GB allowed; ask for "
+            "smaller images with --size, a shorter embedding with --dim, take --backbone wrn-16-2, "
+            "or allow more with --memory"
         )
     return weights
 

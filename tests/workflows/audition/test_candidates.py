@@ -16,12 +16,7 @@ from knowbound.workflows.audition.candidates import trial_steps, try_frozen, try
 from knowbound.workflows.audition.trial import Head, Trial
 from tests.workflows.photographs import lenet, staged
 
-
-@pytest.fixture(autouse=True)
-def apart(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache for all tests of this file, and few synthetic anomalies."""
-    monkeypatch.setenv("KNOWBOUND_CACHE", str(tmp_path_factory.getbasetemp() / "audition_cache"))
-    monkeypatch.setattr("knowbound.building.frozen.ANOMALIES", 24)
+pytestmark = pytest.mark.usefixtures("shared_cache")
 
 
 def test_a_frozen_network_is_measured_on_held_out_images_and_left_out_classes(

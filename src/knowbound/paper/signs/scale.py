@@ -111,10 +111,10 @@ def about_scales(cpu: Scale) -> str:
     first, second, _ = (round(share * cpu.size) for _, share in cpu.base.resolution)
     return (
         f"Scale `cpu`: {cpu.backbone_name}, images of {cpu.size} pixels. ML and ODM of a split "
-        f"start from one network, which was trained with the contrastive loss on {cpu.base.steps:,} "
-        f"batches of {batch} in-distribution images, shrunk to {first}, then {second} pixels at first; each "
-        f"has {cpu.training.steps} more steps of {cpu.batches.images} in-distribution images and, for "
-        f"ODM, {cpu.batches.outs} seen-out images. ODIN is trained from the start, on "
+        f"start from one network, which was trained with the contrastive loss on "
+        f"{cpu.base.steps:,} batches of {batch} in-distribution images, shrunk to {first}, then "
+        f"{second} pixels at first; each has {cpu.training.steps} more steps of "
+        f"{cpu.batches.images} in-distribution images and, for ODM, {cpu.batches.outs} seen-out images. ODIN is trained from the start, on "
         f"{cpu.base.steps + cpu.training.steps:,} batches of {batch}. Same-class pairs weigh a "
         f"quarter of the loss, and the last layer starts with ten times the usual weights. Scale "
         f"`paper`: {PAPER.backbone_name}, {PAPER.training.steps:,} steps of Adam at 1e-4."
