@@ -281,6 +281,29 @@ def test_several_networks_continue_where_they_were_stopped(tmp_path: Path, stop_
     assert resumed.boundary.about["train_images"] <= whole.boundary.about["train_images"]
 
 
+@pytest.mark.parametrize("stop_at", ["base", "network 1 of 2", "network 2 of 2"])
+def test_every_commit_whose_code_trained_is_noted(
+    tmp_path: Path, stop_at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training that another commit began says so; of one commit there is nothing to add."""
+    base = Base(PARTS.objective.without_outs(), TRAINING, synthetic=30)
+    parts = replace(PARTS, networks=2, base=base)
+    given: dict[str, Any] = {"data_sha256": HASHES, "checkpoint": tmp_path / "c.safetensors"}
+
+    def interrupt(progress: Progress) -> None:
+        if progress.stage.startswith(stop_at) and progress.step == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("knowbound.training.loop.commit", lambda: "first")
+    with pytest.raises(KeyboardInterrupt):
+        build(parts, LEARNED, HELD, **given, on_step=interrupt)
+    monkeypatch.setattr("knowbound.training.loop.commit", lambda: "second")
+    resumed = build(parts, LEARNED, HELD, **given, resume=True)
+    assert resumed.boundary.about["settings"]["trained_by_commits"] == ["first", "second"]
+    whole = build(parts, LEARNED, HELD, data_sha256=HASHES)
+    assert "trained_by_commits" not in whole.boundary.about["settings"]
+
+
 def test_no_network_is_none_to_train() -> None:
     with pytest.raises(ValueError, match="0 networks were asked for; expected 1 or more"):
         build(replace(PARTS, networks=0), LEARNED, HELD, data_sha256=HASHES)

@@ -37,7 +37,7 @@ def train_base(
         on_step: called after every step.
 
     Returns:
-        What to note: settings, seconds, images, pace, commit.
+        What to note: settings, seconds, images, pace, commit, and the commits of all its runs.
     """
     settings = {
         "training": asdict(training),
@@ -65,6 +65,7 @@ def train_base(
             "images": trained.images,
             "pace": trained.pace.to_dict(),
             "commit": commit(),
+            "commits": list(trained.commits),
         }
         if path and running and trained.is_main_process:
             keep_network(path, backbone, kept)

@@ -31,7 +31,7 @@ class Networks:
 
     backbone: the network, or the ensemble of all; trained: the training of the last one; seconds,
     images: of all trainings, their bases included; about_base: what to note of the first one's
-    base; invariances: how each class takes being mirrored, flipped and turned, where it was
+    base; commits: whose code trained them, in order; invariances: how each class takes being mirrored, flipped and turned, where it was
     measured; synthetic: the outliers that were made from the known images.
     """
 
@@ -40,6 +40,7 @@ class Networks:
     seconds: float
     images: int
     about_base: JsonObject
+    commits: tuple[str, ...]
     invariances: Invariances | None
     synthetic: SyntheticOutliers
 
@@ -78,7 +79,7 @@ def train_networks(
     if parts.networks < 1:
         raise ValueError(f"{parts.networks} networks were asked for; expected 1 or more")
     networks: list[Backbone] = []
-    seconds, images = 0.0, 0
+    seconds, images, commits = 0.0, 0, dict[str, None]()
     about_first: JsonObject = {}
     invariances, synthetic = None, NO_OUTLIERS
     for number in range(parts.networks):
@@ -118,8 +119,11 @@ def train_networks(
         networks.append(backbone)
         seconds += trained.seconds + about_base.get("seconds", 0.0)
         images += trained.images + about_base.get("images", 0)
+        commits |= dict.fromkeys([*about_base.get("commits", ()), *trained.commits])
     whole = networks[0] if len(networks) == 1 else Ensemble.of(networks)
-    return Networks(whole, trained, seconds, images, about_first, invariances, synthetic)
+    return Networks(
+        whole, trained, seconds, images, about_first, tuple(commits), invariances, synthetic
+    )
 
 
 def _trained(
@@ -147,7 +151,9 @@ def _trained(
     note = load_network(done, backbone, settings) if done and resume else None
     if note:
         backbone.eval()
-        return Trained(**{**note["trained"], "pace": Pace(**note["trained"]["pace"])})
+        told = note["trained"]
+        commits = tuple(told.get("commits", ()))
+        return Trained(**{**told, "pace": Pace(**told["pace"]), "commits": commits})
     trained = own.trainer(
         backbone,
         learned,

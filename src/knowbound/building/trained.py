@@ -97,6 +97,7 @@ def build(
         "pace": trained.pace.to_dict(),
         "acceptance": parts.acceptance,
         **({"networks": parts.networks} if parts.networks > 1 else {}),
+        **({"trained_by_commits": list(made.commits)} if len(made.commits) > 1 else {}),
         **({"base": about_base} if about_base else {}),
         **({"synthetic_outliers": _about(synthetic, invariances)} if invariances else {}),
         **(note or {}),

@@ -63,19 +63,33 @@ def save_checkpoint(
 
 @dataclass(frozen=True)
 class Spent:
-    """What a training took, all its runs together: seconds, and images through the network."""
+    """What a training took, all its runs together: seconds, images through the network, and the
+    commits whose code ran it, in order."""
 
     seconds: float = 0.0
     images: int = 0
+    commits: tuple[str, ...] = ()
 
-    def and_also(self, seconds: float, images: int) -> "Spent":
+    def and_also(self, seconds: float, images: int, commit: str | None = None) -> "Spent":
         """The same with what another run took.
 
         Args:
             seconds: of that run.
             images: through the network in it.
+            commit: whose code it was; None where nobody knows.
         """
-        return Spent(self.seconds + seconds, self.images + images)
+        new = () if commit is None or commit in self.commits else (commit,)
+        return Spent(self.seconds + seconds, self.images + images, (*self.commits, *new))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Spent":
+        """What was written with ``asdict``.
+
+        Args:
+            text: JSON.
+        """
+        values = json.loads(text)
+        return cls(**{**values, "commits": tuple(values.get("commits", ()))})
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +165,7 @@ def read_checkpoint(path: Path, identity: JsonMapping) -> Checkpoint | None:
             f"the checkpoint {path} cannot be read ({error}); remove it to start the training again"
         ) from error
     _check(path, metadata, identity)
-    spent = Spent(**json.loads(metadata.get("spent", "{}")))
+    spent = Spent.from_json(metadata.get("spent", "{}"))
     return Checkpoint(int(metadata["step"]), json.loads(metadata["pace"]), tensors, spent)
 
 

@@ -23,6 +23,7 @@ from knowbound.backbones.backbone import as_backbone
 from knowbound.data.source import Source, to_unit_interval
 from knowbound.errors import TrainingStoppedError, UserError
 from knowbound.objectives.objective import Objective
+from knowbound.provenance import commit
 from knowbound.training.checkpoint import Spent, read_checkpoint, save_checkpoint
 from knowbound.training.pace import Pace, choose_pace
 from knowbound.training.processes import (
@@ -57,7 +58,7 @@ class Progress:
 @dataclass(frozen=True)
 class Trained:
     """What a training was: seconds and images (through the backbone) of all its runs, its last loss,
-    and what it ran on."""
+    what it ran on, and the commits whose code ran it, in order."""
 
     seconds: float
     images: int
@@ -66,6 +67,7 @@ class Trained:
     hardware: str
     is_main_process: bool = True
     """Of several processes one is the main one: it alone writes files."""
+    commits: tuple[str, ...] = ()
 
 
 class Pool:
@@ -198,7 +200,7 @@ def train(
             if not accelerator.is_main_process:
                 continue
             place = checkpoint if done < training.steps else None
-            spent = before.and_also(time.perf_counter() - started, images)
+            spent = before.and_also(time.perf_counter() - started, images, commit())
             state = (done, backbone, optimizer, identity, pace.to_dict(), spent)
             if on_step:
                 rate = images / (time.perf_counter() - started)
@@ -212,7 +214,7 @@ def train(
                 save_checkpoint(place, *state)
     accelerator.wait_for_everyone()  # none leaves while another still sends or receives
     backbone.eval()
-    spent = before.and_also(time.perf_counter() - started, images)
+    spent = before.and_also(time.perf_counter() - started, images, commit())
     return Trained(
         spent.seconds,
         spent.images,
@@ -220,6 +222,7 @@ def train(
         pace,
         describe_hardware(device),
         accelerator.is_main_process,
+        spent.commits,
     )
 
 
