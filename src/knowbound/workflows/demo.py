@@ -35,8 +35,9 @@ STEPS = 400
 INTRO = (
     "Three small networks learned the handwritten digits 2, 6 and 7: one with cross-entropy (CE), "
     "one with metric learning (ML) and one with metric learning that was also shown 0, 3, 4 and 8 "
-    "as images to stay away from (ODM). None of them ever saw 5, 9, 1 (novelties), noise or "
-    "pieces of photographs (anomalies)."
+    "as images to stay away from (ODM). No network was trained on 5, 9, 1 (novelties), noise or "
+    "pieces of photographs (anomalies). The score that tells an anomaly from a novelty learned "
+    "from other noise, and from other pieces of the same two photographs."
 )
 
 
