@@ -15,7 +15,7 @@ from torch import nn
 
 from knowbound.backbones import LeNet
 from knowbound.boundary.boundary import Boundary
-from knowbound.boundary.domain import Domain
+from knowbound.boundary.domain import Domain, PlainDomain
 from knowbound.boundary.together import with_detectors
 from knowbound.data.outs.anomalies import usual_anomalies
 from knowbound.data.outs.recoloured import recoloured_pieces
@@ -98,7 +98,8 @@ def test_known_is_score_at_most_threshold_and_the_rest_is_split_by_the_domain_sc
     images = np.concatenate([blobs(seed=2).pixels[:], noise])
     judgement = found.judge(images)
     stages = found.outputs(torch.from_numpy(images).float() / 255).get("stages").double()
-    domain = (stages * found.domain.weight).sum(dim=1) + found.domain.bias
+    powers = torch.where(stages < 0, -((-stages) ** 0.7), stages**0.7)
+    domain = powers @ found.domain.weight + found.domain.bias
     np.testing.assert_allclose(judgement.domain_score, domain, rtol=1e-3, atol=1e-3)
     for score, decision, sort in zip(
         judgement.score, judgement.decision, judgement.domain_score, strict=True
@@ -222,6 +223,26 @@ def test_loading_refuses_damaged_and_missing_files(tmp_path: Path) -> None:
     (tmp_path / DESCRIPTION).write_text("{")
     with pytest.raises(UserError, match="is not the description of a model"):
         Boundary.load(tmp_path)
+
+
+def test_a_model_keeps_the_kind_of_its_domain_score(tmp_path: Path) -> None:
+    """Models of format 2 that were written before powers were taken judge as they did."""
+    earlier, source = boundary(), blobs()
+    earlier.learn(source).calibrate(source)
+    state = earlier.domain.state_dict()
+    earlier.domain = PlainDomain()
+    for name, value in state.items():
+        setattr(earlier.domain, name, value)
+    earlier.save(tmp_path)
+    assert json.loads((tmp_path / DESCRIPTION).read_text())["domain"] == "stages"
+    loaded, today = Boundary.load(tmp_path), boundary()
+    assert type(loaded.domain) is PlainDomain
+    stages = earlier.outputs(torch.from_numpy(source.pixels[:9]).float() / 255).get("stages")
+    by_hand = stages.double() @ state["weight"] + state["bias"]
+    judged = loaded.judge(source).domain_score
+    np.testing.assert_allclose(judged[:9], by_hand, rtol=1e-3, atol=1e-3)
+    today.save(tmp_path)
+    assert type(Boundary.load(tmp_path).domain) is Domain
 
 
 def test_weights_outside_of_the_folder_are_refused(tmp_path: Path) -> None:

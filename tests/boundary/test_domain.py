@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from knowbound.boundary.domain import Domain, fit_logistic, spread
+from knowbound.boundary.domain import Domain, PlainDomain, fit_logistic, spread
 from knowbound.errors import UserError
 
 
@@ -38,6 +38,11 @@ def reference(inside: torch.Tensor, far: torch.Tensor) -> tuple[np.ndarray, floa
     return slope, float(model.intercept_[0] - slope @ scaler.mean_)
 
 
+def powers(stages: torch.Tensor) -> torch.Tensor:
+    found = [[math.copysign(abs(x) ** 0.7, x) for x in row] for row in stages.tolist()]
+    return torch.tensor(found, dtype=torch.float64)
+
+
 @pytest.mark.parametrize("counts", [(200, 200), (300, 40), (15, 90)])
 def test_the_regression_is_scikit_learns(counts: tuple[int, int]) -> None:
     inside, far = stages(counts[0], 0, 1), stages(counts[1], 2, 2)
@@ -56,42 +61,72 @@ def taught(classes: int = 4, per_class: int = 60) -> tuple[torch.Tensor, torch.T
     return stages(len(labels), 0, 3, spread=0.3) + 0.5 * shift[labels], labels
 
 
+def one_class_apart() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Known images of which one class stands a quarter of the way to the anomalies, their labels,
+    and the anomalies: that class decides on the threshold."""
+    inside, labels = taught()
+    inside[labels == 3] = stages(60, 1, 8, spread=0.3)
+    return inside, labels, stages(80, 4, 5, spread=0.3)
+
+
 def lost(domain: Domain, far: torch.Tensor) -> float:
     """The largest threshold that leaves nine in ten anomalies above it."""
     return float(np.sort(domain.score(far).numpy())[len(far) // 10])
 
 
 def test_score_and_threshold_by_hand() -> None:
-    inside, labels = taught()
-    near, far = stages(50, 1, 4), stages(80, 3, 5)
+    inside, labels, far = one_class_apart()
+    near = stages(50, 0, 4, spread=0.3)
     domain = Domain().fit(inside, labels, near, far)
-    slope, bias = reference(torch.cat([inside, near]), far)
+    assert (inside < 0).any()
+    assert (inside > 0).any()
+    known, shown, other = powers(inside), powers(near), powers(far)
+    slope, bias = reference(torch.cat([known, shown]), other)
     new = stages(20, 2, 6)
-    assert np.abs(domain.score(new).numpy() - (new.double().numpy() @ slope + bias)).max() < 2e-3
+    expected_scores = powers(new).double().numpy() @ slope + bias
+    assert np.abs(domain.score(new).numpy() - expected_scores).max() < 2e-3
     assert domain.score(new).dtype == torch.float64
     needed = []
     for label in range(4):
         out = labels == label
-        slope, bias = reference(torch.cat([inside[~out], near]), far)
-        scores = np.sort(inside[out].double().numpy() @ slope + bias)
+        slope, bias = reference(torch.cat([known[~out], shown]), other)
+        scores = np.sort(known[out].double().numpy() @ slope + bias)
         needed.append(scores[56])  # 57 of 60 are 95%
-    expected = max(min(max(needed), lost(domain, far)), 0.0)
-    assert float(domain.threshold) == pytest.approx(expected, abs=2e-3)
+    assert 0 < max(needed) < lost(domain, far)
+    assert float(domain.threshold) == pytest.approx(max(needed), abs=2e-3)
     assert domain.remark == ""
 
 
-def test_what_was_made_of_a_class_is_left_out_with_it() -> None:
+def test_the_unit_of_a_channel_does_not_matter() -> None:
     inside, labels = taught()
-    near, far = inside + 0.01, stages(80, 3, 5)
+    far, new = stages(80, 3, 5), stages(20, 2, 6)
+    units = torch.tensor([10.0 ** (k % 7 - 3) for k in range(12)])
+    found = Domain().fit(inside, labels, None, far)
+    other = Domain().fit(inside * units, labels, None, far * units)
+    torch.testing.assert_close(other.score(new * units), found.score(new), rtol=0, atol=1e-3)
+    torch.testing.assert_close(other.threshold, found.threshold, rtol=0, atol=1e-3)
+
+
+def test_the_score_of_earlier_models_is_linear_in_the_activations() -> None:
+    inside, labels = taught()
+    far, new = stages(80, 3, 5), stages(20, 2, 6)
+    slope, bias = reference(inside, far)
+    found = PlainDomain().fit(inside, labels, None, far).score(new).numpy()
+    assert np.abs(found - (new.double().numpy() @ slope + bias)).max() < 2e-3
+
+
+def test_what_was_made_of_a_class_is_left_out_with_it() -> None:
+    inside, labels, far = one_class_apart()
+    near = inside * 1.001
     apart = Domain().fit(inside, labels, near, far, near_labels=labels)
     needed = []
     for label in range(4):
         out = labels == label
-        slope, bias = reference(torch.cat([inside[~out], near[~out]]), far)
-        scores = np.sort(inside[out].double().numpy() @ slope + bias)
+        slope, bias = reference(powers(torch.cat([inside[~out], near[~out]])), powers(far))
+        scores = np.sort(powers(inside[out]).double().numpy() @ slope + bias)
         needed.append(scores[56])
-    expected = max(min(max(needed), lost(apart, far)), 0.0)
-    assert float(apart.threshold) == pytest.approx(expected, abs=2e-3)
+    assert 0 < max(needed) < lost(apart, far)
+    assert float(apart.threshold) == pytest.approx(max(needed), abs=2e-3)
     assert apart.threshold > Domain().fit(inside, labels, near, far).threshold
 
 

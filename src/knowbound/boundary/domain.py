@@ -2,9 +2,9 @@
 from anomaly.
 
 The paper leaves the kind of an unknown image to whoever declares the data set (Section 3.3).  This
-is our addition.  A linear classifier on the pooled activations of every block sets the known
-images apart from synthetic anomalies: noise and pieces of photographs.  Its threshold comes from
-leaving classes out, so it says how far a class that nobody taught usually lies.
+is our addition.  A linear classifier on powers of the pooled activations of every block sets the
+known images apart from synthetic anomalies: noise and pieces of photographs.  Its threshold comes
+from leaving classes out, so it says how far a class that nobody taught usually lies.
 """
 
 import math
@@ -22,9 +22,10 @@ from torch.nn.functional import softplus
 from knowbound.boundary.likeness import smallest_accepting
 from knowbound.errors import UserError
 
+POWER = 0.7
+"""Of an activation's size; chosen, as ``PENALTY`` is, in docs/synthetic_outliers.md."""
 PENALTY = 10.0
-"""Of scikit-learn's LogisticRegression: 1 / C, on standardised inputs; ten times its default.  The
-trials are in docs/synthetic_outliers.md."""
+"""Of scikit-learn's LogisticRegression: 1 / C, on standardised inputs; ten times its default."""
 LEAST_SPREAD = 1e-6
 """Activations that vary less, relative to the largest, say nothing."""
 MOST_KNOWN = 12_000
@@ -48,14 +49,16 @@ LEAST_CURVATURE = 1e-9
 
 
 class Domain(nn.Module):
-    """The domain score, log-odds that an image is an anomaly: a linear function of the stages.
+    """The domain score, log-odds that an image is an anomaly: a linear function of powers of the
+    stages.
 
-    weight: (S,) and bias: () of the pooled activations as the network gives them; threshold: (),
-    an image at or under it is of the kind that was taught.  Set by ``fit``; before it the score is
-    empty and the threshold not a number.
+    Of an activation x it reads sign(x) abs(x) ** POWER, so that large activations say less; the
+    unit of a channel does not matter.  weight: (S,) and bias: () of these; threshold: (), an image
+    at or under it is of the kind that was taught.  Set by ``fit``; before it the score is empty and
+    the threshold not a number.
     """
 
-    name = "stages"
+    name = "powers of stages"
     reads_images = False
     weight: Tensor
     bias: Tensor
@@ -103,8 +106,7 @@ class Domain(nn.Module):
             ValueError: tensors that do not fit together.
             UserError: activations that are no finite numbers.
         """
-        inside, far = inside.double(), far.double()
-        near = inside[:0] if near is None else near.double()
+        near = inside[:0] if near is None else near
         if near_labels is None:
             near_labels = labels.new_full((len(near),), -1)
         _check(inside, labels, near, far, near_labels)
@@ -114,6 +116,7 @@ class Domain(nn.Module):
                 "anomaly from a novelty, so every unknown image is called a novelty"
             )
             return self.leave_out(inside.shape[1])
+        inside, near, far = map(self.read, (inside, near, far))
         taken = spread(labels, MOST_KNOWN)
         inside, labels = inside[taken], labels[taken]
         whole = fit_logistic(torch.cat([inside, near]), far)
@@ -138,8 +141,20 @@ class Domain(nn.Module):
         Returns:
             (N,) float64, higher = less like it.
         """
-        odds = stages.double() @ self.weight + self.bias
+        odds = self.read(stages) @ self.weight + self.bias
         return torch.where(self.threshold.isinf(), 0.0, odds)  # left out: whatever the stages are
+
+    def read(self, stages: Tensor) -> Tensor:
+        """What the score is linear in.
+
+        Args:
+            stages: (N, S).
+
+        Returns:
+            (N, S) float64.
+        """
+        stages = stages.double()
+        return stages.sign() * stages.abs() ** POWER
 
     def leave_out(self, width: int) -> Self:
         """A score of 0 for every image, so that it is a novelty if it is unknown.
@@ -150,6 +165,20 @@ class Domain(nn.Module):
         self.weight, self.bias = self.weight.new_zeros(width), self.bias.new_zeros(())
         self.threshold = self.threshold.new_full((), math.inf)
         return self
+
+
+class PlainDomain(Domain):
+    """The domain score of models that were saved before: linear in the stages themselves."""
+
+    name = "stages"
+
+    def read(self, stages: Tensor) -> Tensor:
+        """The stages as float64.
+
+        Args:
+            stages: (N, S).
+        """
+        return stages.double()
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,16 @@ import torch
 from torch import nn
 
 from knowbound.backbones import Backbone, OwnNetwork
-from knowbound.boundary.domain import Domain
+from knowbound.boundary.domain import Domain, PlainDomain
 from knowbound.boundary.likeness import Likeness
 from knowbound.errors import UserError
 from knowbound.values import JsonMapping, JsonObject
 
-DOMAINS: dict[str, type[Domain] | type[Likeness]] = {kind.name: kind for kind in (Domain, Likeness)}
-"""By the names that a saved model may hold; format 1 has the image statistics."""
+DOMAINS: dict[str, type[Domain] | type[Likeness]] = {
+    kind.name: kind for kind in (Domain, PlainDomain, Likeness)
+}
+"""By the names that a saved model may hold: today's, that of earlier models of format 2, and format
+1's image statistics."""
 
 
 def make_domain(name: str) -> Domain | Likeness:
