@@ -31,8 +31,9 @@ class Networks:
 
     backbone: the network, or the ensemble of all; trained: the training of the last one; seconds,
     images: of all trainings, their bases included; about_base: what to note of the first one's
-    base; commits: whose code trained them, in order; invariances: how each class takes being mirrored, flipped and turned, where it was
-    measured; synthetic: the outliers that were made from the known images.
+    base; commits: whose code trained them, in order; invariances: how each class takes being
+    mirrored, flipped and turned, where it was measured; synthetic: the outliers that were made from
+    the known images.
     """
 
     backbone: Backbone
