@@ -52,13 +52,14 @@ class Domain(nn.Module):
     """The domain score, log-odds that an image is an anomaly: a linear function of powers of the
     stages.
 
-    Of an activation x it reads sign(x) abs(x) ** POWER, so that large activations say less; the
+    Of an activation x it reads sign(x) abs(x) ** power, so that large activations say less; the
     unit of a channel does not matter.  weight: (S,) and bias: () of these; threshold: (), an image
     at or under it is of the kind that was taught.  Set by ``fit``; before it the score is empty and
     the threshold not a number.
     """
 
-    name = "powers of stages"
+    power = POWER
+    name = f"stages ** {POWER}"
     reads_images = False
     weight: Tensor
     bias: Tensor
@@ -154,7 +155,7 @@ class Domain(nn.Module):
             (N, S) float64.
         """
         stages = stages.double()
-        return stages.sign() * stages.abs() ** POWER
+        return stages.sign() * stages.abs() ** self.power
 
     def leave_out(self, width: int) -> Self:
         """A score of 0 for every image, so that it is a novelty if it is unknown.
@@ -170,15 +171,8 @@ class Domain(nn.Module):
 class PlainDomain(Domain):
     """The domain score of models that were saved before: linear in the stages themselves."""
 
+    power = 1.0
     name = "stages"
-
-    def read(self, stages: Tensor) -> Tensor:
-        """The stages as float64.
-
-        Args:
-            stages: (N, S).
-        """
-        return stages.double()
 
 
 @dataclass(frozen=True, eq=False)
