@@ -18,7 +18,7 @@ from knowbound.boundary.boundary import Boundary
 from knowbound.boundary.domain import Domain, PlainDomain
 from knowbound.boundary.together import with_detectors
 from knowbound.data.outs.anomalies import usual_anomalies
-from knowbound.data.outs.recoloured import recoloured_pieces
+from knowbound.data.outs.recoloured import recoloured_images
 from knowbound.data.preprocessing import Preprocessing
 from knowbound.data.source import Source
 from knowbound.detectors import MaxSoftmax, NearestCentre
@@ -81,9 +81,9 @@ def test_known_images_in_other_colours_teach_the_domain_score(channels: int) -> 
     def stages(images: Source) -> torch.Tensor:
         return torch.cat([found.outputs(part).get("stages") for part in found.batches(images)])
 
-    near = (
-        stages(recoloured_pieces(source, 30, np.random.default_rng(0))) if channels == 3 else None
-    )
+    near = None
+    if channels == 3:
+        near = torch.cat([*map(stages, recoloured_images(source, 30, np.random.default_rng(0)))])
     far = stages(usual_anomalies(source.image_shape, 2000))
     expected = Domain().fit(stages(source), torch.from_numpy(source.labels), near, far)
     torch.testing.assert_close(found.domain.weight, expected.weight)

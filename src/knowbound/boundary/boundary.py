@@ -117,8 +117,8 @@ class Boundary(nn.Module):
         Args:
             source: in-distribution training images, labels 0..C-1.
             near: images of no known class but of the same kind of picture: what the network was
-                pushed away from because it looks like a novelty, and declared novelties.  Pieces
-                of known images in other colours are added, where there are colours.
+                pushed away from because it looks like a novelty, and declared novelties.  Known
+                images in other colours are added, where there are colours.
             far: anomalies.  Synthetic ones, noise and pieces of two photographs, are added.
             domain: False leaves the domain score out, and every unknown image is a novelty.
 

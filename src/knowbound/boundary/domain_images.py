@@ -9,21 +9,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from knowbound.data.outs.anomalies import usual_anomalies
-from knowbound.data.outs.recoloured import recoloured_pieces
+from knowbound.data.outs.recoloured import recoloured_images
 from knowbound.data.source import Source
 
 ANOMALIES_EACH, LEAST_ANOMALIES, MOST_ANOMALIES = 6, 2000, 6000
 """Synthetic anomalies for each known image, and how many at least and at most."""
 RECOLOURED_IMAGES = 3000
-"""Put together from known ones in other colours: as many as there are known images, and at most so
-many."""
+"""Known ones in other colours, most of them in pieces: as many as there are known images, at most
+so many."""
 GIVEN_IMAGES = 4000
 """At most so many of each set of seen-out images."""
 
 
 def near_sources(known: Source, given: Sequence[Source]) -> list[Source]:
     """``near`` of ``Domain.fit``, on the side of the known images: seen-out images of the
-    same kind of picture, and pieces of known images in other colours, where there are colours.
+    same kind of picture, and known images in other colours, where there are colours.
 
     Args:
         known: in-distribution training images (N, C, H, W), labels 0..C-1.
@@ -35,7 +35,7 @@ def near_sources(known: Source, given: Sequence[Source]) -> list[Source]:
     if known.image_shape[0] != 3 or not len(known):
         return _some(given)
     count = min(len(known), RECOLOURED_IMAGES)
-    return [*_some(given), recoloured_pieces(known, count, np.random.default_rng(0))]
+    return [*_some(given), *recoloured_images(known, count, np.random.default_rng(0))]
 
 
 def far_sources(known: Source, given: Sequence[Source]) -> list[Source]:
