@@ -2,11 +2,20 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from knowbound.cli.interruption import stopped_between_steps
 from knowbound.training.loop import Progress
+
+
+@pytest.fixture(autouse=True)
+def usual_ctrl_c() -> Iterator[None]:
+    """As in a terminal: what runs in the background may have started with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def run(done: list[str], *, first: int | None, times: int = 1) -> None:
