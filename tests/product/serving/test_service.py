@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from knowbound.files import replace_file
 from knowbound.product.serving.server import Settings
 from knowbound.product.serving.settings import Limits
 from knowbound.workflows.predict import COLUMNS
@@ -214,7 +215,7 @@ def test_a_new_model_takes_over_without_a_lost_request(service: Running) -> None
         while time.monotonic() < until and not counts["newer one"]:
             for name in pool.map(ask, range(20)):
                 counts[name] += 1
-            path.write_text("newer one")
+            replace_file(path, b"newer one")  # at once: a model is never read half written
     assert all(counts.values())
 
 
