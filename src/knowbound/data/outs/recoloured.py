@@ -109,6 +109,9 @@ def mapped_colours(images: Images, corners: Images) -> Images:
     Args:
         images: (B, 3, H, W) in 0..1.
         corners: (B, 8, 3) what each of ``CORNERS`` becomes, in 0..1.
+
+    Returns:
+        (B, 3, H, W) in 0..1, up to rounding.
     """
     made = np.zeros_like(images)
     for number, corner in enumerate(CORNERS):
