@@ -43,6 +43,8 @@ class Experiment:
         trainer: what trains the backbone: ``training.train``, or another with its arguments.
         tune: if given, what makes the detector in place of ``detector``.
         base: if given, what is trained first, and the synthetic outliers that it tells how to make.
+        networks: how many are trained, from the seed of ``training`` and the next ones, and judge
+            together.
     """
 
     experiment: str
@@ -61,6 +63,7 @@ class Experiment:
     trainer: Trainer = train
     tune: Callable[[Backbone, Split], Chosen] | None = None
     base: Base | None = None
+    networks: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +160,7 @@ def _parts(experiment: Experiment) -> Parts:
         acceptance=experiment.acceptance,
         trainer=experiment.trainer,
         base=experiment.base,
+        networks=experiment.networks,
     )
 
 

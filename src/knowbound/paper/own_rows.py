@@ -1,5 +1,5 @@
-"""Rows of our own beside the paper's: synthetic outliers, two heads, and scores that read every
-block."""
+"""Rows of our own beside the paper's: synthetic outliers, two heads, three networks that judge
+together, and scores that read every block."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,6 +22,9 @@ SYNTHETIC = "synthetic outliers"
 SEEN_AND_SYNTHETIC = "seen and synthetic outliers"
 OWN_VARIANTS = (SYNTHETIC, SEEN_AND_SYNTHETIC)
 TWO_HEADS = "Two heads"
+NETWORKS = 3
+TOGETHER = "three networks"
+"""What rows of so many networks that judge together add to the variant."""
 BASE_SHARE = 1 / 3
 """Of the steps, where the base is trained within the row's own budget: ``fit``'s proportion."""
 BLOCKS: Mapping[str, Callable[[], Detector]] = {
@@ -82,6 +85,28 @@ def with_two_heads(row: Experiment) -> Experiment:
     objective = TwoHeads(metric=metric, rule=metric.rule)
     base = row.base and replace(row.base, objective=objective.without_outs())
     return replace(row, method=TWO_HEADS, objective=objective, detector=ByTwoHeads, base=base)
+
+
+def by_three_networks(row: Experiment, base: Training | None = None) -> Experiment:
+    """The same row by three networks that judge together, each trained in the steps of the row's
+    one.
+
+    No network is in the rows of two seeds: those of seed s have the seeds 3 s, 3 s + 1, 3 s + 2.
+
+    Args:
+        row: with a base.
+        base: the training of each network's base, where that of the row's one is shared.
+    """
+    assert row.base is not None
+    seed = NETWORKS * row.training.seed
+    first = base or row.base.training
+    return replace(
+        row,
+        variant=f"{row.variant}, {TOGETHER}",
+        training=replace(row.training, seed=seed),
+        base=replace(row.base, training=first and replace(first, seed=seed)),
+        networks=NETWORKS,
+    )
 
 
 def judged_by_blocks(experiment: Experiment, outcome: Outcome) -> list[tuple[Evidence, Detector]]:

@@ -31,6 +31,7 @@ from knowbound.paper.odin_tuning import OdinTuning, tune_odin
 from knowbound.paper.own_rows import (
     SYNTHETIC,
     TWO_HEADS,
+    by_three_networks,
     rows_of_blocks,
     synthetic_rows,
     with_two_heads,
@@ -118,6 +119,23 @@ def and_two_heads(experiments: Sequence[Experiment]) -> tuple[Experiment, ...]:
     return (*experiments, *map(with_two_heads, chosen))
 
 
+def and_three_networks(
+    experiments: Sequence[Experiment], base: Training | None
+) -> tuple[Experiment, ...]:
+    """The rows of a split, and those with synthetic outliers by three networks that judge together,
+    each from a base of its own.
+
+    Args:
+        experiments: of ``tsinghua_experiments``.
+        base: as in ``Scale``; None, as at the paper's size, adds no rows: they would take three
+            times as long.
+    """
+    if base is None:
+        return tuple(experiments)
+    chosen = [e for e in experiments if e.method == "ODM" and e.base]
+    return (*experiments, *(by_three_networks(row, base) for row in chosen))
+
+
 def odin_validation_outs(
     images: TsinghuaImages, classes: ClassSplit, seed: int
 ) -> tuple[Source, ...]:
@@ -191,7 +209,8 @@ def reproduce_on(
 ) -> list[Result]:
     """As ``reproduce``, on images that were read and classes that were split."""
     for seed in seeds:
-        experiments = and_two_heads(tsinghua_experiments(images, classes, scale, seed))
+        rows = and_two_heads(tsinghua_experiments(images, classes, scale, seed))
+        experiments = and_three_networks(rows, scale.base)
         run_experiments(
             experiments, results, base=scale.base, keep_models=keep_models, on_step=on_step
         )
@@ -236,8 +255,8 @@ def run_experiments(
 def with_base(
     experiments: Sequence[Experiment], base: Training, results: Path, on_step: OnStep | None = None
 ) -> list[Experiment]:
-    """The experiments of one split: ML and ODM start from one base, two heads from another, and
-    ODIN gets the steps of both in one training.
+    """The experiments of one split: ML and ODM start from one base, two heads from another, three
+    networks from bases of their own, and ODIN gets the steps of both in one training.
 
     Args:
         experiments: of one split.
@@ -255,6 +274,8 @@ def with_base(
                 seed=experiment.training.seed,
             )
             based.append(replace(experiment, training=whole))
+        elif experiment.base and experiment.base.training:
+            based.append(experiment)
         else:
             groups.setdefault(experiment.objective.heads, []).append(experiment)
     for same_heads in groups.values():
@@ -319,10 +340,11 @@ ABOUT_ODIN = (
 INTRO = (
     "Generated from `table2.jsonl` by `knowbound reproduce table2`. The split of the classes is "
     "ours (`paper/signs/class_splits.json`): the paper's was not released, so the paper's numbers "
-    "are of another split. Rows with composed images, with synthetic outliers, with every block or "
-    "with two heads are ours too: every block scores the same networks by all their activations, "
-    "two heads take the class from a head of its own ([two heads](two_heads.md)); they start from a "
-    "base with both heads.\n\n"
+    "are of another split. Rows with composed images, with synthetic outliers, with every block, "
+    "with two heads or of three networks are ours too: every block scores the same networks by all "
+    "their activations, two heads take the class from a head of its own ([two "
+    "heads](two_heads.md)); they start from a base with both heads. Three networks judge together, "
+    "each trained in the same steps as the one of the other rows, from a base of its own.\n\n"
     f"{about_scales(CPU)} {ABOUT_ODIN}"
 )
 AUPR_NOTE = (
