@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from knowbound.backbones import Ensemble
 from knowbound.boundary.boundary import Boundary
 from knowbound.data.augmentation import Augmentation
 from knowbound.data.signs.crops import Crops
@@ -17,7 +18,7 @@ from knowbound.data.source import Source
 from knowbound.data.split import OutSet
 from knowbound.detectors import Odin, StageMahalanobis
 from knowbound.errors import UserError
-from knowbound.experiment import Experiment
+from knowbound.experiment import Experiment, run
 from knowbound.judging import seen_names
 from knowbound.labels import OUT
 from knowbound.metrics import measure
@@ -35,6 +36,7 @@ from knowbound.paper.signs.table2 import (
     PER_OUT_SET,
     SEEN,
     SEEN_SYNTHETIC,
+    and_three_networks,
     and_two_heads,
     odin_validation_outs,
     run_experiments,
@@ -173,6 +175,37 @@ def test_synthetic_rows_have_the_budget_of_the_others(experiments: Sequence[Expe
     based = synthetic_rows(odm, based=True)
     assert [row.training.steps for row in based] == [odm.training.steps] * 2
     assert [row.base.training if row.base else odm for row in based] == [None, None]
+
+
+def test_three_networks_have_bases_and_seeds_of_their_own(
+    images: TsinghuaImages, tmp_path: Path
+) -> None:
+    base = replace(TINY.training, steps=2)
+    scale = replace(TINY, base=base)
+    experiments = tsinghua_experiments(images, CLASSES, scale, seed=1)
+    *single, alone, both = and_three_networks(experiments, base)
+    assert single == list(experiments)
+    assert alone.variant == f"{SYNTHETIC}, three networks"
+    assert both.variant == f"{SEEN_SYNTHETIC}, three networks"
+    assert alone.training.seed == both.training.seed == 3  # seed 0 has 0, 1, 2
+    run_experiments([alone], tmp_path, base=base, keep_models=True)
+    together = Boundary.load(tmp_path / "models" / cell_name(alone)).backbone
+    assert isinstance(together, Ensemble)
+    first, *others = (network.state_dict() for network in together.members)
+    expected = run(replace(alone, networks=1)).boundary.backbone.state_dict()
+    assert all(torch.equal(first[name], expected[name]) for name in expected)
+    assert len(others) == 2
+    for weights in others:
+        assert not all(torch.equal(weights[name], first[name]) for name in first)
+    written = list(read_rows(tmp_path / "table2.jsonl"))
+    assert {row.run.variant for row in written} == {alone.variant}
+    assert {row.run.detector for row in written} == {
+        "NearestCentre",
+        "StageMahalanobis",
+        "CentreAndStages",
+    }
+    assert all(row.run.provenance["settings"]["networks"] == 3 for row in written)
+    assert and_three_networks(experiments, None) == experiments  # at the paper's size
 
 
 def test_a_second_call_trains_nothing(
@@ -409,7 +442,7 @@ def test_figure_3_goes_on_from_the_base_where_no_model_was_kept(
     scale = replace(TINY, base=replace(TINY.training, steps=5))
     table2.reproduce_on(images, CLASSES, tmp_path, scale=scale, keep_models=True)
     text = (tmp_path / "table2_classes.md").read_text()
-    assert text.count("images of 1 unseen classes") == 10
+    assert text.count("images of 1 unseen classes") == 12
     of_table, anew = (
         figure3.evidence_on(images, CLASSES, folder, scale=scale)
         for folder in (tmp_path, tmp_path / "new")
