@@ -377,6 +377,8 @@ def test_three_networks_are_one_model_of_one_answer(
     assert any("3 networks lenet that judge together" in line for line in plan.summary)
     fitted = run_plan(plan, output=tmp_path / "model")
     assert kept_state(tmp_path / "model") == []
+    fitted.boundary.about["train_seconds"] = 4321.0  # of all; ``trained`` is the last one's
+    assert any(line.startswith("Trained in 4321 s (") for line in fitted.summary)
     loaded = knowbound.Boundary.load(tmp_path / "model")
     images = fitted.held_out.images(slice(None))
     judged, again = fitted.boundary.judge(images), loaded.judge(images)

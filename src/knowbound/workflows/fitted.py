@@ -47,9 +47,10 @@ class Fitted:
     def _how(self) -> tuple[str, ...]:
         made = self.trained
         if isinstance(made, Trained):
-            choice = describe_choice(self.boundary.about["settings"])
+            about = self.boundary.about  # of all networks, their bases included
+            choice = describe_choice(about["settings"])
             return (
-                f"Trained in {made.seconds:.0f} s ({made.pace}).",
+                f"Trained in {about['train_seconds']:.0f} s ({made.pace}).",
                 *((choice,) if choice else ()),
             )
         few = (
