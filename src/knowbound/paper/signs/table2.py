@@ -122,17 +122,17 @@ def and_two_heads(experiments: Sequence[Experiment]) -> tuple[Experiment, ...]:
 def and_three_networks(
     experiments: Sequence[Experiment], base: Training | None
 ) -> tuple[Experiment, ...]:
-    """The rows of a split, and those with synthetic outliers by three networks that judge together,
-    each from a base of its own.
+    """The rows of a split, and that with synthetic outliers alone by three networks that judge
+    together, each from a base of its own: as ``fit --networks 3`` does.
 
     Args:
         experiments: of ``tsinghua_experiments``.
-        base: as in ``Scale``; None, as at the paper's size, adds no rows: they would take three
-            times as long.
+        base: as in ``Scale``; None, as at the paper's size, adds none: it would take three times as
+            long.
     """
     if base is None:
         return tuple(experiments)
-    chosen = [e for e in experiments if e.method == "ODM" and e.base]
+    chosen = (e for e in experiments if (e.method, e.variant) == ("ODM", SYNTHETIC))
     return (*experiments, *(by_three_networks(row, base) for row in chosen))
 
 
@@ -265,6 +265,7 @@ def with_base(
         on_step: called after every step of the base.
     """
     based: list[Experiment] = []
+    with_own: list[Experiment] = []
     groups: dict[tuple[str, ...], list[Experiment]] = {}
     for experiment in experiments:
         if experiment.method == "ODIN":
@@ -275,14 +276,14 @@ def with_base(
             )
             based.append(replace(experiment, training=whole))
         elif experiment.base and experiment.base.training:
-            based.append(experiment)
+            with_own.append(experiment)
         else:
             groups.setdefault(experiment.objective.heads, []).append(experiment)
     for same_heads in groups.values():
         alone = same_heads[0].objective.without_outs()
         seeded = replace(base, seed=same_heads[0].training.seed)
         based += start_from_base(same_heads, alone, seeded, results / ".running", on_step)
-    return based
+    return based + with_own
 
 
 def rows_per_out_set(experiment: Experiment, outcome: Outcome) -> list[Result]:
