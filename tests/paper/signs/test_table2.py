@@ -24,7 +24,7 @@ from knowbound.labels import OUT
 from knowbound.metrics import measure
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.paper.cells import cell_name, write_table
-from knowbound.paper.own_rows import SYNTHETIC, TWO_HEADS, synthetic_rows
+from knowbound.paper.own_rows import SYNTHETIC, TOGETHER, TWO_HEADS, synthetic_rows
 from knowbound.paper.published import published
 from knowbound.paper.signs import figure3, table2, table4
 from knowbound.paper.signs import scale as tsinghua_scale
@@ -77,7 +77,7 @@ def crops(labels: np.ndarray, names: tuple[str, ...], what: str, seed: int) -> C
 
 
 def three(row: Result) -> bool:
-    return "three networks" in row.run.variant
+    return TOGETHER in row.run.variant
 
 
 def unlabelled(count: int, what: str, seed: int) -> Crops:
@@ -189,7 +189,7 @@ def test_three_networks_have_bases_and_seeds_of_their_own(
     experiments = tsinghua_experiments(images, CLASSES, scale, seed=1)
     *single, alone = and_three_networks(experiments, base)
     assert single == list(experiments)
-    assert alone.variant == f"{SYNTHETIC}, three networks"
+    assert alone.variant == f"{SYNTHETIC}, {TOGETHER}"
     assert alone.training.seed == 3  # seed 0 has 0, 1, 2
     run_experiments([alone], tmp_path, base=base, keep_models=True)
     together = Boundary.load(tmp_path / "models" / cell_name(alone)).backbone

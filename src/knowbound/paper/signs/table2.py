@@ -265,7 +265,7 @@ def with_base(
         on_step: called after every step of the base.
     """
     based: list[Experiment] = []
-    with_own: list[Experiment] = []
+    with_own_base: list[Experiment] = []
     groups: dict[tuple[str, ...], list[Experiment]] = {}
     for experiment in experiments:
         if experiment.method == "ODIN":
@@ -276,14 +276,14 @@ def with_base(
             )
             based.append(replace(experiment, training=whole))
         elif experiment.base and experiment.base.training:
-            with_own.append(experiment)
+            with_own_base.append(experiment)
         else:
             groups.setdefault(experiment.objective.heads, []).append(experiment)
     for same_heads in groups.values():
         alone = same_heads[0].objective.without_outs()
         seeded = replace(base, seed=same_heads[0].training.seed)
         based += start_from_base(same_heads, alone, seeded, results / ".running", on_step)
-    return based + with_own
+    return based + with_own_base
 
 
 def rows_per_out_set(experiment: Experiment, outcome: Outcome) -> list[Result]:

@@ -83,5 +83,6 @@ INTRO = (
     "paper's numbers are means over other splits. Rows with composed images, with synthetic "
     "outliers, with every block or of three networks are ours too: every block scores the same "
     "networks by all their activations; three networks judge together, each trained in the same "
-    f"steps as the one of the other rows, from a base of its own.\n\n{about_scales(SHORT_CPU)} {ABOUT_ODIN}"
+    "steps as the one of the other rows, from a base of its own.\n\n"
+    f"{about_scales(SHORT_CPU)} {ABOUT_ODIN}"
 )
