@@ -24,7 +24,13 @@ from knowbound.labels import OUT
 from knowbound.metrics import measure
 from knowbound.objectives.batches import BalancedBatches
 from knowbound.paper.cells import cell_name, write_table
-from knowbound.paper.own_rows import SYNTHETIC, TOGETHER, TWO_HEADS, synthetic_rows
+from knowbound.paper.own_rows import (
+    SYNTHETIC,
+    TOGETHER,
+    TWO_HEADS,
+    by_three_networks,
+    synthetic_rows,
+)
 from knowbound.paper.published import published
 from knowbound.paper.signs import figure3, table2, table4
 from knowbound.paper.signs import scale as tsinghua_scale
@@ -179,6 +185,19 @@ def test_synthetic_rows_have_the_budget_of_the_others(experiments: Sequence[Expe
     based = synthetic_rows(odm, based=True)
     assert [row.training.steps for row in based] == [odm.training.steps] * 2
     assert [row.base.training if row.base else odm for row in based] == [None, None]
+
+
+def test_three_networks_have_the_steps_of_one_each(experiments: Sequence[Experiment]) -> None:
+    row = synthetic_rows(next(e for e in experiments if e.variant == "novelty seen"))[0]
+    row = replace(row, training=replace(row.training, seed=2))
+    together = by_three_networks(row)  # whose base is within the row's own steps, as in Table 3
+    assert row.base
+    assert row.base.training
+    assert together.base
+    assert (row.networks, together.networks) == (1, 3)
+    assert together.training == replace(row.training, seed=6)
+    assert together.base.training == replace(row.base.training, seed=6)
+    assert together.base.synthetic == row.base.synthetic
 
 
 def test_three_networks_have_bases_and_seeds_of_their_own(
